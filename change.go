@@ -1,0 +1,57 @@
+package rpdb
+
+import "fmt"
+
+// ChangeOp is what a [Change] does. The zero value is nothing and is refused.
+type ChangeOp uint8
+
+// Add makes an object and refuses one that is there. Replace puts a route in
+// the place of the one with the same key, or adds it; rules cannot be
+// replaced. Delete takes away exactly the object given.
+const (
+	Add     ChangeOp = 1
+	Replace ChangeOp = 2
+	Delete  ChangeOp = 3
+)
+
+var changeOpWords = wordTable[ChangeOp]{kind: "change", words: map[ChangeOp]string{
+	0: "none", Add: "add", Replace: "replace", Delete: "delete",
+}}
+
+// String returns the verb of ip(8): "add", "replace" or "delete".
+func (o ChangeOp) String() string { return changeOpWords.word(o) }
+
+// MarshalText writes the verb.
+func (o ChangeOp) MarshalText() ([]byte, error) { return changeOpWords.marshal(o) }
+
+// UnmarshalText reads what MarshalText writes.
+func (o *ChangeOp) UnmarshalText(text []byte) error { return changeOpWords.unmarshal(text, o) }
+
+// Change is one message to the kernel: one rule or one route, added, replaced
+// or deleted. Exactly one of Rule and Route is set; the values belong to the
+// Change and are not modified.
+type Change struct {
+	Op    ChangeOp `json:"op"`
+	Rule  *Rule    `json:"rule,omitempty"`
+	Route *Route   `json:"route,omitempty"`
+}
+
+// RuleChange returns a change of a rule.
+func RuleChange(op ChangeOp, r Rule) Change { return Change{Op: op, Rule: &r} }
+
+// RouteChange returns a change of a route.
+func RouteChange(op ChangeOp, r Route) Change { return Change{Op: op, Route: &r} }
+
+// Object names what is changed, as in "rule 100 (IPv4)".
+func (c Change) Object() string {
+	switch {
+	case c.Rule != nil:
+		return c.Rule.String()
+	case c.Route != nil:
+		return c.Route.String()
+	}
+	return "nothing"
+}
+
+// String names the change, as in "add rule 100 (IPv4)".
+func (c Change) String() string { return fmt.Sprintf("%v %s", c.Op, c.Object()) }

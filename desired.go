@@ -1,0 +1,52 @@
+package rpdb
+
+// Desired is what a policy means on one host: the rules in order and the
+// routes that should be there, what it owns, and what it still waits for.
+// Whoever made it owns it.
+type Desired struct {
+	// Rules stand in the order in which they are to be walked. Families may
+	// mix; the order counts within each.
+	Rules  []DesiredRule  `json:"rules"`
+	Routes []DesiredRoute `json:"routes"`
+	// Tables are the tables of the policy: every route in them that carries
+	// [ProtocolRPDB] and is not in Routes is to go.
+	Tables []DesiredTable `json:"tables"`
+	// Waiting lists the parts that cannot be resolved on this host now. What
+	// is there of them already is kept.
+	Waiting []Waiting `json:"waiting,omitempty"`
+}
+
+// DesiredRule is one rule of a policy and where it comes from.
+type DesiredRule struct {
+	Rule Rule `json:"rule"`
+	// Name is what the policy calls it, as in "uplink eth1: from".
+	Name string `json:"name"`
+	// Pinned rules keep the priority they have. For the others Priority is
+	// allotted by the plan, and 0 here.
+	Pinned bool `json:"pinned,omitzero"`
+}
+
+// DesiredRoute is one route of a policy and where it comes from.
+type DesiredRoute struct {
+	Route Route  `json:"route"`
+	Name  string `json:"name"`
+}
+
+// DesiredTable is a table of a policy. Name is its name there, "" if it has
+// none.
+type DesiredTable struct {
+	ID   TableID `json:"id"`
+	Name string  `json:"name,omitzero"`
+}
+
+// Waiting is a part of a policy that cannot be resolved yet: an interface that
+// does not exist, an address that is not there or still tentative.
+type Waiting struct {
+	// Name is the part of the policy, as in "uplink eth1 (IPv6)".
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+	// Family and Table say which rules and routes that are there already
+	// belong to the part; Family 0 is both.
+	Family Family  `json:"family,omitzero"`
+	Table  TableID `json:"table,omitzero"`
+}

@@ -1,0 +1,3 @@
+module rpdb
+
+go 1.26.0
