@@ -21,6 +21,9 @@ type DesiredRule struct {
 	Rule Rule `json:"rule"`
 	// Name is what the policy calls it, as in "uplink eth1: from".
 	Name string `json:"name"`
+	// GotoName is the Name of the rule that a goto continues at, where that
+	// rule's priority is still to be allotted; "" for all other rules.
+	GotoName string `json:"goto_name,omitzero"`
 	// Pinned rules keep the priority they have. For the others Priority is
 	// allotted by the plan, and 0 here.
 	Pinned bool `json:"pinned,omitzero"`

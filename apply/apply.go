@@ -1,0 +1,153 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"rpdb"
+	"rpdb/plan"
+)
+
+// Kernel is the door to the rules and routes of one network namespace. Do
+// makes one change and returns only when it has been read back; its error
+// unwraps to the kernel's errno.
+type Kernel interface {
+	Snapshot(ctx context.Context) (*rpdb.Snapshot, error)
+	Do(ctx context.Context, c rpdb.Change) error
+}
+
+// Options adjust a run. The zero value is what most callers want.
+type Options struct {
+	// Progress, if not nil, is called before each step, in the goroutine of
+	// Run.
+	Progress func(plan.Step)
+}
+
+// Result is what a run did.
+type Result struct {
+	// Done are the steps that were made and stand; none after a rollback.
+	Done []plan.Step `json:"done"`
+	// RolledBack reports that steps were made and taken back.
+	RolledBack bool `json:"rolled_back,omitzero"`
+	// After is the state that was read back at the end; nil if that failed.
+	After *rpdb.Snapshot `json:"-"`
+}
+
+// StepError is a step that the kernel refused.
+type StepError struct {
+	Index int // of the step in the plan, from 0
+	Step  plan.Step
+	Err   error
+}
+
+// Error says which step of the plan failed and why.
+func (e *StepError) Error() string { return fmt.Sprintf("apply step %d: %v", e.Index+1, e.Err) }
+
+// Unwrap returns the kernel's error.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// VerifyError is a state that is not what the plan promised, though every step
+// was accepted. Left holds the steps that would still be needed.
+type VerifyError struct{ Left plan.Plan }
+
+// Error names the first difference and counts the others.
+func (e *VerifyError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "verify: %v is still needed", e.Left.Steps[0].Change)
+	if more := len(e.Left.Steps) - 1; more > 0 {
+		fmt.Fprintf(&b, ", and %d changes more", more)
+	}
+	return b.String()
+}
+
+// RollbackError is a change that could not be taken back. What it wraps is the
+// reason for the rollback and the errors of the changes that remain.
+type RollbackError struct {
+	Cause error   // why a rollback was needed
+	Left  []error // one for each change that could not be taken back
+}
+
+// Error says what remains.
+func (e *RollbackError) Error() string {
+	return fmt.Sprintf("%v; and the rollback left %d changes: %v", e.Cause, len(e.Left), errors.Join(e.Left...))
+}
+
+// Unwrap returns the cause and the errors of the rollback.
+func (e *RollbackError) Unwrap() []error { return append([]error{e.Cause}, e.Left...) }
+
+// Run carries out a plan that was made for the desired state, and verifies
+// that a new plan would be empty. If a step fails, if the result differs, or
+// if ctx ends, it undoes in reverse order what it did; the rollback does not
+// heed ctx. Running an empty plan sends nothing and reads nothing. The errors
+// are *StepError, *VerifyError, the error of ctx, and *RollbackError around
+// them.
+//
+// Run must not be called twice at once for one namespace.
+func Run(ctx context.Context, k Kernel, p plan.Plan, desired rpdb.Desired, o Options) (Result, error) {
+	if p.Empty() {
+		return Result{}, nil
+	}
+	done, err := runSteps(ctx, k, p.Steps, o)
+	var after *rpdb.Snapshot
+	if err == nil {
+		after, err = verify(ctx, k, desired)
+	}
+	if err == nil {
+		return Result{Done: done, After: after}, nil
+	}
+	return rollback(context.WithoutCancel(ctx), k, done, err)
+}
+
+func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done []plan.Step, err error) {
+	for i, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return done, fmt.Errorf("apply step %d: %w", i+1, err)
+		}
+		if o.Progress != nil {
+			o.Progress(s)
+		}
+		if err := k.Do(ctx, s.Change); err != nil {
+			return done, &StepError{Index: i, Step: s, Err: err}
+		}
+		done = append(done, s)
+	}
+	return done, nil
+}
+
+// verify reads the state back and plans again: a plan that is not empty is a
+// difference between what was promised and what is.
+func verify(ctx context.Context, k Kernel, desired rpdb.Desired) (*rpdb.Snapshot, error) {
+	after, err := k.Snapshot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	left, err := plan.Diff(after, desired)
+	if err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	if !left.Empty() {
+		return nil, &VerifyError{Left: left}
+	}
+	return after, nil
+}
+
+// rollback takes the steps back, the last one first. An object that is already
+// as it was before is no failure: the step's inverse finds nothing to do.
+func rollback(ctx context.Context, k Kernel, done []plan.Step, cause error) (Result, error) {
+	var left []error
+	for i := len(done) - 1; i >= 0; i-- {
+		if err := k.Do(ctx, done[i].Inverse); err != nil {
+			left = append(left, fmt.Errorf("take back step %d: %w", i+1, err))
+		}
+	}
+	result := Result{RolledBack: len(done) > 0}
+	if after, err := k.Snapshot(ctx); err == nil {
+		result.After = after
+	}
+	if len(left) > 0 {
+		return result, &RollbackError{Cause: cause, Left: left}
+	}
+	return result, cause
+}
