@@ -73,7 +73,7 @@ func foreign(fsys fs.FS, dir string) bool {
 	if dir == "." || base == ".ci" {
 		return false
 	}
-	if strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata" {
+	if strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata" || base == "vendor" {
 		return true
 	}
 	_, err := fs.Stat(fsys, path.Join(dir, "go.mod"))

@@ -1,0 +1,67 @@
+# Few targets, each honest: what it says is what it does.
+# The tools are pinned in tools/go.mod and built on first use.
+
+TOOL  = go tool -modfile=tools/go.mod
+# The pure core: what a laptop without Linux can run. internal/archtest keeps
+# the machine out of it, and cross proves it by building.
+PURE  = . ./fib/... ./plan/... ./policy/... ./format/...
+FUZZTIME ?= 10s
+COUNT ?= 6
+BENCH ?= .
+
+.PHONY: all check format vet lint arch cross test test-root race bench fuzz generate golden fmt
+
+all: check test
+
+## check: format, vet, lint, architecture and cross builds; changes nothing
+check: format vet lint arch cross
+
+format:
+	@files=$$($(TOOL) gofumpt -l .); test -z "$$files" || { echo "not formatted, run make fmt:"; echo "$$files"; exit 1; }
+
+vet:
+	go vet ./...
+
+lint:
+	$(TOOL) staticcheck ./...
+
+arch:
+	go test ./internal/archtest
+
+cross:
+	GOOS=darwin  go build $(PURE)
+	GOOS=windows go build $(PURE)
+
+## fmt: rewrite the sources as check wants them
+fmt:
+	$(TOOL) gofumpt -w .
+
+## test: everything, as whoever you are; no privilege needed
+test:
+	go test ./...
+
+## test-root: the same as root, each test in namespaces of its own
+test-root:
+	go test -count=1 $(if $(filter-out 0,$(shell id -u)),-exec sudo) ./...
+
+## race: everything under the race detector
+race:
+	go test -race ./...
+
+## bench: benchmarks; with OLD=REVISION, that revision against this tree
+bench:
+	tools/bench $(OLD)
+
+## fuzz: every fuzz target for FUZZTIME
+fuzz:
+	tools/fuzz $(FUZZTIME)
+
+## generate: rewrite what go generate makes
+generate:
+	go generate ./...
+
+## golden: rewrite the expected outputs of the tests
+golden:
+	tools/golden
+	@git --no-pager diff --stat -- '*testdata*'
+	@echo "read the diff: every changed line is a promise changed"
