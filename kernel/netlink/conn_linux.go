@@ -1,0 +1,418 @@
+package netlink
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say how a socket is opened. The zero value opens one in the calling
+// thread's network namespace, without strict checks and groups.
+type Options struct {
+	// NetNS is the descriptor of the network namespace to open the socket in,
+	// 0 for the calling thread's. The descriptor is not kept.
+	NetNS int
+	// Strict asks the kernel to check requests strictly and to apply filters
+	// to dumps (NETLINK_GET_STRICT_CHK). Kernels before 4.20 cannot: see
+	// [Conn.Strict].
+	Strict bool
+	// Groups are the multicast groups to join (RTNLGRP_*).
+	Groups []uint32
+	// ReceiveBuffer is the size in bytes of the kernel's receive buffer; 0
+	// leaves the default, which holds some 250 events.
+	ReceiveBuffer int
+}
+
+// firstBuffer is the size of the read buffer at first. The kernel sizes the
+// datagrams of a dump by the largest read it has seen, up to 32 KiB.
+const firstBuffer = 64 << 10
+
+// Conn is a netlink socket of the NETLINK_ROUTE family. Exchanges are made one
+// at a time, whoever asks; it is safe for concurrent use. Close ends waiting
+// calls.
+type Conn struct {
+	file   *os.File
+	raw    syscall.RawConn
+	port   uint32
+	strict bool
+
+	mu  sync.Mutex // held for one exchange, guards all below
+	seq uint32
+	buf []byte
+	rx  received
+	// try and wait are readOnce in the shapes that RawConn wants, made once.
+	try  func(uintptr)
+	wait func(uintptr) bool
+}
+
+// received is the outcome of one recvmsg.
+type received struct {
+	n, flags int
+	from     unix.Sockaddr
+	err      error
+}
+
+// Dial opens a socket.
+func Dial(o Options) (*Conn, error) {
+	if o.NetNS == 0 {
+		return dial(o)
+	}
+	var c *Conn
+	err := InNetNS(o.NetNS, func() (err error) {
+		c, err = dial(o)
+		return err
+	})
+	return c, err
+}
+
+func dial(o Options) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	c := &Conn{buf: make([]byte, firstBuffer), seq: 1}
+	if err := c.setUp(fd, o); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	c.file = os.NewFile(uintptr(fd), "netlink")
+	if c.raw, err = c.file.SyscallConn(); err != nil {
+		c.file.Close()
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	c.try = func(fd uintptr) { c.readOnce(int(fd)) }
+	c.wait = func(fd uintptr) bool {
+		c.readOnce(int(fd))
+		return c.rx.err != unix.EAGAIN
+	}
+	return c, nil
+}
+
+func (c *Conn) setUp(fd int, o Options) error {
+	// Older kernels know neither of the first two; they are extras.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	if o.Strict {
+		c.strict = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1) == nil
+	}
+	if n := o.ReceiveBuffer; n > 0 {
+		// Without privilege the kernel caps the size, which is no error.
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n)
+		}
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("bind netlink socket: %w", err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return fmt.Errorf("bind netlink socket: %w", err)
+	}
+	if sa, ok := name.(*unix.SockaddrNetlink); ok {
+		c.port = sa.Pid
+	}
+	for _, g := range o.Groups {
+		if err := join(fd, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(fd int, group uint32) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(group)); err != nil {
+		return fmt.Errorf("join netlink group %d: %w", group, err)
+	}
+	return nil
+}
+
+// Join makes the socket a member of a multicast group (RTNLGRP_*). A kernel
+// that does not know the group answers EINVAL.
+func (c *Conn) Join(group uint32) error {
+	var joined error
+	if err := c.raw.Control(func(fd uintptr) { joined = join(int(fd), group) }); err != nil {
+		return err
+	}
+	return joined
+}
+
+// Control runs f with the socket's descriptor, for ioctl(2); f must not keep
+// it.
+func (c *Conn) Control(f func(fd int)) error {
+	return c.raw.Control(func(fd uintptr) { f(int(fd)) })
+}
+
+// Port returns the socket's port id, by which events tell who caused them.
+func (c *Conn) Port() uint32 { return c.port }
+
+// Strict reports whether the kernel checks the socket's requests strictly.
+func (c *Conn) Strict() bool { return c.strict }
+
+// Close closes the socket. Calls that wait return an error that is
+// os.ErrClosed.
+func (c *Conn) Close() error { return c.file.Close() }
+
+// Execute sends the request that e holds, with Request and Ack set, and waits
+// for the acknowledgement. What the kernel answers before that, such as the
+// echo of a change, is given to each, which may be nil; the message is valid
+// only during the call. The result is nil, an [*Error], or what went wrong
+// underway. When ctx ends the wait, the change may have been made all the
+// same.
+func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seq, err := c.send(ctx, e, Request|Ack)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for {
+		ms, err := c.datagram(ctx)
+		if err != nil {
+			return err
+		}
+		for ms.Next() {
+			m := ms.Message()
+			switch {
+			case !c.answers(m, seq):
+			case m.Type == typeError || m.Type == typeDone:
+				return errors.Join(parseAck(m), failed)
+			case each != nil && failed == nil:
+				failed = each(m)
+			}
+		}
+		if err := ms.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// Dump sends the request that e holds, with Request and Dump set, and gives
+// every message of the answer to each; the message is valid only during the
+// call. An error of each ends the dump. Datagrams is the number of reads that
+// the answer took: what fits one is consistent, what does not may not be. A
+// dump that the kernel flags as inconsistent is given in full and ends in
+// [InterruptedError].
+func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (datagrams int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seq, err := c.send(ctx, e, Request|Dump)
+	if err != nil {
+		return 0, err
+	}
+	interrupted := false
+	for {
+		ms, err := c.datagram(ctx)
+		if err != nil {
+			c.drain(seq)
+			return datagrams, err
+		}
+		datagrams++
+		for ms.Next() {
+			m := ms.Message()
+			if !c.answers(m, seq) {
+				continue
+			}
+			interrupted = interrupted || m.Flags&DumpInterrupted != 0
+			if m.Type == typeDone || m.Type == typeError {
+				err := parseAck(m)
+				if err == nil && interrupted {
+					err = InterruptedError{}
+				}
+				return datagrams, err
+			}
+			if err := each(m); err != nil {
+				c.drain(seq)
+				return datagrams, err
+			}
+		}
+		if err := ms.Err(); err != nil {
+			c.drain(seq)
+			return datagrams, err
+		}
+	}
+}
+
+// Receive waits for one datagram and gives its messages to each; they are
+// valid only during the call. [OverflowError] says that messages were lost;
+// the next call works.
+func (c *Conn) Receive(ctx context.Context, each func(Message) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ms, err := c.datagram(ctx)
+	if err != nil {
+		return err
+	}
+	return eachOf(ms, each)
+}
+
+// Poll is Receive that does not wait: it reports whether there was a datagram,
+// or an overflow.
+func (c *Conn) Poll(each func(Message) error) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if err := c.raw.Control(c.try); err != nil {
+			return false, err
+		}
+		if c.rx.err == unix.EAGAIN {
+			return false, nil
+		}
+		ms, ok, err := c.accept()
+		if err != nil {
+			return true, err
+		}
+		if ok {
+			return true, eachOf(ms, each)
+		}
+	}
+}
+
+func eachOf(ms Messages, each func(Message) error) error {
+	for ms.Next() {
+		if m := ms.Message(); m.Type >= 16 {
+			if err := each(m); err != nil {
+				return err
+			}
+		}
+	}
+	return ms.Err()
+}
+
+// answers reports whether m belongs to the exchange with the number seq.
+func (c *Conn) answers(m Message, seq uint32) bool {
+	return m.Seq == seq && m.PID == c.port && m.Type != typeNoop
+}
+
+// send completes and sends a request and returns its sequence number.
+func (c *Conn) send(ctx context.Context, e *Encoder, flags Flags) (uint32, error) {
+	b, err := e.Message()
+	if err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	c.seq++
+	if c.seq == 0 { // events that nobody asked for carry 0
+		c.seq = 1
+	}
+	binary.NativeEndian.PutUint16(b[6:], binary.NativeEndian.Uint16(b[6:])|uint16(flags))
+	binary.NativeEndian.PutUint32(b[8:], c.seq)
+	binary.NativeEndian.PutUint32(b[12:], c.port)
+	var sent error
+	err = c.raw.Write(func(fd uintptr) bool {
+		for {
+			if _, sent = unix.Write(int(fd), b); sent != unix.EINTR {
+				return sent != unix.EAGAIN
+			}
+		}
+	})
+	if err = errors.Join(err, sent); err != nil {
+		return 0, fmt.Errorf("send netlink message: %w", err)
+	}
+	return c.seq, nil
+}
+
+// datagram waits for the next datagram from the kernel. The kernel works
+// inside the send call, so as a rule the answer is there already and the
+// runtime's poller is not asked.
+func (c *Conn) datagram(ctx context.Context) (Messages, error) {
+	for {
+		if err := c.raw.Control(c.try); err != nil {
+			return Messages{}, err
+		}
+		if c.rx.err == unix.EAGAIN {
+			if err := c.await(ctx); err != nil {
+				return Messages{}, err
+			}
+		}
+		if ms, ok, err := c.accept(); ok || err != nil {
+			return ms, err
+		}
+	}
+}
+
+// await reads when there is something to read, or returns when ctx ends.
+func (c *Conn) await(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if ctx.Done() == nil {
+		return c.raw.Read(c.wait)
+	}
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_ = c.file.SetReadDeadline(time.Unix(1, 0))
+	})
+	err := c.raw.Read(c.wait)
+	if !stop() {
+		<-woken
+		_ = c.file.SetReadDeadline(time.Time{})
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// readOnce makes one recvmsg into the buffer. MSG_TRUNC makes the kernel tell
+// the full length of a datagram that did not fit.
+func (c *Conn) readOnce(fd int) {
+	for {
+		n, _, flags, from, err := unix.Recvmsg(fd, c.buf, nil, unix.MSG_TRUNC)
+		c.rx = received{n, flags, from, err}
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// accept judges what readOnce read: messages from the kernel, nothing (ok is
+// false) if another process sent it, or an error.
+func (c *Conn) accept() (ms Messages, ok bool, err error) {
+	rx := c.rx
+	switch {
+	case rx.err == unix.ENOBUFS:
+		return ms, false, OverflowError{}
+	case rx.err != nil:
+		return ms, false, fmt.Errorf("receive netlink message: %w", rx.err)
+	}
+	if sa, isNetlink := rx.from.(*unix.SockaddrNetlink); !isNetlink || sa.Pid != 0 {
+		return ms, false, nil
+	}
+	if rx.flags&unix.MSG_TRUNC != 0 || rx.n > len(c.buf) {
+		c.buf = make([]byte, max(2*len(c.buf), align(rx.n)))
+		return ms, false, OverflowError{} // what did not fit is lost; it will next time
+	}
+	return ParseMessages(c.buf[:rx.n]), true, nil
+}
+
+// drain reads an abandoned dump to its end, so that the kernel takes the next
+// one. The kernel makes the next part of a dump while the last is read, so
+// this never waits.
+func (c *Conn) drain(seq uint32) {
+	for {
+		if c.raw.Control(c.try) != nil || c.rx.err == unix.EAGAIN {
+			return
+		}
+		ms, _, err := c.accept()
+		if err != nil && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+		for ms.Next() {
+			m := ms.Message()
+			if c.answers(m, seq) && (m.Type == typeDone || m.Type == typeError) {
+				return
+			}
+		}
+	}
+}
