@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"rpdb"
 	"rpdb/plan"
@@ -108,7 +109,7 @@ func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done
 		if o.Progress != nil {
 			o.Progress(s)
 		}
-		if err := k.Do(ctx, s.Change); err != nil {
+		if err := k.Do(ctx, s.Change); err != nil && !gone(s.Change, err) {
 			return done, &StepError{Index: i, Step: s, Err: err}
 		}
 		done = append(done, s)
@@ -133,12 +134,16 @@ func verify(ctx context.Context, k Kernel, desired rpdb.Desired) (*rpdb.Snapshot
 	return after, nil
 }
 
-// rollback takes the steps back, the last one first. An object that is already
-// as it was before is no failure: the step's inverse finds nothing to do.
+// gone reports whether a deletion failed because somebody else made it first.
+func gone(c rpdb.Change, err error) bool {
+	return c.Op == rpdb.Delete && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH))
+}
+
+// rollback takes the steps back, the last one first.
 func rollback(ctx context.Context, k Kernel, done []plan.Step, cause error) (Result, error) {
 	var left []error
 	for i := len(done) - 1; i >= 0; i-- {
-		if err := k.Do(ctx, done[i].Inverse); err != nil {
+		if err := k.Do(ctx, done[i].Inverse); err != nil && !gone(done[i].Inverse, err) {
 			left = append(left, fmt.Errorf("take back step %d: %w", i+1, err))
 		}
 	}
