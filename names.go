@@ -1,6 +1,9 @@
 package rpdb
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Names spells numbers as the files of iproute2 do (rt_tables, rt_protos,
 // rt_realms, rt_dsfield, group). It is a value that is passed in: nothing in
@@ -16,14 +19,14 @@ type Names struct {
 }
 
 func builtinTables() map[TableID]string {
-	return map[TableID]string{TableUnspec: "unspec", TableDefault: "default", TableMain: "main", TableLocal: "local"}
+	return map[TableID]string{TableDefault: "default", TableMain: "main", TableLocal: "local"}
 }
 
 func builtinProtocols() map[Protocol]string {
 	return map[Protocol]string{
 		0: "unspec", 1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt",
-		11: "zebra", 12: "bird", 13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 17: "mrouted",
-		18: "keepalived", 42: "babel", 84: "ovn",
+		11: "zebra", 12: "bird", 13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived",
+		42:  "babel",
 		186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
 	}
 }
@@ -78,18 +81,30 @@ func nameOf(number uint64, names ...string) string {
 }
 
 // byName looks a name up in the maps, the first one first and in it the
-// smallest number, then reads it as a number in Go's notation.
+// smallest number, then reads it as a number in C's notation: decimal, 0x for
+// hexadecimal, 0 for octal.
 func byName[T ~uint8 | ~uint16 | ~uint32](s string, maps ...map[T]string) (T, bool) {
 	for _, m := range maps {
 		if v, ok := smallest(m, s); ok {
 			return v, true
 		}
 	}
-	v, err := strconv.ParseUint(s, 0, 64)
+	v, err := parseNumber(s)
 	if err != nil || uint64(T(v)) != v {
 		return 0, false
 	}
 	return T(v), true
+}
+
+// parseNumber reads C's notation, which is Go's without 0b, 0o and 1_000.
+func parseNumber(s string) (uint64, error) {
+	if digits, ok := strings.CutPrefix(strings.ToLower(s), "0x"); ok {
+		return strconv.ParseUint(digits, 16, 64)
+	}
+	if digits, ok := strings.CutPrefix(s, "0"); ok && digits != "" {
+		return strconv.ParseUint(digits, 8, 64)
+	}
+	return strconv.ParseUint(s, 10, 64)
 }
 
 func smallest[T ~uint8 | ~uint16 | ~uint32](m map[T]string, s string) (best T, ok bool) {
