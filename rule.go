@@ -3,6 +3,7 @@ package rpdb
 import (
 	"cmp"
 	"fmt"
+	"math"
 )
 
 // Priority is the place of a rule in its list, 0 to 4294967295; the list is
@@ -70,11 +71,22 @@ const (
 // The zero value refuses nothing.
 type Suppressor struct {
 	// PrefixLength refuses routes whose prefix is this long or shorter; 0
-	// refuses default routes. The kernel takes any value but -1.
+	// refuses default routes. The kernel takes any value, -1 for none.
 	PrefixLength Opt[int32] `json:"prefix_length,omitzero"`
 	// IfGroup refuses routes that leave by an interface of this group; 0 is a
-	// real group, the default one.
+	// real group, the default one. The kernel takes 4294967295 for none.
 	IfGroup Opt[uint32] `json:"ifgroup,omitzero"`
+}
+
+// canonical drops the values that the kernel takes for none.
+func (s Suppressor) canonical() Suppressor {
+	if s.PrefixLength == Some[int32](-1) {
+		s.PrefixLength = Opt[int32]{}
+	}
+	if s.IfGroup == Some[uint32](math.MaxUint32) {
+		s.IfGroup = Opt[uint32]{}
+	}
+	return s
 }
 
 // Rule is one entry of the RPDB: if the selector matches the flow, do the
@@ -105,6 +117,7 @@ type Rule struct {
 func (r Rule) Canonical() Rule {
 	r.Selector = r.Selector.Canonical()
 	r.Flags &^= ruleState
+	r.Suppress = r.Suppress.canonical()
 	if r.Family == IPv6 {
 		r.Realms = 0
 	}
