@@ -247,8 +247,9 @@ func (r Route) Key() RouteKey {
 
 // Canonical returns the route as the kernel would list it back, without state:
 // host bits cleared, table 0 as main, the metric that IPv6 stores, weights
-// written out. Expires and flags are state and are cleared. The slices of the
-// result are its own.
+// written out, and nothing that its family ignores. Expires, flags, and what a
+// nexthop object led to, are state and are cleared. The slices of the result
+// are its own.
 func (r Route) Canonical() Route {
 	r.Dst = r.Dst.Masked()
 	r.Src = canonicalPrefix(r.Src)
@@ -261,8 +262,11 @@ func (r Route) Canonical() Route {
 	if r.Family == IPv6 && r.Metric == 0 && r.Type != RouteLocal && r.Type != RouteAnycast && r.Type != RouteMulticast {
 		r.Metric = 1024
 	}
-	if r.Family == IPv6 {
-		r.Scope = ScopeGlobal
+	switch r.Family {
+	case IPv4:
+		r.Pref = PreferenceMedium
+	case IPv6:
+		r.Scope, r.Realms = ScopeGlobal, 0
 	}
 	r.Expires, r.Flags = 0, 0
 	r.Nexthops = r.canonicalNexthops()
@@ -272,14 +276,18 @@ func (r Route) Canonical() Route {
 }
 
 // canonicalNexthops drops the loopback interface that IPv6 shows for error
-// routes, and state.
+// routes, the nexthops that belong to a nexthop object, and state.
 func (r Route) canonicalNexthops() []Nexthop {
-	if r.Type.IsError() || r.Type == RouteThrow {
+	if r.Type.IsError() || r.Type == RouteThrow || r.NexthopID != 0 {
 		return nil
 	}
 	hops := make([]Nexthop, 0, len(r.Nexthops))
 	for _, n := range r.Nexthops {
-		hops = append(hops, n.Canonical())
+		n = n.Canonical()
+		if r.Family == IPv6 {
+			n.Realms = 0
+		}
+		hops = append(hops, n)
 	}
 	return hops
 }
