@@ -1,0 +1,121 @@
+package iproute2
+
+import (
+	"fmt"
+
+	"rpdb"
+)
+
+// RouteCommand returns the command that adds, replaces or deletes a route, as
+// in "ip -4 route replace default via 10.10.0.1 dev eth1 table 1001 proto
+// 82". It can be pasted into a shell, and [ParseRoute] reads it back. State
+// (dead, linkdown, offload) is left out, and so are lightweight tunnels and
+// unknown attributes, for which no word is known.
+func RouteCommand(op rpdb.ChangeOp, r rpdb.Route, v RouteView) string {
+	w := words{}
+	w.add("ip", r.Family.Flag(), "route", verb(op, true))
+	if r.Type != rpdb.RouteUnicast && r.Type != 0 {
+		w.add(r.Type.String())
+	}
+	w.add(prefixText(r.Dst, "default"))
+	if r.Src.IsValid() && r.Src.Bits() > 0 {
+		w.add("from", prefixText(r.Src, "all"))
+	}
+	if r.TOS != 0 {
+		w.addf("tos", "0x%02x", r.TOS)
+	}
+	switch {
+	case r.NexthopID != 0: // the object says where it leads
+		w.addf("nhid", "%d", r.NexthopID)
+	case len(r.Nexthops) == 1:
+		v.hopWords(&w, r, r.Nexthops[0])
+	}
+	v.routeWords(&w, r)
+	if op != rpdb.Delete && r.Expires != 0 {
+		w.addf("expires", "%d", r.Expires)
+	}
+	metricWords(&w, r.Metrics)
+	if r.NexthopID == 0 && len(r.Nexthops) > 1 {
+		for _, n := range r.Nexthops {
+			w.add("nexthop")
+			v.hopWords(&w, r, n)
+			if n.Realms != 0 {
+				w.add("realms", realmsWord(n.Realms))
+			}
+			w.addf("weight", "%d", max(n.Weight, 1))
+		}
+	}
+	return w.String()
+}
+
+func (v RouteView) hopWords(w *words, r rpdb.Route, n rpdb.Nexthop) {
+	viaWords(w, r.Family, n)
+	if n.Link != 0 {
+		w.add("dev", quote(v.link(n.Link)))
+	}
+	if n.Flags&rpdb.NexthopOnlink != 0 {
+		w.add("onlink")
+	}
+}
+
+// routeWords writes the attributes that are not what ip would fill in.
+func (v RouteView) routeWords(w *words, r rpdb.Route) {
+	if r.PrefSrc.IsValid() {
+		w.add("src", r.PrefSrc.String())
+	}
+	if r.Metric != 0 {
+		w.addf("metric", "%d", r.Metric)
+	}
+	if t := r.Table; t != 0 && t != defaultTable(r.Type) {
+		w.add("table", tableWord(t, v.Names))
+	}
+	if r.Protocol != rpdb.ProtocolBoot {
+		w.add("proto", protocolWord(r.Protocol, v.Names))
+	}
+	if r.Family == rpdb.IPv4 && r.Scope != defaultScope(r) {
+		w.add("scope", r.Scope.String())
+	}
+	if r.Realms != 0 {
+		w.add("realms", realmsWord(r.Realms))
+	}
+	if r.Pref != rpdb.PreferenceMedium {
+		w.add("pref", r.Pref.String())
+	}
+}
+
+// defaultTable is the table of a route that is typed without one.
+func defaultTable(t rpdb.RouteType) rpdb.TableID {
+	switch t {
+	case rpdb.RouteLocal, rpdb.RouteBroadcast, rpdb.RouteNAT, rpdb.RouteAnycast:
+		return rpdb.TableLocal
+	}
+	return rpdb.TableMain
+}
+
+// defaultScope is the scope of an IPv4 route that is typed without one.
+func defaultScope(r rpdb.Route) rpdb.Scope {
+	switch r.Type {
+	case rpdb.RouteLocal, rpdb.RouteNAT:
+		return rpdb.ScopeHost
+	case rpdb.RouteBroadcast, rpdb.RouteMulticast, rpdb.RouteAnycast:
+		return rpdb.ScopeLink
+	case rpdb.RouteUnicast, 0:
+		plain := len(r.Nexthops) == 0 || (len(r.Nexthops) == 1 && !r.Nexthops[0].Via.IsValid())
+		if plain && r.NexthopID == 0 {
+			return rpdb.ScopeLink
+		}
+	}
+	return rpdb.ScopeGlobal
+}
+
+// Change returns the command that makes a change: [RuleCommand] or
+// [RouteCommand], and a comment for a change of nothing.
+func Change(c rpdb.Change, v RouteView) string {
+	switch {
+	case c.Rule != nil:
+		return RuleCommand(c.Op, *c.Rule, v.Names)
+	case c.Route != nil:
+		return RouteCommand(c.Op, *c.Route, v)
+	}
+	return fmt.Sprintf("# %v", c)
+}
