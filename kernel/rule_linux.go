@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"golang.org/x/sys/unix"
-
 	"rpdb"
 	"rpdb/kernel/netlink"
 )
@@ -69,7 +67,7 @@ func decodeRule(b []byte) (rpdb.Rule, error) {
 	r.Selector.Not = flags&ruleInvert != 0
 	r.Flags = rpdb.RuleFlags(flags &^ ruleInvert)
 
-	p := ruleParts{rule: &r, table: rpdb.TableID(b[4])}
+	p := ruleParts{rule: &r, table: rpdb.TableID(b[4]), dscp: rpdb.DSCP{Mask: fullDSCPMask}}
 	d := netlink.NewDecoder(b[sizeofRuleHdr:])
 	for d.Next() {
 		if !p.action(&d) && !p.selector(&d) && !p.mask(&d) {
@@ -294,7 +292,7 @@ func encodePorts(e *netlink.Encoder, p rpdb.Ports, ports, mask uint16) {
 		return
 	}
 	e.Uint16s(ports, p.First, p.Last)
-	if p.Mask != 0 && p.Mask != fullPortMask {
+	if p.Mask != 0 && (p.Mask != fullPortMask || p.First != p.Last) {
 		e.Uint16(mask, p.Mask)
 	}
 }
@@ -313,12 +311,4 @@ func shortTable(t rpdb.TableID) byte {
 		return tableCompat
 	}
 	return byte(t)
-}
-
-// ruleGroup returns the multicast group of a family's rule events.
-func ruleGroup(f rpdb.Family) uint32 {
-	if f == rpdb.IPv6 {
-		return unix.RTNLGRP_IPV6_RULE
-	}
-	return unix.RTNLGRP_IPV4_RULE
 }

@@ -197,7 +197,7 @@ func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error
 // Dump sends the request that e holds, with Request and Dump set, and gives
 // every message of the answer to each; the message is valid only during the
 // call. An error of each ends the dump. Datagrams is the number of reads that
-// the answer took: what fits one is consistent, what does not may not be. A
+// brought objects: what fits one is consistent, what does not may not be. A
 // dump that the kernel flags as inconsistent is given in full and ends in
 // [InterruptedError].
 func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (datagrams int, err error) {
@@ -214,7 +214,7 @@ func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (
 			c.drain(seq)
 			return datagrams, err
 		}
-		datagrams++
+		counted := false
 		for ms.Next() {
 			m := ms.Message()
 			if !c.answers(m, seq) {
@@ -227,6 +227,10 @@ func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (
 					err = InterruptedError{}
 				}
 				return datagrams, err
+			}
+			if !counted {
+				counted = true
+				datagrams++
 			}
 			if err := each(m); err != nil {
 				c.drain(seq)

@@ -1,0 +1,180 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/kernel/netlink"
+)
+
+// dump sends a dump request and gives the payload of every message of the
+// type want to each. It returns how many datagrams brought objects. A family
+// or kind of object that the kernel was built without has none.
+func (c *Conn) dump(ctx context.Context, e *netlink.Encoder, want uint16, each func([]byte) error) (int, error) {
+	n, err := c.nl.Dump(ctx, e, func(m netlink.Message) error {
+		if m.Type != want {
+			return nil
+		}
+		return each(m.Data)
+	})
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return n, nil
+	}
+	return n, err
+}
+
+// dumpRules reads the rules of a family in order. The kernel keeps them sorted
+// by priority, so a list that is not is torn and reported as interrupted.
+func (c *Conn) dumpRules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, int, error) {
+	var rules []rpdb.Rule
+	e := netlink.NewEncoder(nil, unix.RTM_GETRULE, 0, append([]byte{byte(f)}, make([]byte, sizeofRuleHdr-1)...))
+	n, err := c.dump(ctx, e, unix.RTM_NEWRULE, func(b []byte) error {
+		r, err := decodeRule(b)
+		if err != nil || r.Family != f {
+			return err
+		}
+		if len(rules) > 0 && r.Priority < rules[len(rules)-1].Priority {
+			return netlink.InterruptedError{}
+		}
+		rules = append(rules, r)
+		return nil
+	})
+	return rules, n, err
+}
+
+// routeFilter limits a dump of routes. The zero value of a field is no limit.
+type routeFilter struct {
+	family   rpdb.Family
+	table    rpdb.TableID
+	protocol rpdb.Protocol
+}
+
+func (f routeFilter) admits(r rpdb.Route) bool {
+	return r.Family == f.family && r.Flags&routeCloned == 0 &&
+		(f.table == 0 || r.Table == f.table) && (f.protocol == 0 || r.Protocol == f.protocol)
+}
+
+// dumpRoutes reads the routes that the filter admits. The kernel applies it
+// where it can; it is applied here again.
+func (c *Conn) dumpRoutes(ctx context.Context, f routeFilter) ([]rpdb.Route, int, error) {
+	var routes []rpdb.Route
+	head := make([]byte, unix.SizeofRtMsg)
+	head[0] = byte(f.family)
+	if c.nl.Strict() {
+		head[5] = byte(f.protocol)
+	}
+	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, head)
+	if c.nl.Strict() && f.table != 0 {
+		e.Uint32(unix.RTA_TABLE, uint32(f.table))
+	}
+	n, err := c.dump(ctx, e, unix.RTM_NEWROUTE, func(b []byte) error {
+		if len(b) > 0 && b[0] != byte(f.family) {
+			return nil // a kernel without the family answers for all it has
+		}
+		r, err := decodeRoute(b)
+		if err == nil && f.admits(r) {
+			routes = append(routes, r)
+		}
+		return err
+	})
+	if f.table != 0 && errors.Is(err, unix.ENOENT) {
+		err = nil // no such table
+	}
+	return mergeSiblings(routes), n, err
+}
+
+// dumpLinks reads the interfaces, and their settings.
+func (c *Conn) dumpLinks(ctx context.Context) ([]rpdb.Link, map[rpdb.LinkName]rpdb.LinkSysctls, int, error) {
+	var links []rpdb.Link
+	settings := map[rpdb.LinkName]rpdb.LinkSysctls{}
+	e := netlink.NewEncoder(nil, unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg))
+	e.Uint32(unix.IFLA_EXT_MASK, extMaskSkipStats)
+	n, err := c.dump(ctx, e, unix.RTM_NEWLINK, func(b []byte) error {
+		l, conf, err := decodeLink(b)
+		links = append(links, l)
+		settings[l.Name] = conf
+		return err
+	})
+	return links, settings, n, err
+}
+
+// dumpAddresses reads the addresses of both families.
+func (c *Conn) dumpAddresses(ctx context.Context) ([]rpdb.Address, int, error) {
+	var addrs []rpdb.Address
+	e := netlink.NewEncoder(nil, unix.RTM_GETADDR, 0, make([]byte, unix.SizeofIfAddrmsg))
+	n, err := c.dump(ctx, e, unix.RTM_NEWADDR, func(b []byte) error {
+		if len(b) > 0 && rpdb.Family(b[0]).Bits() == 0 {
+			return nil // another family that the kernel has
+		}
+		a, err := decodeAddress(b)
+		addrs = append(addrs, a)
+		return err
+	})
+	return addrs, n, err
+}
+
+// dumpNeighbours reads the neighbours of both families.
+func (c *Conn) dumpNeighbours(ctx context.Context) ([]rpdb.Neighbour, error) {
+	var neighbours []rpdb.Neighbour
+	e := netlink.NewEncoder(nil, unix.RTM_GETNEIGH, 0, make([]byte, sizeofNdMsg))
+	_, err := c.dump(ctx, e, unix.RTM_NEWNEIGH, func(b []byte) error {
+		n, ok, err := decodeNeighbour(b)
+		if ok {
+			neighbours = append(neighbours, n)
+		}
+		return err
+	})
+	if errors.Is(err, netlink.InterruptedError{}) {
+		err = nil // neighbours come and go with traffic
+	}
+	return neighbours, err
+}
+
+// dumpNexthops reads the nexthop objects; kernels before 5.3 have none.
+func (c *Conn) dumpNexthops(ctx context.Context) ([]rpdb.NexthopObject, int, error) {
+	var objects []rpdb.NexthopObject
+	e := netlink.NewEncoder(nil, rtmGetNexthop, 0, make([]byte, sizeofNhMsg))
+	n, err := c.dump(ctx, e, rtmNewNexthop, func(b []byte) error {
+		o, err := decodeNexthop(b)
+		objects = append(objects, o)
+		return err
+	})
+	return objects, n, err
+}
+
+// rules reads the rules of a family as they were at one moment.
+func (c *Conn) rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
+	rules, n, err := c.dumpRules(ctx, f)
+	if n <= 1 && err == nil {
+		return rules, nil // made in one piece
+	}
+	which := classRules4
+	if f == rpdb.IPv6 {
+		which = classRules6
+	}
+	err = c.settled(ctx, classSet(0).with(which), func(class) (n int, err error) {
+		rules, n, err = c.dumpRules(ctx, f)
+		return n, err
+	})
+	return rules, err
+}
+
+// routes reads the routes that the filter admits as they were at one moment.
+func (c *Conn) routes(ctx context.Context, f routeFilter) ([]rpdb.Route, error) {
+	routes, n, err := c.dumpRoutes(ctx, f)
+	if n <= 1 && err == nil {
+		return routes, nil
+	}
+	which := classRoutes4
+	if f.family == rpdb.IPv6 {
+		which = classRoutes6
+	}
+	err = c.settled(ctx, classSet(0).with(which), func(class) (n int, err error) {
+		routes, n, err = c.dumpRoutes(ctx, f)
+		return n, err
+	})
+	return routes, err
+}

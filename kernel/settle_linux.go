@@ -1,0 +1,188 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb/kernel/netlink"
+)
+
+// class is a kind of object with a dump and events of its own.
+type class uint8
+
+const (
+	classLinks class = iota
+	classAddresses
+	classNexthops
+	classRules4
+	classRules6
+	classRoutes4
+	classRoutes6
+
+	classes = 7
+)
+
+func (c class) String() string {
+	return [classes]string{"links", "addresses", "nexthop objects",
+		"rules (IPv4)", "rules (IPv6)", "routes (IPv4)", "routes (IPv6)"}[c]
+}
+
+// classSet is a set of classes.
+type classSet uint8
+
+const allClasses classSet = 1<<classes - 1
+
+func (s classSet) with(c class) classSet { return s | 1<<c }
+func (s classSet) has(c class) bool      { return s&(1<<c) != 0 }
+
+// first returns the class with the smallest number.
+func (s classSet) first() class {
+	for c := range class(classes) {
+		if s.has(c) {
+			return c
+		}
+	}
+	return 0
+}
+
+// groupNexthop is RTNLGRP_NEXTHOP, which kernels before 5.3 do not know.
+const groupNexthop = 32
+
+// watchedGroups are the multicast groups of all classes.
+func watchedGroups() []uint32 {
+	return []uint32{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	}
+}
+
+// monitor opens a socket that hears the events of all classes.
+func (c *Conn) monitor(buffer int) (*netlink.Conn, error) {
+	mon, err := netlink.Dial(netlink.Options{NetNS: c.ns.FD(), Groups: watchedGroups(), ReceiveBuffer: buffer})
+	if err != nil {
+		return nil, err
+	}
+	if err := mon.Join(groupNexthop); err != nil && !errors.Is(err, unix.EINVAL) {
+		mon.Close()
+		return nil, err
+	}
+	return mon, nil
+}
+
+// touched returns the classes that an event says may have changed. An
+// interface or address that changes takes IPv4 routes with it without an event
+// of theirs, rules say whether their interfaces exist, and routes lead where
+// their nexthop objects lead.
+func touched(m netlink.Message) classSet {
+	v6 := len(m.Data) > 0 && m.Data[0] == unix.AF_INET6
+	switch m.Type {
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		return classSet(0).with(classLinks).with(classRoutes4).with(classRules4).with(classRules6)
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return classSet(0).with(classAddresses).with(classRoutes4)
+	case rtmNewNexthop, rtmDelNexthop:
+		return classSet(0).with(classNexthops).with(classRoutes4).with(classRoutes6)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		if v6 {
+			return classSet(0).with(classRules6)
+		}
+		return classSet(0).with(classRules4)
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if v6 {
+			return classSet(0).with(classRoutes6)
+		}
+		return classSet(0).with(classRoutes4)
+	}
+	return 0
+}
+
+const (
+	// maxReadings bounds how often a class is read before others are told to
+	// hold still.
+	maxReadings = 25
+	// settleTime is how long the event of a change may come after the dump
+	// that it disturbed; 2 ms were seen.
+	settleTime = 4 * time.Millisecond
+)
+
+// settled has the classes read until none of them changed between its reading
+// and the end, so that all together are the state of one moment. Only what
+// changed is read again. Read returns the number of datagrams that it took; a
+// reading of one datagram is made in one piece and needs no time to settle.
+func (c *Conn) settled(ctx context.Context, todo classSet, read func(class) (int, error)) error {
+	mon, err := c.monitor(0)
+	if err != nil {
+		return err
+	}
+	defer mon.Close()
+	var dirty classSet
+	mark := func(m netlink.Message) error {
+		dirty |= touched(m)
+		return nil
+	}
+	wanted := todo
+	for range maxReadings {
+		torn := false
+		for cl := range class(classes) {
+			if !todo.has(cl) {
+				continue
+			}
+			n, err := read(cl)
+			switch {
+			case errors.Is(err, netlink.InterruptedError{}) || errors.Is(err, netlink.OverflowError{}):
+				dirty = dirty.with(cl)
+			case err != nil:
+				return fmt.Errorf("read %v: %w", cl, err)
+			}
+			torn = torn || n > 1
+		}
+		if torn && dirty == 0 {
+			if err := settle(ctx, mon, mark, &dirty); err != nil {
+				return err
+			}
+		}
+		if err := pollAll(mon, mark, &dirty); err != nil {
+			return err
+		}
+		if todo = dirty & wanted; todo == 0 {
+			return nil
+		}
+		dirty = 0
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return &UnstableError{Class: todo.first().String(), Attempts: maxReadings}
+}
+
+// settle waits for one event, for a short time.
+func settle(ctx context.Context, mon *netlink.Conn, mark func(netlink.Message) error, dirty *classSet) error {
+	wait, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	err := mon.Receive(wait, mark)
+	switch {
+	case errors.Is(err, netlink.OverflowError{}):
+		*dirty = allClasses
+		return nil
+	case ctx.Err() == nil && wait.Err() != nil:
+		return nil
+	}
+	return err
+}
+
+// pollAll reads the events that are there.
+func pollAll(mon *netlink.Conn, mark func(netlink.Message) error, dirty *classSet) error {
+	for {
+		more, err := mon.Poll(mark)
+		switch {
+		case errors.Is(err, netlink.OverflowError{}):
+			*dirty = allClasses
+		case err != nil || !more:
+			return err
+		}
+	}
+}
