@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"rpdb"
+)
+
+// Resolve returns what the policy means on the host of the snapshot: rules in
+// the order of the walk, routes, tables, and what waits. Names are those of
+// the host's rt_tables, rt_realms and group files; the names of the document
+// come before them. Neither argument is modified or kept.
+//
+// Waiting is what the host does not have now but may get: an interface, an
+// address, or one that is up or no longer tentative. An error, an [ErrorList]
+// with places in the document, is what no change of links brings right; the
+// Desired is then empty, and nothing must be done.
+//
+// The result is a function of the arguments: resolving again gives the same.
+// Table numbers that the document leaves open are chosen in its order; an
+// uplink keeps the number that a rule of ours on the host shows for it, so
+// that reordering uplinks renumbers none.
+func (d *Document) Resolve(s *rpdb.Snapshot, n rpdb.Names) (rpdb.Desired, error) {
+	r := &resolver{reporter: reporter{file: d.File}, doc: d, host: s, names: n}
+	r.numberTables()
+	r.resolveUplinks()
+	r.resolveTables()
+	r.resolveRules()
+	if err := r.err(); err != nil {
+		return rpdb.Desired{}, err
+	}
+	return r.out, nil
+}
+
+// resolver collects what one Resolve makes.
+type resolver struct {
+	reporter
+	doc   *Document
+	host  *rpdb.Snapshot
+	names rpdb.Names
+	out   rpdb.Desired
+
+	tables uplinkTables
+	byName map[string]rpdb.TableID // the tables of the document
+	ids    map[rpdb.TableID]bool
+	parts  []uplinkPart
+}
+
+// wait adds a part that waits for the host.
+func (r *resolver) wait(name string, f rpdb.Family, t rpdb.TableID, format string, args ...any) {
+	r.out.Waiting = append(r.out.Waiting, rpdb.Waiting{Name: name, Reason: fmt.Sprintf(format, args...), Family: f, Table: t})
+}
+
+// resolveRules adds the rules of the list, and those of the uplinks where they
+// stand in it.
+func (r *resolver) resolveRules() {
+	for i, rule := range r.doc.Rules {
+		if i == r.doc.UplinksAt {
+			r.uplinkRules()
+		}
+		r.resolveRule(rule)
+	}
+	if r.doc.UplinksAt >= len(r.doc.Rules) {
+		r.uplinkRules()
+	}
+}
+
+// resolveRule adds one rule for each of its families.
+func (r *resolver) resolveRule(doc Rule) {
+	want := rpdb.DesiredRule{Name: doc.Name, Rule: rpdb.Rule{
+		Selector: doc.Selector,
+		Action:   r.action(doc),
+		Suppress: rpdb.Suppressor{PrefixLength: doc.SuppressPrefixLength, IfGroup: r.ifGroup(doc)},
+		Realms:   r.realms(doc),
+		Protocol: rpdb.ProtocolRPDB,
+	}}
+	want.Rule.Priority, want.Pinned = doc.Priority.Get()
+	if doc.Goto.IsSet() {
+		want.GotoName, want.Rule.Action = r.gotoTarget(doc.Goto.Value)
+	}
+	for _, f := range doc.Families() {
+		want.Rule.Family = f
+		r.out.Rules = append(r.out.Rules, want)
+	}
+}
+
+// gotoTarget returns the name of a target whose priority the plan allots, or
+// the goto to a priority that is known.
+func (r *resolver) gotoTarget(text string) (string, rpdb.Action) {
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return "", rpdb.Goto(rpdb.Priority(n))
+	}
+	for _, target := range r.doc.Rules {
+		if pin, ok := target.Priority.Get(); ok && target.Name == text {
+			return "", rpdb.Goto(pin)
+		}
+	}
+	return text, rpdb.Goto(0)
+}
+
+func (r *resolver) action(doc Rule) rpdb.Action {
+	if !doc.Lookup.IsSet() {
+		return doc.Action
+	}
+	t, ok := r.table(doc.Lookup.Value)
+	if !ok {
+		r.reportAt(doc.Lookup.Position, "lookup", doc.Lookup.Text, r.unknownTable(doc.Lookup.Value))
+	}
+	return rpdb.ToTable(t)
+}
+
+// table returns the number of a table that is known: of the document, of the
+// names, of the kernel, or one that has routes on the host.
+func (r *resolver) table(text string) (rpdb.TableID, bool) {
+	if id, ok := r.byName[text]; ok {
+		return id, true
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return r.names.TableByName(text)
+	}
+	id := rpdb.TableID(n)
+	return id, r.ids[id] || r.names.Tables[id] != "" || isKernelTable(id) || r.inUse(id)
+}
+
+func isKernelTable(t rpdb.TableID) bool { return rpdb.TableDefault <= t && t <= rpdb.TableLocal }
+
+// inUse reports whether a table has routes on the host, or is a VRF's.
+func (r *resolver) inUse(t rpdb.TableID) bool {
+	for _, route := range r.host.Routes {
+		if route.Table == t {
+			return true
+		}
+	}
+	for _, l := range r.host.Links {
+		if l.VRFTable == t {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *resolver) unknownTable(text string) *problem {
+	words := []string{"main", "local", "default"}
+	for name := range r.byName {
+		words = append(words, name)
+	}
+	why := bad("no such table")
+	if near := nearestSorted(text, words); near != "" {
+		return why.try("did you mean %q?", near)
+	}
+	return why.try("define it under tables; a table that is not there would be passed over silently")
+}
+
+func (r *resolver) ifGroup(doc Rule) rpdb.Opt[uint32] {
+	if !doc.SuppressIfGroup.IsSet() {
+		return rpdb.Opt[uint32]{}
+	}
+	g, ok := r.names.GroupByName(doc.SuppressIfGroup.Value)
+	if !ok {
+		r.reportAt(doc.SuppressIfGroup.Position, "suppress_ifgroup", doc.SuppressIfGroup.Text, bad("no interface group has this name on the host"))
+	}
+	return rpdb.Some(g)
+}
+
+func (r *resolver) realms(doc Rule) rpdb.Realms {
+	if !doc.Realms.IsSet() {
+		return 0
+	}
+	from, to, both := strings.Cut(doc.Realms.Value, "/")
+	if !both {
+		from, to = "0", from
+	}
+	return rpdb.NewRealms(r.realm(doc.Realms, from), r.realm(doc.Realms, to))
+}
+
+func (r *resolver) realm(at Located[string], text string) uint16 {
+	v, ok := r.names.RealmByName(text)
+	if !ok {
+		r.reportAt(at.Position, "realms", at.Text, bad("no realm is called %q on the host", text))
+	}
+	return v
+}
+
+// networkOf returns the network that an address connects: that of its peer on
+// a point-to-point link, else its own.
+func networkOf(a rpdb.Address) netip.Prefix {
+	if a.Peer.IsValid() && a.Peer != a.Prefix.Addr() {
+		return netip.PrefixFrom(a.Peer, a.Prefix.Bits()).Masked()
+	}
+	return a.Prefix.Masked()
+}
+
+// unusableWord says in a word why an address cannot be used yet.
+func unusableWord(a rpdb.Address) string {
+	if a.Flags&rpdb.AddressDADFailed != 0 {
+		return "dadfailed: another host has it"
+	}
+	return "tentative"
+}
