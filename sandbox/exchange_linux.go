@@ -1,0 +1,408 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+)
+
+// exchange carries one probe out: a loop over the sockets of both sides, the
+// host's and the outside's, until the answer is there or the time is over.
+type exchange struct {
+	world  *World
+	probe  Probe
+	owned  []int // descriptors to close
+	polled []unix.PollFd
+	react  []func(fd int) error // what to do when the socket of the same index is ready
+
+	done     bool
+	answered bool
+	errno    rpdb.Errno // of the host's own calls
+	started  time.Time
+	rtt      time.Duration
+}
+
+// payload is what is sent and must come back.
+const payload = "rpdb try"
+
+// localError is an error of the host's own socket call: an outcome, not
+// trouble.
+type localError struct{ err error }
+
+func (e localError) Error() string { return e.err.Error() }
+func (e localError) Unwrap() error { return e.err }
+
+// run sends the question and waits for the answer. An error is trouble of the
+// world or the end of the context. The sockets stay open until close: what the
+// host's kernel says about closed ones is not to be counted.
+func (x *exchange) run(ctx context.Context) error {
+	stop, err := x.wakeOn(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	x.started = time.Now()
+	err = x.start()
+	if err == nil {
+		err = x.loop()
+	}
+	var local localError
+	var errno unix.Errno
+	if errors.As(err, &local) && errors.As(err, &errno) {
+		x.errno, err = rpdb.Errno(errno), nil
+	}
+	return err
+}
+
+// wakeOn makes the loop wake up when the context ends. The function returned
+// ends that, and must be called before close.
+func (x *exchange) wakeOn(ctx context.Context) (stop func(), err error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	x.owned = append(x.owned, fd)
+	x.await(fd, unix.POLLIN, func(int) error { return context.Cause(ctx) })
+	woken := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_, _ = unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // cannot fail: the counter is 0
+	})
+	return func() {
+		if !cancel() {
+			<-woken
+		}
+	}, nil
+}
+
+// await sets what the loop waits for on a socket, and what it does then.
+func (x *exchange) await(fd int, events int16, react func(fd int) error) {
+	for i := range x.polled {
+		if x.polled[i].Fd == int32(fd) {
+			x.polled[i].Events, x.react[i] = events, react
+			return
+		}
+	}
+	x.polled = append(x.polled, unix.PollFd{Fd: int32(fd), Events: events})
+	x.react = append(x.react, react)
+}
+
+// ignore takes a socket out of the loop: poll(2) skips negative descriptors.
+func (x *exchange) ignore(fd int) {
+	for i := range x.polled {
+		if x.polled[i].Fd == int32(fd) {
+			x.polled[i].Fd = -1
+		}
+	}
+}
+
+// close closes all sockets.
+func (x *exchange) close() {
+	for _, fd := range x.owned {
+		unix.Close(fd)
+	}
+}
+
+func (x *exchange) loop() error {
+	for !x.done {
+		left := x.probe.Timeout - time.Since(x.started)
+		if left <= 0 {
+			return nil
+		}
+		if _, err := unix.Poll(x.polled, int(left/time.Millisecond)+1); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("poll: %w", err)
+		}
+		if err := x.reactAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *exchange) reactAll() error {
+	for i := 0; i < len(x.polled) && !x.done; i++ { // reactions may add sockets
+		if x.polled[i].Revents == 0 {
+			continue
+		}
+		if err := x.react[i](int(x.polled[i].Fd)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish ends the loop; answered says with which result.
+func (x *exchange) finish(answered bool) {
+	x.done, x.answered = true, answered
+	if answered {
+		x.rtt = time.Since(x.started)
+	}
+}
+
+// start opens the sockets of the answering side, then of the asking side, and
+// sends the question.
+func (x *exchange) start() error {
+	if err := x.serve(); err != nil {
+		return err
+	}
+	client, target := x.outsideSocket(), netip.AddrPortFrom(x.probe.Local, x.probe.LocalPort)
+	if x.probe.Direction == Outbound {
+		client, target = x.hostSocket(), netip.AddrPortFrom(x.probe.Remote, x.probe.RemotePort)
+	}
+	fd, err := x.open(client)
+	if err != nil {
+		return err
+	}
+	switch x.probe.Protocol {
+	case rpdb.TCP:
+		return x.connect(fd, client, target)
+	case rpdb.UDP:
+		return x.ask(fd, client, target, []byte(payload))
+	}
+	request := echo{request: true, id: x.probe.LocalPort, data: []byte(payload)}
+	return x.ask(fd, client, netip.AddrPortFrom(target.Addr(), 0), request.append(x.probe.Protocol))
+}
+
+// endpoint is a socket to open, and on which side.
+type endpoint struct {
+	socketSpec
+	onHost bool
+}
+
+// blame marks an error of the host's side as an outcome.
+func (e endpoint) blame(err error) error {
+	if err != nil && e.onHost {
+		return localError{err}
+	}
+	return err
+}
+
+// hostSocket describes the host's socket, asking or answering.
+func (x *exchange) hostSocket() endpoint {
+	p := x.probe
+	local := p.Local
+	if !local.IsValid() {
+		local = p.Family.Unspecified()
+	}
+	return endpoint{onHost: true, socketSpec: socketSpec{
+		protocol: p.Protocol, local: netip.AddrPortFrom(local, x.port(p.LocalPort)),
+		device: p.Device, mark: p.Mark, tos: p.TOS, uid: p.UID,
+	}}
+}
+
+// outsideSocket describes the outside's asking socket. Its mark chooses the
+// gateway by which the question goes; the answer may come by any.
+func (x *exchange) outsideSocket() endpoint {
+	p := x.probe
+	return endpoint{socketSpec: socketSpec{
+		protocol: p.Protocol, local: netip.AddrPortFrom(p.Remote, x.port(p.RemotePort)),
+		mark: x.world.gatewayMark(p.Uplink),
+	}}
+}
+
+// port returns the port to bind to; raw sockets have none.
+func (x *exchange) port(n uint16) uint16 {
+	if x.probe.isEcho() {
+		return 0
+	}
+	return n
+}
+
+func (x *exchange) open(e endpoint) (int, error) {
+	ns := x.world.outside.ns
+	if e.onHost {
+		ns = x.world.host.ns
+	}
+	fd, err := openSocket(ns, e.socketSpec)
+	if err != nil {
+		return -1, err
+	}
+	x.owned = append(x.owned, fd)
+	return fd, e.blame(e.bind(fd))
+}
+
+// connect starts the handshake of a TCP client.
+func (x *exchange) connect(fd int, e endpoint, target netip.AddrPort) error {
+	x.await(fd, unix.POLLOUT, func(fd int) error { return x.connected(fd, e) })
+	err := unix.Connect(fd, sockaddr(target))
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return e.blame(fmt.Errorf("connect: %w", err))
+	}
+	return nil
+}
+
+// connected sends the payload when the handshake is over, or ends the
+// exchange when it failed. That the outside could not connect is no trouble.
+func (x *exchange) connected(fd int, e endpoint) error {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	if errno != 0 {
+		x.finish(false)
+		if e.onHost {
+			x.errno = rpdb.Errno(errno)
+		}
+		return nil
+	}
+	x.await(fd, unix.POLLIN, func(fd int) error {
+		b, ok := receiveStream(fd)
+		x.finish(ok && string(b) == payload)
+		return nil
+	})
+	_, err = unix.Write(fd, []byte(payload))
+	return e.blame(err)
+}
+
+// receiveStream reads once from a connection; ok is false at its end.
+func receiveStream(fd int) (b []byte, ok bool) {
+	b = make([]byte, 2*len(payload))
+	n, err := unix.Read(fd, b)
+	if err != nil || n <= 0 {
+		return nil, false
+	}
+	return b[:n], true
+}
+
+// ask sends a datagram or an echo request and waits for its answer from the
+// very address that was asked.
+func (x *exchange) ask(fd int, e endpoint, target netip.AddrPort, message []byte) error {
+	x.await(fd, unix.POLLIN, func(fd int) error {
+		b, from, err := receive(fd)
+		if err != nil {
+			return e.blame(err)
+		}
+		if from == target && x.isAnswer(b) {
+			x.finish(true)
+		}
+		return nil
+	})
+	if err := unix.Sendto(fd, message, 0, sockaddr(target)); err != nil {
+		return e.blame(fmt.Errorf("send: %w", err))
+	}
+	return nil
+}
+
+// isAnswer reports whether a datagram is what the question asked for.
+func (x *exchange) isAnswer(b []byte) bool {
+	if !x.probe.isEcho() {
+		return string(b) == payload
+	}
+	m, ok := parseEcho(x.probe.Protocol, x.icmp(b))
+	return ok && !m.request && m.id == x.probe.LocalPort && string(m.data) == payload
+}
+
+// icmp returns the message in what a raw socket received: IPv4 puts the IP
+// header in front.
+func (x *exchange) icmp(b []byte) []byte {
+	if x.probe.Protocol != rpdb.ICMP || len(b) == 0 {
+		return b
+	}
+	return b[min(int(b[0]&0xf)*4, len(b)):]
+}
+
+// receive reads one datagram. An empty one means that there was none.
+func receive(fd int) ([]byte, netip.AddrPort, error) {
+	b := make([]byte, 512)
+	n, from, err := unix.Recvfrom(fd, b, 0)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return nil, netip.AddrPort{}, nil
+	}
+	if err != nil {
+		return nil, netip.AddrPort{}, fmt.Errorf("receive: %w", err)
+	}
+	return b[:n], addrPort(from), nil
+}
+
+// serve opens the sockets of the answering side. The host answers pings by
+// itself; the outside has one socket for each gateway, so that answers return
+// by the gateway that the question came through.
+func (x *exchange) serve() error {
+	if x.probe.Direction == Inbound {
+		if x.probe.isEcho() {
+			return nil
+		}
+		return x.serveOn(x.hostSocket())
+	}
+	for _, g := range x.world.gateways {
+		p := x.probe
+		err := x.serveOn(endpoint{socketSpec: socketSpec{
+			protocol: p.Protocol, local: netip.AddrPortFrom(p.Remote, x.port(p.RemotePort)), device: g.outsideLink,
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *exchange) serveOn(e endpoint) error {
+	e.listen = e.protocol == rpdb.TCP
+	fd, err := x.open(e)
+	if err != nil {
+		return err
+	}
+	if e.listen {
+		x.await(fd, unix.POLLIN, func(fd int) error { return x.accept(fd, e) })
+		return nil
+	}
+	x.await(fd, unix.POLLIN, func(fd int) error { return x.answer(fd, e) })
+	return nil
+}
+
+// accept takes a connection, as the owner of the listening socket, and sends
+// back what comes.
+func (x *exchange) accept(listener int, e endpoint) error {
+	fd := -1
+	err := asUser(e.uid, func() (err error) {
+		fd, _, err = unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		return err
+	})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("accept: %w", err)
+	}
+	x.owned = append(x.owned, fd)
+	x.await(fd, unix.POLLIN, func(fd int) error {
+		b, ok := receiveStream(fd)
+		if !ok {
+			x.ignore(fd)
+			return nil
+		}
+		_, err := unix.Write(fd, b)
+		return e.blame(err)
+	})
+	return nil
+}
+
+// answer sends a datagram or an echo request of this probe back to its sender.
+func (x *exchange) answer(fd int, e endpoint) error {
+	b, from, err := receive(fd)
+	if err != nil {
+		return e.blame(err)
+	}
+	reply := b
+	if x.probe.isEcho() {
+		m, ok := parseEcho(x.probe.Protocol, x.icmp(b))
+		if !ok || !m.request || m.id != x.probe.LocalPort {
+			return nil
+		}
+		m.request = false
+		reply = m.append(x.probe.Protocol)
+	} else if !bytes.Equal(b, []byte(payload)) {
+		return nil
+	}
+	if err := unix.Sendto(fd, reply, 0, sockaddr(from)); err != nil {
+		return e.blame(fmt.Errorf("answer: %w", err))
+	}
+	return nil
+}

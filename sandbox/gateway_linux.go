@@ -1,0 +1,348 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/kernel"
+)
+
+// The names and addresses on the two cables of a gateway. Each gateway has a
+// namespace of its own, so all use the same ones.
+const (
+	lan = rpdb.LinkName("lan") // towards the host
+	wan = rpdb.LinkName("wan") // towards the outside
+
+	// tableForward, in a gateway, holds the routes to the outside.
+	tableForward = rpdb.TableID(100)
+
+	protocol = rpdb.ProtocolStatic
+)
+
+// gateway is what stands at the other end of one of the host's interfaces.
+type gateway struct {
+	place
+	name        string
+	link        rpdb.LinkName // the host's interface
+	outsideLink rpdb.LinkName // the outside's interface
+	mark        uint32        // in the outside: mark and table that lead here
+	filtered    bool          // whether it looks at sources; if not, it is the far end of a tunnel
+	gateways    []netip.Addr
+	addresses   []netip.Prefix // of the host's interface
+	defaults    []netip.Addr   // of the gateways, those that the host's main table uses
+	wired       bool           // the cables are there
+}
+
+// newGateways lists the gateways to build.
+func (w *World) newGateways() []*gateway {
+	var all []*gateway
+	taken := map[rpdb.Family]bool{}
+	for _, u := range w.spec.Uplinks {
+		g := &gateway{name: u.Name, link: u.Link, filtered: true, gateways: u.Gateways, addresses: u.Addresses}
+		for _, a := range u.Gateways {
+			if f := rpdb.FamilyOf(a); !taken[f] {
+				taken[f] = true
+				g.defaults = append(g.defaults, a)
+			}
+		}
+		all = append(all, g)
+	}
+	for _, e := range w.spec.Extra {
+		all = append(all, &gateway{name: string(e.Link), link: e.Link, gateways: e.Gateways, addresses: e.Addresses})
+	}
+	for i, g := range all {
+		g.mark = uint32(i + 1)
+		g.outsideLink = rpdb.LinkName(fmt.Sprintf("gw%d", i))
+	}
+	return all
+}
+
+// buildGateway makes a gateway with its two cables.
+func (w *World) buildGateway(ctx context.Context, g *gateway) error {
+	p, err := newPlace(commonSettings(true, 0))
+	if err != nil {
+		return err
+	}
+	g.place = p
+	if err := w.wire(ctx, g); err != nil {
+		return err
+	}
+	if err := w.ledger.listen(g.ns, lan, g.tap()); err != nil {
+		return err
+	}
+	steps := []func(context.Context, *gateway) error{w.configureUpstream, configureFilter, w.configureGateway, w.configureHost}
+	for _, step := range steps {
+		if err := step(ctx, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tap says what to watch on the gateway's side of the host's interface.
+func (g *gateway) tap() *tap {
+	return &tap{uplink: g.name, link: g.link, filtered: g.filtered, prefixes: g.addresses}
+}
+
+// wire lays the cables and waits until they carry.
+func (w *World) wire(ctx context.Context, g *gateway) error {
+	if err := w.host.conn.AddVeth(kernel.VethEnd{Name: g.link}, kernel.VethEnd{Name: lan, NetNS: g.ns}); err != nil {
+		return err
+	}
+	g.wired = true
+	if err := w.outside.conn.AddVeth(kernel.VethEnd{Name: g.outsideLink}, kernel.VethEnd{Name: wan, NetNS: g.ns}); err != nil {
+		return err
+	}
+	if !g.filtered {
+		// A locally administered address; every cable is a network of its own.
+		address := [6]byte{0x02, 0, 0x5e, 0, 0x53, byte(g.mark)}
+		for _, end := range []plug{{w.host, g.link}, {g.place, lan}} {
+			if err := end.ns.Do(func() error { return pointToPoint(end.link, address) }); err != nil {
+				return fmt.Errorf("interface %q: %w", string(end.link), err)
+			}
+		}
+	}
+	plugs := []plug{{w.host, g.link}, {g.place, lan}, {w.outside, g.outsideLink}, {g.place, wan}}
+	for _, p := range plugs {
+		if err := p.conn.SetLink(p.link, kernel.LinkChange{Up: true}); err != nil {
+			return err
+		}
+	}
+	for _, p := range plugs {
+		if err := awaitRunning(ctx, p.ns, p.link, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plug is one end of a cable.
+type plug struct {
+	place
+	link rpdb.LinkName
+}
+
+// address gives the interface addresses, unless it has them, and waits until
+// the kernel delivers packets to them: for IPv6 it puts that off.
+func (p plug) address(ctx context.Context, addresses ...netip.Prefix) error {
+	for _, a := range addresses {
+		err := p.conn.AddAddress(p.link, a, kernel.AddressOptions{NoDAD: true})
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+	}
+	index, err := p.index()
+	if err != nil {
+		return err
+	}
+	for _, a := range addresses {
+		if err := eventually(ctx, fmt.Sprintf("address %v", a), func() (bool, error) { return p.delivers(ctx, index, a.Addr()) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delivers reports whether the local table has an address.
+func (p plug) delivers(ctx context.Context, index rpdb.LinkIndex, a netip.Addr) (bool, error) {
+	if a.Is4() {
+		return true, nil
+	}
+	s, err := p.conn.Snapshot(ctx)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(s.Table(rpdb.IPv6, rpdb.TableLocal), func(r rpdb.Route) bool {
+		return r.Dst.Addr() == a && slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return n.Link == index })
+	}), nil
+}
+
+// index returns the index of the interface.
+func (p plug) index() (index rpdb.LinkIndex, err error) {
+	err = p.ns.Do(func() error {
+		index, err = linkIndex(p.link)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("interface %q: %w", string(p.link), err)
+	}
+	return index, nil
+}
+
+// hop is a route to add by a plug.
+type hop struct {
+	table rpdb.TableID
+	dst   netip.Prefix
+	via   netip.Addr // invalid: on the link
+}
+
+// route adds routes that leave by the interface, or puts them in the place of
+// those that are there.
+func (p plug) route(ctx context.Context, hops ...hop) error {
+	index, err := p.index()
+	if err != nil {
+		return err
+	}
+	for _, h := range hops {
+		r := rpdb.Route{
+			Family: rpdb.FamilyOf(h.dst.Addr()), Table: h.table, Dst: h.dst.Masked(), Type: rpdb.RouteUnicast, Protocol: protocol,
+			Nexthops: []rpdb.Nexthop{{Via: h.via, Link: index}},
+		}
+		if r.Family == rpdb.IPv4 && !h.via.IsValid() {
+			r.Scope = rpdb.ScopeLink
+		}
+		if err := p.conn.Do(ctx, rpdb.RouteChange(rpdb.Replace, r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// single returns the prefix that holds one address.
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// linkLocal returns the IPv6 link-local address fe80::n.
+func linkLocal(n byte) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: n}), 64)
+}
+
+// configureUpstream sets the cable between gateway and outside up: the outside
+// sends by it what carries the gateway's mark, and what is bound to it. The
+// cable has link-local IPv6 addresses only, which serve as next hops of IPv4
+// too: no network of a policy can collide with them.
+func (w *World) configureUpstream(ctx context.Context, g *gateway) error {
+	near, far := plug{g.place, wan}, plug{w.outside, g.outsideLink}
+	if err := near.address(ctx, linkLocal(1)); err != nil {
+		return err
+	}
+	if err := far.address(ctx, linkLocal(2)); err != nil {
+		return err
+	}
+	for _, a := range w.spec.Outside {
+		if err := near.route(ctx, hop{table: tableForward, dst: single(a), via: linkLocal(2).Addr()}); err != nil {
+			return err
+		}
+	}
+	table := rpdb.TableID(g.mark)
+	err := far.route(ctx,
+		hop{table: table, dst: rpdb.IPv4.Default(), via: linkLocal(1).Addr()},
+		hop{table: table, dst: rpdb.IPv6.Default(), via: linkLocal(1).Addr()})
+	if err != nil {
+		return err
+	}
+	for _, f := range rpdb.Families() {
+		err := addRules(ctx, w.outside.conn,
+			rpdb.Rule{Family: f, Priority: 1000 + rpdb.Priority(g.mark), Action: rpdb.ToTable(table),
+				Selector: rpdb.Selector{Mark: rpdb.Mark{Value: g.mark, Mask: ^uint32(0)}}},
+			rpdb.Rule{Family: f, Priority: 2000 + rpdb.Priority(g.mark), Action: rpdb.ToTable(table),
+				Selector: rpdb.Selector{OIF: g.outsideLink}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addRules(ctx context.Context, conn *kernel.Conn, rules ...rpdb.Rule) error {
+	for _, r := range rules {
+		r.Protocol = protocol
+		if err := conn.Do(ctx, rpdb.RuleChange(rpdb.Add, r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configureFilter makes the gateway forward from the host to the outside only,
+// and only legal sources (BCP 38). Neighbour discovery and whatever is for the
+// gateway itself meet the local table first.
+func configureFilter(ctx context.Context, g *gateway) error {
+	for _, f := range rpdb.Families() {
+		var sources []netip.Prefix
+		switch {
+		case !g.filtered:
+			sources = []netip.Prefix{{}}
+		default:
+			sources = slices.DeleteFunc(slices.Clone(g.addresses), func(p netip.Prefix) bool { return rpdb.FamilyOf(p.Addr()) != f })
+		}
+		for i, p := range sources {
+			if p.IsValid() {
+				p = p.Masked()
+			}
+			err := addRules(ctx, g.conn, rpdb.Rule{Family: f, Priority: 100 + rpdb.Priority(i), Action: rpdb.ToTable(tableForward),
+				Selector: rpdb.Selector{IIF: lan, From: p}})
+			if err != nil {
+				return err
+			}
+		}
+		err := addRules(ctx, g.conn, rpdb.Rule{Family: f, Priority: 1000, Action: rpdb.Blackhole(), Selector: rpdb.Selector{IIF: lan}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configureGateway sets the gateway's side of the host's interface up. It may
+// be called again after that interface was down.
+func (w *World) configureGateway(ctx context.Context, g *gateway) error {
+	side := plug{g.place, lan}
+	local := linkLocal(1)
+	for _, a := range g.gateways {
+		if isLinkLocal6(a) {
+			local = netip.PrefixFrom(a, 64)
+		}
+	}
+	if err := side.address(ctx, local); err != nil {
+		return err
+	}
+	for _, p := range g.addresses {
+		if err := g.serve(ctx, p); err != nil {
+			return err
+		}
+	}
+	if g.filtered {
+		return nil
+	}
+	return side.route(ctx, hop{table: rpdb.TableMain, dst: rpdb.IPv4.Default()}, hop{table: rpdb.TableMain, dst: rpdb.IPv6.Default()})
+}
+
+// serve makes the gateway reach one of the host's addresses: by the connected
+// network of its own address there, or by a route.
+func (g *gateway) serve(ctx context.Context, p netip.Prefix) error {
+	side := plug{g.place, lan}
+	for _, a := range g.gateways {
+		if p.Contains(a) && !isLinkLocal6(a) {
+			return side.address(ctx, netip.PrefixFrom(a, p.Bits()))
+		}
+	}
+	if isLinkLocal6(p.Addr()) {
+		return nil
+	}
+	return side.route(ctx, hop{table: rpdb.TableMain, dst: p})
+}
+
+// configureHost gives the host's interface its addresses, and the main table
+// its default routes by it. It may be called again.
+func (w *World) configureHost(ctx context.Context, g *gateway) error {
+	side := plug{w.host, g.link}
+	local := linkLocal(0xa)
+	if slices.Contains(g.gateways, local.Addr()) {
+		local = linkLocal(0xb)
+	}
+	if err := side.address(ctx, append(slices.Clone(g.addresses), local)...); err != nil {
+		return err
+	}
+	for _, a := range g.defaults {
+		if err := side.route(ctx, hop{table: rpdb.TableMain, dst: rpdb.FamilyOf(a).Default(), via: a}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

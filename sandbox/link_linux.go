@@ -1,0 +1,118 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/kernel"
+)
+
+// The functions of this file are netdevice(7) requests. Those that take no
+// namespace work in the calling thread's.
+
+// ioctl makes a request about an interface.
+func ioctl(device rpdb.LinkName, f func(fd int, request *unix.Ifreq) error) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq(string(device))
+	if err != nil {
+		return err
+	}
+	return f(fd, request)
+}
+
+// linkIndex returns the index of an interface.
+func linkIndex(device rpdb.LinkName) (index rpdb.LinkIndex, err error) {
+	err = ioctl(device, func(fd int, request *unix.Ifreq) error {
+		err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request)
+		index = rpdb.LinkIndex(request.Uint32())
+		return err
+	})
+	return index, err
+}
+
+// linkFlags returns the flags of an interface.
+func linkFlags(device rpdb.LinkName) (flags uint16, err error) {
+	err = ioctl(device, func(fd int, request *unix.Ifreq) error {
+		err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request)
+		flags = request.Uint16()
+		return err
+	})
+	return flags, err
+}
+
+// pointToPoint makes an Ethernet interface that is down behave like a tunnel:
+// without neighbour resolution it addresses all frames to its own hardware
+// address, so both ends get the same one.
+func pointToPoint(device rpdb.LinkName, address [6]byte) error {
+	return ioctl(device, func(fd int, request *unix.Ifreq) error {
+		if err := setHardwareAddress(fd, device, address); err != nil {
+			return err
+		}
+		if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request); err != nil {
+			return err
+		}
+		request.SetUint16(request.Uint16() | unix.IFF_NOARP)
+		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
+	})
+}
+
+// setHardwareAddress is SIOCSIFHWADDR, whose argument unix.Ifreq cannot hold.
+func setHardwareAddress(fd int, device rpdb.LinkName, address [6]byte) error {
+	var request struct {
+		name    [unix.IFNAMSIZ]byte
+		family  uint16
+		address [14]byte
+		_       [8]byte
+	}
+	copy(request.name[:unix.IFNAMSIZ-1], device)
+	request.family = unix.ARPHRD_ETHER
+	copy(request.address[:], address[:])
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFHWADDR, uintptr(unsafe.Pointer(&request))); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// settleTimeout is how long the kernel may take over what it does behind the
+// back of the call that asked for it.
+const settleTimeout = 2 * time.Second
+
+// eventually repeats f until it reports true.
+func eventually(ctx context.Context, what string, f func() (bool, error)) error {
+	for begin := time.Now(); ; {
+		ok, err := f()
+		if err != nil || ok {
+			return err
+		}
+		if time.Since(begin) > settleTimeout {
+			return fmt.Errorf("wait for %s: %w", what, unix.ETIMEDOUT)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// awaitRunning waits until an interface can send, or no longer can: the kernel
+// attaches its queue a moment after the carrier came.
+func awaitRunning(ctx context.Context, ns *kernel.NetNS, device rpdb.LinkName, want bool) error {
+	return eventually(ctx, fmt.Sprintf("interface %q", string(device)), func() (settled bool, err error) {
+		err = ns.Do(func() error {
+			flags, err := linkFlags(device)
+			settled = flags&unix.IFF_RUNNING != 0 == want
+			return err
+		})
+		return settled, err
+	})
+}

@@ -1,0 +1,169 @@
+package sandbox
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"rpdb"
+)
+
+// Direction says who asks. The zero value is Outbound.
+type Direction uint8
+
+// Outbound probes are asked by the host and answered by the outside, inbound
+// ones the other way round. What is observed is the host's packets in both.
+const (
+	Outbound Direction = 0
+	Inbound  Direction = 1
+)
+
+// String returns "outbound" or "inbound".
+func (d Direction) String() string {
+	if d == Inbound {
+		return "inbound"
+	}
+	return "outbound"
+}
+
+// MarshalText writes "outbound" or "inbound".
+func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Direction) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "outbound":
+		*d = Outbound
+	case "inbound":
+		*d = Inbound
+	default:
+		return fmt.Errorf("parse direction %q: unknown word", text)
+	}
+	return nil
+}
+
+// defaultTimeout is how long an answer is waited for: hundreds of times what
+// one takes in a namespace, and less than the first retransmission of TCP.
+const defaultTimeout = 500 * time.Millisecond
+
+// Probe is one question to a [World], asked in real packets: a TCP connection
+// or a UDP datagram with a few bytes of data echoed, or an ICMP echo request.
+// Fields that are zero are left to [World.Prepare], which says what they
+// become. It is comparable, and can be sent any number of times.
+type Probe struct {
+	Direction Direction `json:"direction"`
+	// Protocol is rpdb.TCP, rpdb.UDP or rpdb.ICMP; in IPv6 the last is the
+	// same as rpdb.ICMPv6.
+	Protocol rpdb.IPProto `json:"protocol"`
+	// Family may be left out where Local or Remote tell it.
+	Family rpdb.Family `json:"family,omitzero"`
+	// Uplink is the name of the uplink by which an inbound question comes.
+	Uplink string `json:"uplink,omitzero"`
+	// Local is the address of the host: the one asked, which an inbound probe
+	// must have, or the one that the host's socket is bound to. Invalid: not
+	// bound.
+	Local netip.Addr `json:"local,omitzero"`
+	// Device is the interface that the host's socket is bound to
+	// (SO_BINDTODEVICE); empty: none.
+	Device rpdb.LinkName `json:"device,omitzero"`
+	// Mark is the mark of the host's socket (SO_MARK), and TOS its DS field
+	// (IP_TOS, IPV6_TCLASS). The kernel answers pings without a socket, and so
+	// without either.
+	Mark uint32 `json:"mark,omitzero"`
+	TOS  uint8  `json:"tos,omitzero"`
+	// UID is the owner of the host's socket; absent: who this process is. In a
+	// user namespace there may be one id only, see [World.CanBe].
+	UID rpdb.Opt[uint32] `json:"uid,omitzero"`
+	// Remote is the address of the outside; invalid: its first one.
+	Remote netip.Addr `json:"remote,omitzero"`
+	// LocalPort is the port of the host, or the identifier of the echo
+	// request, and RemotePort is the port of the outside; 0: one that no other
+	// probe of this world has. Probes that share a port are sent one after
+	// another.
+	LocalPort  uint16 `json:"local_port,omitzero"`
+	RemotePort uint16 `json:"remote_port,omitzero"`
+	// Timeout is how long to wait for the answer; 0: half a second.
+	Timeout time.Duration `json:"timeout,omitzero"`
+
+	link rpdb.LinkName // of the uplink, in a prepared inbound probe
+}
+
+// noUID is the user id of the kernel's own packets in a user namespace that
+// does not know root: no rule on user ids matches it.
+const noUID = ^uint32(0)
+
+// ICMP types in the place where a flow has its destination port (struct flowi4,
+// fl4_icmp_type): the type is the high byte, the code the low one.
+const (
+	echoRequest4 = 8 << 8
+	echoRequest6 = 128 << 8
+	echoReply6   = 129 << 8
+)
+
+// Flow returns what the kernel asks the RPDB for the host's packet, the
+// question of an outbound probe or the answer of an inbound one. The probe
+// must be prepared ([World.Prepare]), or the flow lacks what the world would
+// have chosen.
+func (p Probe) Flow() rpdb.Flow {
+	if p.Direction == Inbound && p.isEcho() {
+		return p.echoReply()
+	}
+	uid, _ := p.UID.Get()
+	flow := rpdb.Flow{
+		Dst: p.Remote, Src: p.Local, OIF: p.Device, Mark: p.Mark, UID: uid, TOS: p.TOS,
+		IPProto: p.Protocol, SPort: p.LocalPort, DPort: p.RemotePort, Socket: rpdb.SendTo,
+	}
+	switch p.Protocol {
+	case rpdb.ICMP:
+		flow.SPort, flow.DPort = 0, echoRequest4
+	case rpdb.ICMPv6:
+		flow.SPort, flow.DPort = 0, echoRequest6
+	case rpdb.TCP:
+		flow.Socket = rpdb.Connect
+		if p.Direction == Inbound { // the SYN-ACK: one lookup, with the address asked as its source
+			flow.Socket = rpdb.RouteGet
+		}
+	}
+	return flow
+}
+
+// echoReply is the flow of the kernel's answer to a ping (icmp_reply,
+// icmpv6_echo_reply): no socket, and so no mark, and root as its user. IPv6
+// asks for the interface by which the question came, without insisting.
+func (p Probe) echoReply() rpdb.Flow {
+	uid, _ := p.UID.Get()
+	flow := rpdb.Flow{Dst: p.Remote, Src: p.Local, TOS: p.TOS, UID: uid, IPProto: p.Protocol}
+	if p.Protocol == rpdb.ICMPv6 {
+		flow.OIF, flow.DPort = p.link, echoReply6
+	}
+	return flow
+}
+
+// isEcho reports whether the probe is a ping.
+func (p Probe) isEcho() bool { return p.Protocol == rpdb.ICMP || p.Protocol == rpdb.ICMPv6 }
+
+// String describes the probe, as in "inbound TCP to 192.0.2.10 by isp-a" or
+// "outbound UDP from 192.0.2.10".
+func (p Probe) String() string {
+	protocol := "ping"
+	switch p.Protocol {
+	case rpdb.TCP:
+		protocol = "TCP"
+	case rpdb.UDP:
+		protocol = "UDP"
+	}
+	if p.Direction == Inbound {
+		return fmt.Sprintf("inbound %s to %v by %s", protocol, p.Local, p.Uplink)
+	}
+	s := fmt.Sprintf("outbound %s (%v)", protocol, p.Family)
+	if p.Local.IsValid() {
+		s = fmt.Sprintf("outbound %s from %v", protocol, p.Local)
+	}
+	if p.Device != "" {
+		s += fmt.Sprintf(" by device %q", string(p.Device))
+	}
+	if p.Mark != 0 {
+		s += fmt.Sprintf(" with mark %#x", p.Mark)
+	}
+	return s
+}
