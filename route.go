@@ -207,7 +207,8 @@ type Route struct {
 	Type RouteType    `json:"type"`
 	TOS  uint8        `json:"tos,omitzero"` // IPv4 only; routes with a TOS come first
 	// Metric orders routes to the same prefix, the smallest first. IPv6 never
-	// stores 0 for a route that user space adds: it becomes 1024.
+	// stores 0 for a route that user space adds, of whatever type: it becomes
+	// 1024. The kernel's own local and anycast routes have 0.
 	Metric   uint32           `json:"metric,omitzero"`
 	Protocol Protocol         `json:"protocol,omitzero"`
 	Scope    Scope            `json:"scope,omitzero"`
@@ -259,7 +260,7 @@ func (r Route) Canonical() Route {
 	if r.Type == 0 {
 		r.Type = RouteUnicast
 	}
-	if r.Family == IPv6 && r.Metric == 0 && r.Type != RouteLocal && r.Type != RouteAnycast && r.Type != RouteMulticast {
+	if r.Family == IPv6 && r.Metric == 0 && r.Protocol != ProtocolKernel {
 		r.Metric = 1024
 	}
 	switch r.Family {
