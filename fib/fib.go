@@ -1,0 +1,112 @@
+package fib
+
+import (
+	"net/netip"
+
+	"rpdb"
+)
+
+// FIB is a compiled snapshot. It never changes after [Compile], is safe for
+// concurrent use, and shares no memory with the snapshot. The zero FIB is not
+// useful; compile an empty snapshot instead.
+type FIB struct {
+	links   []*link // in order of index
+	byName  map[rpdb.LinkName]*link
+	byIndex map[rpdb.LinkIndex]*link
+
+	v4, v6 ruleset
+
+	local4 map[netip.Addr]bool // IPv4 addresses of this host, whatever their state
+	addrs6 []address6          // IPv6 addresses that may become a source, in the kernel's order
+
+	sysctls     sysctls
+	realms      bool // some IPv4 rule or route carries realms
+	customLocal bool // somebody other than the kernel added an IPv4 route of type local
+}
+
+// sysctls are the settings that are not of one interface.
+type sysctls struct {
+	hashPolicy4, hashPolicy6 uint8
+	hashSeed                 uint32
+	useNeigh                 bool
+	forward6                 bool
+}
+
+// link is an interface with its settings, those of conf.all already mixed in
+// as the kernel mixes them.
+type link struct {
+	rpdb.Link
+	vrf        *link // the VRF that it is or belongs to; nil: none
+	forward4   bool
+	rpFilter   uint8
+	markSrc    bool // src_valid_mark
+	acceptSelf bool // accept_local
+	localnet   bool // route_localnet
+	ignore4    bool // ignore_routes_with_linkdown
+	ignore6    bool
+	addrs4     []rpdb.Address
+}
+
+func (l *link) isVRF() bool { return l.VRFTable != 0 || l.Kind == "vrf" }
+
+// vrfIndex returns the index of the link's VRF, 0 for none
+// (l3mdev_master_ifindex).
+func (l *link) vrfIndex() rpdb.LinkIndex {
+	if l == nil || l.vrf == nil {
+		return 0
+	}
+	return l.vrf.Index
+}
+
+// name returns the name of the link with an index, "" if there is none.
+func (f *FIB) name(i rpdb.LinkIndex) rpdb.LinkName {
+	if l := f.byIndex[i]; l != nil {
+		return l.Name
+	}
+	return ""
+}
+
+// loopback is the interface that locally generated packets come in by.
+const loopback rpdb.LinkIndex = 1
+
+// Lookup returns what the kernel decides for a flow. It allocates nothing; the
+// Either list of the result is shared and must not be modified. A flow whose
+// destination is invalid, or whose addresses are of two families, is unknown.
+func (f *FIB) Lookup(flow rpdb.Flow) rpdb.Decision { return f.decide(flow, nil) }
+
+// Trace returns the decision that [FIB.Lookup] returns, and every step on the
+// way to it. The result is the caller's.
+func (f *FIB) Trace(flow rpdb.Flow) Trace {
+	var rec recorder
+	d := f.decide(flow, &rec)
+	return Trace{Flow: flow, Decision: d, Lookups: rec.lookups}
+}
+
+func (f *FIB) decide(flow rpdb.Flow, rec *recorder) rpdb.Decision {
+	flow.Dst, flow.Src = flow.Dst.WithZone(""), flow.Src.WithZone("")
+	switch {
+	case !flow.Dst.IsValid():
+		return unknown("the flow has no destination")
+	case flow.Src.IsValid() && flow.Src.Is4() != flow.Dst.Is4():
+		return unknown("source and destination are of two families")
+	}
+	switch {
+	case flow.IsInput() && flow.Dst.Is4():
+		return f.input4(flow, rec)
+	case flow.IsInput():
+		return f.input6(flow, rec)
+	case flow.Dst.Is4():
+		return f.output4(flow, rec)
+	}
+	return f.output6(flow, rec)
+}
+
+func unknown(note string) rpdb.Decision { return rpdb.Decision{Note: note} }
+
+func refused(e rpdb.Errno, note string) rpdb.Decision {
+	return rpdb.Decision{Disposition: rpdb.Refused, Errno: e, Note: note}
+}
+
+func martian(e rpdb.Errno, note string) rpdb.Decision {
+	return rpdb.Decision{Disposition: rpdb.Martian, Errno: e, Note: note}
+}

@@ -1,0 +1,307 @@
+package fib
+
+import (
+	"cmp"
+	"net/netip"
+
+	"rpdb"
+)
+
+// input4 decides for a packet that came in by an interface
+// (ip_route_input_slow).
+func (f *FIB) input4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
+	rec.begin(Input, flow)
+	in := f.byName[flow.IIF]
+	k := newKey(flow)
+	k.uid, k.anySPort = 0, false
+	if !f.v4.ports {
+		k.proto, k.sport, k.dport = 0, 0, 0
+	}
+	d, again := f.receive4(&k, flow, in, rec)
+	rec.end(d)
+	if again != nil {
+		d = again.check(d)
+	}
+	return d
+}
+
+// receive4 does the forward lookup. If the answer still depends on the
+// reverse-path check, it comes with it.
+func (f *FIB) receive4(k *key, flow rpdb.Flow, in *link, rec *recorder) (rpdb.Decision, *reverse) {
+	if in == nil {
+		return refused(rpdb.ENODEV, "the ingress interface does not exist"), nil
+	}
+	k.iif = in.Index
+	if d, done := martian4(k, in); done {
+		return d, nil
+	}
+	r := reverse{f: f, flow: flow, in: in, rec: rec}
+	if k.dst == broadcast4() || !k.hasSrc {
+		return f.toBroadcast4(k, rpdb.Decision{}, &r)
+	}
+	v := f.walk(&f.v4, k, rec)
+	switch {
+	case v.outcome == unclear:
+		return v.decision(), nil
+	case v.outcome == denied && !in.forward4:
+		return martian(rpdb.EHOSTUNREACH, noteForwarding4), nil
+	case v.outcome == denied:
+		d := v.decision()
+		d.ICMP = icmp4(d.Errno)
+		return d, nil
+	}
+	d := v.decision()
+	d.Realms = realms4(&v)
+	switch {
+	case v.route.typ == rpdb.RouteBroadcast:
+		return f.toBroadcast4(k, d, &r)
+	case v.route.typ == rpdb.RouteLocal:
+		d.Disposition, d.Hop, d.Src = rpdb.Local, f.localHop(v.hop.link), k.src
+		return d, &r
+	case !in.forward4:
+		return martian(rpdb.EHOSTUNREACH, noteForwarding4), nil
+	case v.route.typ != rpdb.RouteUnicast:
+		return martian(rpdb.EINVAL, "a route of this type takes no forwarded packets"), nil
+	}
+	return f.forward4(k, &v, &r)
+}
+
+const noteForwarding4 = "forwarding is off on the ingress interface"
+
+// forward4 chooses the path and checks the way back for it.
+func (f *FIB) forward4(k *key, v *verdict, r *reverse) (rpdb.Decision, *reverse) {
+	// Unlike the rules, the hash always sees the ports.
+	k.proto, k.sport, k.dport = r.flow.IPProto, r.flow.SPort, r.flow.DPort
+	f.path4(v.table, k, &v.result)
+	r.rec.path(v)
+	d := v.decision()
+	d.Disposition, d.Src, d.Realms = rpdb.Sent, k.src, realms4(v)
+	if len(d.Either) > 0 {
+		d.Note = noteMultipath
+		r.either = d.Either
+	}
+	r.egress = v.hop.link
+	return d, r
+}
+
+// localHop is the interface that delivers locally.
+func (f *FIB) localHop(l *link) rpdb.Hop {
+	if l != nil && l.vrf != nil {
+		return rpdb.Hop{Link: l.vrf.Name}
+	}
+	return rpdb.Hop{Link: f.name(loopback)}
+}
+
+// toBroadcast4 delivers a broadcast; d is what the rules said of it, if they
+// were asked.
+func (f *FIB) toBroadcast4(k *key, d rpdb.Decision, r *reverse) (rpdb.Decision, *reverse) {
+	d.Disposition, d.Type, d.Hop, d.Either = rpdb.Local, rpdb.RouteBroadcast, f.localHop(nil), nil
+	if !k.hasSrc {
+		return d, nil
+	}
+	d.Src = k.src
+	r.anyDst = true
+	return d, r
+}
+
+// martian4 drops what needs no lookup to be recognised as wrong.
+func martian4(k *key, in *link) (rpdb.Decision, bool) {
+	toAll := k.dst == broadcast4() || k.dst.IsUnspecified() && !k.hasSrc
+	switch {
+	case k.dst.IsMulticast():
+		return unknown("multicast membership is not in the snapshot"), true
+	case k.src.IsMulticast() || k.src == broadcast4():
+		return martian(rpdb.EINVAL, "the source is no address of a host"), true
+	case toAll:
+		return rpdb.Decision{}, false
+	case isZeroNet4(k.src):
+		return martian(rpdb.EINVAL, "the packet has no source"), true
+	case isZeroNet4(k.dst):
+		return martian(rpdb.EINVAL, "0.0.0.0/8 is no destination"), true
+	case (k.dst.IsLoopback() || k.src.IsLoopback()) && !in.localnet:
+		return martian(rpdb.EINVAL, "a loopback address came in from outside"), true
+	}
+	return rpdb.Decision{}, false
+}
+
+// icmp4 is the ICMP error that answers a packet that could not be forwarded
+// (ip_error).
+func icmp4(e rpdb.Errno) rpdb.ICMPError {
+	switch e {
+	case rpdb.ENETUNREACH:
+		return rpdb.ICMPError{Type: 3, Code: 0}
+	case rpdb.EHOSTUNREACH:
+		return rpdb.ICMPError{Type: 3, Code: 1}
+	case rpdb.EACCES:
+		return rpdb.ICMPError{Type: 3, Code: 13}
+	}
+	return rpdb.ICMPError{}
+}
+
+// reverse is the check of the way back to the source of an incoming packet
+// (fib_validate_source).
+type reverse struct {
+	f      *FIB
+	flow   rpdb.Flow // the packet as it came in
+	in     *link
+	egress *link // nil: delivered locally
+	either []rpdb.Hop
+	anyDst bool // broadcast: the lookup has no source
+	rec    *recorder
+}
+
+// check applies the check to a decision: d itself if it passes, with the
+// realms of the way back, or the drop.
+func (r *reverse) check(d rpdb.Decision) rpdb.Decision {
+	pass, tag, note := r.pass()
+	for i, h := range r.either {
+		if i == 0 {
+			continue // done
+		}
+		r.egress = r.f.byName[h.Link]
+		if p, _, _ := r.pass(); p != pass {
+			pass, note = verdictUnknown, ""
+		}
+	}
+	switch pass {
+	case verdictPass:
+		d.Realms = fillRealms(d.Realms, tag)
+		return d
+	case verdictUnknown:
+		return unknown(cmp.Or(note, "the reverse-path check depends on a multipath choice"))
+	}
+	return martian(rpdb.EINVAL, note)
+}
+
+type reverseVerdict uint8
+
+const (
+	verdictPass reverseVerdict = iota
+	verdictDrop
+	verdictUnknown
+)
+
+// pass makes the check for one egress. tag holds the realms that the way back
+// gives to the packet.
+func (r *reverse) pass() (v reverseVerdict, tag rpdb.Realms, note string) {
+	f := r.f
+	if r.in.rpFilter == 0 && !f.realms && r.egress != r.in {
+		switch {
+		case r.in.acceptSelf:
+			return verdictPass, 0, ""
+		case f.v4.pristine && !f.customLocal:
+			if f.local4[r.flow.Src] {
+				return verdictDrop, 0, noteOwnSource
+			}
+			return verdictPass, 0, ""
+		}
+	}
+	return r.full()
+}
+
+const (
+	noteOwnSource = "the source is an address of this host"
+	noteNoWay     = "reverse-path check: there is no route to the source"
+	noteOtherWay  = "reverse-path check: the route to the source leaves by another interface"
+)
+
+// full is __fib_validate_source.
+func (r *reverse) full() (verdict reverseVerdict, tag rpdb.Realms, note string) {
+	f := r.f
+	flow, k := r.key()
+	r.rec.begin(ReversePath, flow)
+	v := f.walk(&f.v4, &k, r.rec)
+	r.rec.end(v.reverseDecision(f))
+	lenient := verdictPass
+	if r.in.rpFilter != 0 {
+		lenient = verdictDrop
+	}
+	switch {
+	case v.outcome == unclear:
+		return verdictUnknown, 0, v.note
+	case v.outcome == denied:
+		return lenient, 0, noteNoWay
+	case v.route.typ != rpdb.RouteUnicast && (v.route.typ != rpdb.RouteLocal || !r.in.acceptSelf):
+		if v.route.typ == rpdb.RouteLocal {
+			return verdictDrop, 0, noteOwnSource
+		}
+		return verdictDrop, 0, "reverse-path check: the source is a broadcast address"
+	}
+	tag = reverseTag(&v)
+	switch {
+	case v.route.uses(r.in) || v.route.typ == rpdb.RouteLocal && r.in.IsLoopback():
+		return verdictPass, tag, ""
+	case len(r.in.addrs4) == 0:
+		return lenient, 0, "reverse-path check: the ingress interface has no address"
+	case r.in.rpFilter == 1:
+		return verdictDrop, 0, noteOtherWay
+	}
+	return verdictPass, tag, ""
+}
+
+// key is the lookup of the way back: the packet turned round, coming in by the
+// interface that it would leave by.
+func (r *reverse) key() (rpdb.Flow, key) {
+	f := r.f
+	flow := r.flow
+	flow.Dst, flow.Src = r.flow.Src, r.flow.Dst
+	if r.anyDst {
+		flow.Src = netip.IPv4Unspecified()
+	}
+	flow.SPort, flow.DPort = r.flow.DPort, r.flow.SPort
+	flow.UID, flow.TunID, flow.OIF = 0, 0, ""
+	if !r.in.markSrc {
+		flow.Mark = 0
+	}
+	if !f.v4.ports {
+		flow.IPProto, flow.SPort, flow.DPort = 0, 0, 0
+	}
+	flow.IIF = "lo"
+	k := newKey(flow)
+	k.iif, k.l3mdev = loopback, r.in.vrfIndex()
+	if r.egress != nil {
+		flow.IIF, k.iif = r.egress.Name, r.egress.Index
+	}
+	return flow, k
+}
+
+// uses reports whether one of the route's nexthops is on the interface
+// (fib_info_nh_uses_dev).
+func (r *route) uses(l *link) bool {
+	for i := range r.hops {
+		if r.hops[i].link == nil {
+			continue
+		}
+		if r.hops[i].link == l || l.vrf == r.hops[i].link {
+			return true
+		}
+	}
+	return false
+}
+
+// reverseTag returns the realms that the way back gives: the destination realm
+// of the route back, or of its rule, as the source realm; and the source realm
+// of the rule as the destination realm (fib_combine_itag).
+func reverseTag(v *verdict) rpdb.Realms {
+	from := v.hop.nexthop.Realms
+	if from == 0 && len(v.route.hops) == 1 {
+		from = v.route.realms
+	}
+	var of rpdb.Realms
+	if v.rule != nil {
+		of = v.rule.Realms
+	}
+	return rpdb.NewRealms(cmp.Or(from.To(), of.To()), of.From())
+}
+
+// reverseDecision says where the way back leads, for the trace.
+func (v *verdict) reverseDecision(f *FIB) rpdb.Decision {
+	d := v.decision()
+	if v.outcome == hit {
+		d.Disposition = rpdb.Sent
+		if v.route.typ == rpdb.RouteLocal {
+			d.Disposition, d.Hop = rpdb.Local, f.localHop(v.hop.link)
+		}
+	}
+	return d
+}

@@ -1,0 +1,58 @@
+package fib
+
+import (
+	"net/netip"
+
+	"rpdb"
+)
+
+// key is what one walk of the rules sees of a packet (struct flowi4, flowi6).
+type key struct {
+	dst, src         netip.Addr // src is the unspecified address if there is none
+	hasSrc           bool
+	iif, oif, l3mdev rpdb.LinkIndex
+	mark, uid, label uint32
+	tun              uint64
+	ds               uint8
+	proto            rpdb.IPProto
+	sport, dport     uint16
+
+	output   bool // generated here
+	anySPort bool // the socket has not chosen its source port
+	peek     bool // count links without carrier (FIB_LOOKUP_IGNORE_LINKSTATE)
+	// want is the interface an IPv6 lookup prefers: oif, or iif on input.
+	want   rpdb.LinkIndex
+	strict bool // want is a condition (RT6_LOOKUP_F_IFACE)
+	reach  bool // skip gateways known to be dead (RT6_LOOKUP_F_REACHABLE)
+}
+
+// newKey fills in what both families and directions have in common.
+func newKey(flow rpdb.Flow) key {
+	k := key{
+		dst: flow.Dst, src: flow.Src, hasSrc: flow.Src.IsValid() && !flow.Src.IsUnspecified(),
+		mark: flow.Mark, uid: flow.UID, label: flow.FlowLabel & 0xfffff, tun: flow.TunID,
+		ds: flow.TOS, proto: flow.IPProto, sport: flow.SPort, dport: flow.DPort,
+	}
+	if !k.src.IsValid() {
+		k.src = flow.Family().Unspecified()
+	}
+	return k
+}
+
+// setVRF notes the VRF that the flow belongs to, and takes a VRF itself out of
+// oif so that its table is searched for any interface (l3mdev_update_flow).
+func (f *FIB) setVRF(k *key) {
+	if k.l3mdev != 0 {
+		return
+	}
+	if l := f.byIndex[k.oif]; l != nil {
+		k.l3mdev = l.vrfIndex()
+		if l.isVRF() {
+			k.oif = 0
+		}
+		return
+	}
+	if k.iif > loopback {
+		k.l3mdev = f.byIndex[k.iif].vrfIndex()
+	}
+}

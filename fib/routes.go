@@ -1,0 +1,225 @@
+package fib
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+
+	"rpdb"
+)
+
+// compiler holds what only compilation needs.
+type compiler struct {
+	*FIB
+	objects    map[uint32]rpdb.NexthopObject
+	neighbours map[neighbourKey]rpdb.NeighbourState
+	hops       map[hopKey][]hop
+}
+
+type neighbourKey struct {
+	link rpdb.LinkIndex
+	addr netip.Addr
+}
+
+// hopKey tells nexthops of single-hop routes apart that differ for lookups;
+// routes with the same one share it.
+type hopKey struct {
+	nexthop rpdb.Nexthop
+	scope   rpdb.Scope
+	v6      bool
+}
+
+func (c *compiler) index(s *rpdb.Snapshot) {
+	for _, o := range s.Nexthops {
+		c.objects[o.ID] = o
+	}
+	for _, n := range s.Neighbours {
+		c.neighbours[neighbourKey{n.Link, n.Addr.WithZone("")}] = n.State
+	}
+}
+
+// addRoute puts a route into its table.
+func (c *compiler) addRoute(in *rpdb.Route) {
+	rs := &c.v4
+	switch {
+	case in.Family == rpdb.IPv6:
+		rs = &c.v6
+	case in.Family != rpdb.IPv4:
+		return
+	}
+	if !in.Dst.IsValid() || in.Dst.Addr().BitLen() != in.Family.Bits() {
+		return
+	}
+	r := newRoute(in)
+	c.setHops(&r, in)
+	t := rs.tableFor(r.table)
+	t.size++
+	if in.Dst.Bits() == 0 && r.table != rpdb.TableLocal {
+		t.defaults++
+	}
+	if !rs.v6 {
+		c.noteRoute4(&r, in)
+	}
+	n := t.get(in.Dst.Masked())
+	if src := selective(in.Src); rs.v6 && src.IsValid() {
+		if n.sub == nil {
+			n.sub = new(bart.Table[*node])
+		}
+		n = nodeOf(n.sub, src, n)
+	}
+	n.routes = append(n.routes, r)
+}
+
+// noteRoute4 notes what makes incoming packets subject to the full check of
+// their source.
+func (c *compiler) noteRoute4(r *route, in *rpdb.Route) {
+	c.realms = c.realms || r.realms != 0
+	for i := range r.hops {
+		c.realms = c.realms || r.hops[i].nexthop.Realms != 0
+	}
+	c.customLocal = c.customLocal || r.typ == rpdb.RouteLocal && in.Protocol != rpdb.ProtocolKernel
+}
+
+// newRoute copies a route without its nexthops, with the values that the
+// kernel puts for those left out.
+func newRoute(in *rpdb.Route) route {
+	r := route{
+		table: in.Table, metric: in.Metric, nhid: in.NexthopID, realms: in.Realms, prefsrc: in.PrefSrc,
+		typ: in.Type, tos: in.TOS, scope: in.Scope, protocol: in.Protocol, pref: in.Pref,
+	}
+	if r.table == rpdb.TableUnspec {
+		r.table = rpdb.TableMain
+	}
+	if r.typ == 0 {
+		r.typ = rpdb.RouteUnicast
+	}
+	noMetric := r.typ == rpdb.RouteLocal || r.typ == rpdb.RouteAnycast || r.typ == rpdb.RouteMulticast
+	if in.Family == rpdb.IPv6 && r.metric == 0 && !noMetric {
+		r.metric = 1024
+	}
+	return r
+}
+
+// setHops compiles the nexthops of a route.
+func (c *compiler) setHops(r *route, in *rpdb.Route) {
+	v6 := in.Family == rpdb.IPv6
+	nexthops, resilient := c.expand(r, in)
+	if v6 && (r.typ.IsError() || r.typ == rpdb.RouteThrow) {
+		// Error routes of IPv6 lead to the loopback interface.
+		nexthops = []rpdb.Nexthop{{Link: loopback}}
+	}
+	if len(nexthops) == 1 {
+		key := hopKey{nexthops[0], r.scope, v6}
+		shared, ok := c.hops[key]
+		if !ok {
+			shared = []hop{c.newHop(nexthops[0], r.scope, v6)}
+			c.hops[key] = shared
+		}
+		r.hops = shared
+		return
+	}
+	for _, n := range nexthops {
+		r.hops = append(r.hops, c.newHop(n, r.scope, v6))
+	}
+	if len(r.hops) > 1 {
+		setBounds(r.hops, r.nhid != 0)
+		r.multi = c.newMultipath(r, v6, resilient)
+	}
+}
+
+// expand returns the nexthops of a route: what its nexthop object leads to if
+// that is in the snapshot, else what was read with the route.
+func (c *compiler) expand(r *route, in *rpdb.Route) (nexthops []rpdb.Nexthop, resilient bool) {
+	if r.nhid == 0 {
+		return in.Nexthops, false
+	}
+	object, ok := c.objects[r.nhid]
+	switch {
+	case !ok:
+		r.blind = len(in.Nexthops) == 0
+		return in.Nexthops, false
+	case object.Blackhole:
+		r.hole = true
+		return in.Nexthops, false
+	case len(object.Group) == 0:
+		return []rpdb.Nexthop{object.Nexthop}, false
+	}
+	for _, m := range object.Group {
+		member, ok := c.objects[m.ID]
+		if !ok {
+			r.blind = len(in.Nexthops) == 0
+			return in.Nexthops, object.GroupType != 0
+		}
+		n := member.Nexthop
+		n.Weight = m.Weight
+		nexthops = append(nexthops, n)
+		r.hole = r.hole || member.Blackhole
+	}
+	return nexthops, object.GroupType != 0
+}
+
+func (c *compiler) newHop(n rpdb.Nexthop, scope rpdb.Scope, v6 bool) hop {
+	h := hop{nexthop: n, link: c.byIndex[n.Link], via: n.Via}
+	ignore, noCarrier := false, n.Flags&rpdb.NexthopLinkdown != 0
+	if l := h.link; l != nil {
+		ignore = l.ignore4 && !v6 || l.ignore6 && v6
+		noCarrier = noCarrier || l.IsUp() && !l.HasCarrier()
+	}
+	h.ignored = ignore && noCarrier
+	// The kernel also lists an ignored link without carrier as dead.
+	h.dead = n.Flags&rpdb.NexthopDead != 0 && !h.ignored
+	if n.Via.IsValid() {
+		h.neighbour = c.neighbours[neighbourKey{n.Link, n.Via.WithZone("")}]
+	}
+	if !v6 {
+		if n.Via.Is4() && c.local4[n.Via] {
+			h.via = netip.Addr{}
+		}
+		h.src = c.selectAddr4(h.link, gateway4(n.Via), scope)
+	}
+	return h
+}
+
+// gateway4 is the gateway as the source selection of IPv4 reads it: of an IPv6
+// gateway, the first four bytes.
+func gateway4(via netip.Addr) netip.Addr {
+	if !via.Is6() {
+		return via
+	}
+	b := via.As16()
+	return netip.AddrFrom4([4]byte(b[:4]))
+}
+
+// finish brings the routes of all tables into order and links the nodes.
+func (c *compiler) finish(rs *ruleset) {
+	for _, t := range rs.tables {
+		c.finishTable(rs, t)
+	}
+	if rs.merged != nil {
+		c.finishTable(rs, rs.merged)
+	}
+}
+
+func (c *compiler) finishTable(rs *ruleset, t *table) {
+	connect(t.lpm)
+	for _, n := range t.lpm.All() {
+		if rs.v6 {
+			n.sort6()
+			n.sortSources()
+			continue
+		}
+		n.sort4()
+		if n.prefix.Bits() == 0 && t.defaults > 1 {
+			n.prepareDefaults(t.id)
+		}
+	}
+}
+
+func (n *node) sortSources() {
+	if n.sub == nil {
+		return
+	}
+	for _, s := range n.sub.All() {
+		s.sort6()
+	}
+}

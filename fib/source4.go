@@ -1,0 +1,115 @@
+package fib
+
+import (
+	"net/netip"
+
+	"rpdb"
+)
+
+// selectAddr4 picks the address of an interface that packets to a gateway (or
+// to any, if dst is invalid) carry as their source: the first of a scope that
+// reaches far enough, better one whose network holds dst, else one of another
+// interface (inet_select_addr). Invalid: there is none.
+func (f *FIB) selectAddr4(l *link, dst netip.Addr, scope rpdb.Scope) netip.Addr {
+	var found netip.Addr
+	if l != nil {
+		found = l.selectAddr4(dst, scope)
+	}
+	if found.IsValid() {
+		return found
+	}
+	vrf := l.vrfIndex()
+	if vrf != 0 {
+		if a := l.vrf.globalAddr4(scope); a.IsValid() {
+			return a
+		}
+	}
+	for _, other := range f.links {
+		if other.vrfIndex() != vrf {
+			continue
+		}
+		if a := other.globalAddr4(scope); a.IsValid() {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+func (l *link) selectAddr4(dst netip.Addr, scope rpdb.Scope) (found netip.Addr) {
+	farthest := rpdb.ScopeHost
+	if l.localnet {
+		farthest = rpdb.ScopeLink
+	}
+	for i := range l.addrs4 {
+		a := &l.addrs4[i]
+		if a.Flags&rpdb.AddressSecondary != 0 || min(a.Scope, farthest) > scope {
+			continue
+		}
+		if !dst.IsValid() || connected4(a, dst) {
+			return a.Prefix.Addr()
+		}
+		if !found.IsValid() {
+			found = a.Prefix.Addr()
+		}
+	}
+	return found
+}
+
+// globalAddr4 returns the first address of a scope wide enough, but never one
+// of scope link (in_dev_select_addr).
+func (l *link) globalAddr4(scope rpdb.Scope) netip.Addr {
+	for i := range l.addrs4 {
+		a := &l.addrs4[i]
+		if a.Flags&rpdb.AddressSecondary == 0 && a.Scope != rpdb.ScopeLink && a.Scope <= scope {
+			return a.Prefix.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// connected4 reports whether dst is in the network of an address, which is
+// that of the other end if it has one (inet_ifa_match).
+func connected4(a *rpdb.Address, dst netip.Addr) bool {
+	if a.Peer.IsValid() {
+		return netip.PrefixFrom(a.Peer, a.Prefix.Bits()).Contains(dst)
+	}
+	return a.Prefix.Contains(dst)
+}
+
+// isLocal4 reports whether an address may be the source of a local packet:
+// assigned to an interface, or local by table local (__ip_dev_find).
+func (f *FIB) isLocal4(a netip.Addr) bool {
+	if f.local4[a] {
+		return true
+	}
+	t := f.v4.merged
+	if t == nil {
+		t = f.v4.tables[rpdb.TableLocal]
+	}
+	if t == nil {
+		return false
+	}
+	res := t.find4(&key{dst: a})
+	return res.outcome == hit && res.route.typ == rpdb.RouteLocal
+}
+
+// source4 returns the source that a route gives to a packet without one.
+func source4(r *route, h *hop) netip.Addr {
+	if r.prefsrc.IsValid() {
+		return r.prefsrc
+	}
+	return h.src
+}
+
+// The IPv4 addresses that are special to the kernel.
+func broadcast4() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
+func loopback4() netip.Addr  { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
+
+// isZeroNet4 reports whether an address is in 0.0.0.0/8.
+func isZeroNet4(a netip.Addr) bool { return a.As4()[0] == 0 }
+
+// isLocalMulticast4 reports whether an address is in 224.0.0.0/24.
+func isLocalMulticast4(a netip.Addr) bool {
+	b := a.As4()
+	return b[0] == 224 && b[1] == 0 && b[2] == 0
+}

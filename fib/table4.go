@@ -1,0 +1,92 @@
+package fib
+
+import (
+	"cmp"
+	"slices"
+
+	"rpdb"
+)
+
+// find4 looks a destination up in an IPv4 table (fib_table_lookup): the
+// longest prefix first, in it by TOS and metric, and on from every route that
+// cannot be used.
+func (t *table) find4(k *key) result {
+	n, _ := t.lpm.Lookup(k.dst)
+	for n != nil {
+		res, skipKey := n.find4(k)
+		if res.outcome != miss {
+			return res
+		}
+		up := n.up
+		// The trie keeps the prefixes of one address in one list, and an
+		// unusable nexthop object ends the list.
+		for skipKey && up != nil && up.prefix.Addr() == n.prefix.Addr() {
+			up = up.up
+		}
+		n = up
+	}
+	return result{}
+}
+
+// find4 tries the routes of one prefix. skipKey says that the search must not
+// go on with shorter prefixes of the same address.
+func (n *node) find4(k *key) (res result, skipKey bool) {
+	for i := range n.routes {
+		r := &n.routes[i]
+		if r.tos != 0 && r.tos != k.ds&legacyTOS {
+			continue
+		}
+		if r.typ == rpdb.RouteThrow {
+			return result{outcome: thrown, node: n, route: r}, false
+		}
+		if e := typeError(r.typ, false); e != 0 || r.hole {
+			return result{outcome: denied, node: n, route: r, errno: cmp.Or(e, rpdb.EINVAL)}, false
+		}
+		if r.blind {
+			return result{outcome: unclear, node: n, route: r, note: noteNexthopObject}, false
+		}
+		if h := r.usable4(k); h != nil {
+			return result{outcome: hit, node: n, route: r, hop: h}, false
+		}
+		if r.nhid != 0 {
+			return result{}, true
+		}
+	}
+	return result{}, false
+}
+
+const noteNexthopObject = "the nexthop object of the route is not in the snapshot"
+
+// usable4 returns the first nexthop that the flow may use
+// (fib_lookup_good_nhc), nil if there is none.
+func (r *route) usable4(k *key) *hop {
+	for i := range r.hops {
+		h := &r.hops[i]
+		if h.dead || h.ignored && !k.peek || k.oif != 0 && k.oif != h.nexthop.Link {
+			continue
+		}
+		return h
+	}
+	return nil
+}
+
+// sort4 puts the routes of one prefix into the order in which they are tried.
+// In the merged trie of a namespace whose rules were never changed, the table
+// with the greater number comes first.
+func (n *node) sort4() {
+	slices.SortStableFunc(n.routes, func(a, b route) int {
+		return cmp.Or(cmp.Compare(b.table, a.table), cmp.Compare(b.tos, a.tos), cmp.Compare(a.metric, b.metric))
+	})
+}
+
+// path4 chooses the nexthop after a hit (fib_select_path): by hash, or on
+// output between default routes by the state of their gateways.
+func (f *FIB) path4(t *table, k *key, res *result) {
+	switch {
+	case k.oif != 0:
+	case len(res.route.hops) > 1:
+		res.hop, res.either = f.multipath4(k, res.route, res.hop)
+	case k.output && res.node.prefix.Bits() == 0 && t.defaults > 1 && res.route.typ == rpdb.RouteUnicast:
+		res.node.chooseDefault(k, res)
+	}
+}

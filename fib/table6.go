@@ -1,0 +1,150 @@
+package fib
+
+import (
+	"cmp"
+	"slices"
+
+	"rpdb"
+)
+
+// find6 looks a destination up in an IPv6 table (fib6_table_lookup): the
+// longest prefix first, and on from every prefix without a usable route. If
+// nothing is left, gateways known to be dead get a second chance.
+func (t *table) find6(f *FIB, k *key) result {
+	start := t.start6(k)
+	reach := k.reach
+	for {
+		for n := start; n != nil; n = n.next6(k) {
+			if res := n.select6(k, reach); res.outcome != miss {
+				return f.finish6(k, res)
+			}
+		}
+		if !reach {
+			return result{}
+		}
+		reach = false
+	}
+}
+
+// start6 returns the node at which the search begins (fib6_node_lookup). A
+// destination with source-specific routes of which none fits is left out,
+// plain routes included, unless it is the default.
+func (t *table) start6(k *key) *node {
+	n, _ := t.lpm.Lookup(k.dst)
+	for n != nil && n.sub != nil {
+		if s, ok := n.sub.Lookup(k.src); ok {
+			return s
+		}
+		if n.prefix.Bits() == 0 {
+			return n
+		}
+		n = n.up
+	}
+	return n
+}
+
+// next6 returns the node to search after n (fib6_backtrack): shorter sources
+// of the same destination, then its plain routes, then the next shorter
+// destination. Unlike the start, plain routes are not left out here.
+func (n *node) next6(k *key) *node {
+	if n.owner != nil {
+		if n.up != nil {
+			return n.up
+		}
+		return n.owner
+	}
+	m := n.up
+	if m != nil && m.sub != nil {
+		if s, ok := m.sub.Lookup(k.src); ok {
+			return s
+		}
+	}
+	return m
+}
+
+// select6 picks the best route of a node (find_rr_leaf): the best score among
+// the routes of the lowest metric, and if none of them can be used, among all
+// others together.
+func (n *node) select6(k *key, reach bool) result {
+	end := 0
+	for end < len(n.routes) && n.routes[end].metric == n.routes[0].metric {
+		end++
+	}
+	if res := n.best6(n.routes[:end], k, reach); res.outcome != miss {
+		return res
+	}
+	return n.best6(n.routes[end:], k, reach)
+}
+
+// best6 returns the route and nexthop of the highest score, the first of
+// equals (__find_rr_leaf).
+func (n *node) best6(routes []route, k *key, reach bool) (best result) {
+	top := -1
+	for i := range routes {
+		r := &routes[i]
+		if r.hole || r.blind {
+			return n.object6(r)
+		}
+		for j := range r.hops {
+			h := &r.hops[j]
+			score := h.score6(k, r, reach)
+			if h.dead || h.ignored || score <= top {
+				continue
+			}
+			top = score
+			best = result{outcome: hit, node: n, route: r, hop: h}
+			if r.nhid != 0 {
+				break
+			}
+		}
+	}
+	return best
+}
+
+// object6 is the answer of a route by a nexthop object that is a blackhole or
+// not known.
+func (n *node) object6(r *route) result {
+	if r.hole {
+		return result{outcome: denied, node: n, route: r, errno: rpdb.EINVAL}
+	}
+	return result{outcome: unclear, node: n, route: r, note: noteNexthopObject}
+}
+
+// score6 rates a nexthop (rt6_score_route); negative: not to be used.
+func (h *hop) score6(k *key, r *route, reach bool) int {
+	score := 0
+	if k.want == 0 || k.want == h.nexthop.Link {
+		score = 2
+	} else if k.strict {
+		return -1
+	}
+	if reach && h.nexthop.Via.IsValid() && h.neighbour&rpdb.NeighbourFailed != 0 && !h.neighbour.Valid() {
+		return -1
+	}
+	return score | preference6(r.pref)<<2
+}
+
+// preference6 orders the router preferences of RFC 4191 (IPV6_DECODE_PREF).
+func preference6(p rpdb.RouterPreference) int { return int(p^2) & 3 }
+
+// finish6 turns the route selected into an answer: errors of its type, or the
+// member of a multipath route.
+func (f *FIB) finish6(k *key, res result) result {
+	if res.outcome != hit {
+		return res
+	}
+	switch e := typeError(res.route.typ, true); {
+	case res.route.typ == rpdb.RouteThrow:
+		res.outcome = thrown
+	case e != 0:
+		res.outcome, res.errno = denied, e
+	case len(res.route.hops) > 1:
+		res.hop, res.either = f.multipath6(k, res.route, res.hop)
+	}
+	return res
+}
+
+// sort6 puts the routes of one node into the order in which they are tried.
+func (n *node) sort6() {
+	slices.SortStableFunc(n.routes, func(a, b route) int { return cmp.Compare(a.metric, b.metric) })
+}

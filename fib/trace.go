@@ -1,0 +1,211 @@
+package fib
+
+import (
+	"fmt"
+
+	"rpdb"
+)
+
+// Trace is the story of one decision. Its decision is always that of
+// [FIB.Lookup]: both are made by the same code.
+type Trace struct {
+	Flow     rpdb.Flow     `json:"flow"`
+	Decision rpdb.Decision `json:"decision"`
+	// Lookups are the questions asked of the rules, in order. A connect(2)
+	// asks more than once; an incoming packet may be followed by the
+	// reverse-path check. A lookup without steps was answered before the
+	// rules were asked.
+	Lookups []LookupTrace `json:"lookups"`
+}
+
+// Purpose says what a lookup is for.
+type Purpose string
+
+// The purposes: a packet generated here, the same asked again with the source
+// that the first answer picked, a packet that came in, and the way back to its
+// source.
+const (
+	Output      Purpose = "output"
+	Repeat      Purpose = "repeat"
+	Input       Purpose = "input"
+	ReversePath Purpose = "reverse-path"
+)
+
+// LookupTrace is one walk of the rules.
+type LookupTrace struct {
+	Purpose Purpose `json:"purpose"`
+	// Flow is what the rules see; IIF is "lo" in the reverse-path check of a
+	// packet delivered locally.
+	Flow     rpdb.Flow     `json:"flow"`
+	Steps    []Step        `json:"steps"`
+	Decision rpdb.Decision `json:"decision"`
+}
+
+// Step is what became of one rule. Every rule of the list has exactly one step
+// in each walk, in the order of the list, also those that were not asked.
+type Step struct {
+	Rule   rpdb.Rule `json:"rule"`
+	Detail Detail    `json:"detail"`
+}
+
+// Detail says what a rule did. It is one of the types of this package that end
+// in a sealed method; String is a clause for people, without the rule itself.
+type Detail interface {
+	fmt.Stringer
+	detail()
+}
+
+// NotMatched: the rule does not apply. Field is the first selector that is
+// false, in the words of ip-rule(8), or "not" if all are true and inverted.
+type NotMatched struct {
+	Field string `json:"not_matched"`
+}
+
+// Miss: the table has no usable route to the destination.
+type Miss struct {
+	Table rpdb.TableID `json:"miss"`
+}
+
+// NoTable: the table does not exist or is empty.
+type NoTable struct {
+	Table rpdb.TableID `json:"no_table"`
+}
+
+// Throw: the table's best route says to leave the table.
+type Throw struct {
+	Table rpdb.TableID `json:"table"`
+	Route rpdb.Route   `json:"throw"`
+}
+
+// Suppressed: the table has a route, and the rule refuses it. By is
+// "suppress_prefixlength" or "suppress_ifgroup".
+type Suppressed struct {
+	Table rpdb.TableID `json:"table"`
+	Route rpdb.Route   `json:"suppressed"`
+	By    string       `json:"by"`
+}
+
+// Chosen: the route that the packet takes, and its nexthop. Either is as in
+// [rpdb.Decision].
+type Chosen struct {
+	Table  rpdb.TableID `json:"table"`
+	Route  rpdb.Route   `json:"chosen"`
+	Hop    rpdb.Hop     `json:"hop"`
+	Either []rpdb.Hop   `json:"either,omitempty"`
+}
+
+// Denied: the rule's action, or an error route in Table, ends the walk. Table
+// is 0 and Route zero if the rule itself denies.
+type Denied struct {
+	Errno rpdb.Errno   `json:"denied"`
+	Table rpdb.TableID `json:"table,omitzero"`
+	Route rpdb.Route   `json:"route,omitzero"`
+}
+
+// GotoFollowed: the walk went on at the first rule of priority Target.
+type GotoFollowed struct {
+	Target rpdb.Priority `json:"goto"`
+}
+
+// GotoUnresolved: there is no rule of priority Target, so the rule did nothing.
+type GotoUnresolved struct {
+	Target rpdb.Priority `json:"unresolved_goto"`
+}
+
+// NopPassed: the rule applies and does nothing.
+type NopPassed struct{}
+
+// NotAsked: the walk ended before the rule, or a goto jumped over it.
+type NotAsked struct{}
+
+// Unknown: the rule would decide, but how is not in the snapshot.
+type Unknown struct {
+	Reason string `json:"unknown"`
+}
+
+func (NotMatched) detail()     {}
+func (Miss) detail()           {}
+func (NoTable) detail()        {}
+func (Throw) detail()          {}
+func (Suppressed) detail()     {}
+func (Chosen) detail()         {}
+func (Denied) detail()         {}
+func (GotoFollowed) detail()   {}
+func (GotoUnresolved) detail() {}
+func (NopPassed) detail()      {}
+func (NotAsked) detail()       {}
+func (Unknown) detail()        {}
+
+// String returns "from does not match".
+func (d NotMatched) String() string {
+	if d.Field == "not" {
+		return "everything matches, and the rule says not"
+	}
+	return d.Field + " does not match"
+}
+
+// String returns "no route in table 100".
+func (d Miss) String() string { return fmt.Sprintf("no route in table %d", d.Table) }
+
+// String returns "table 100 is empty".
+func (d NoTable) String() string { return fmt.Sprintf("table %d is empty", d.Table) }
+
+// String returns "throw 10.0.0.0/8 in table 100".
+func (d Throw) String() string { return fmt.Sprintf("throw %v in table %d", d.Route.Dst, d.Table) }
+
+// String returns "default in table 100 refused by suppress_prefixlength".
+func (d Suppressed) String() string {
+	return fmt.Sprintf("%s in table %d refused by %s", destination(d.Route), d.Table, d.By)
+}
+
+// String returns "default in table 100: via 192.0.2.1 dev eth0".
+func (d Chosen) String() string {
+	s := fmt.Sprintf("%s in table %d:", destination(d.Route), d.Table)
+	if d.Route.Type != rpdb.RouteUnicast {
+		s += " " + d.Route.Type.String()
+	}
+	if d.Hop.Via.IsValid() {
+		s += " via " + d.Hop.Via.String()
+	}
+	if d.Hop.Link != "" {
+		s += fmt.Sprintf(" dev %q", d.Hop.Link)
+	}
+	if len(d.Either) > 0 {
+		s += fmt.Sprintf(", one of %d", len(d.Either))
+	}
+	return s
+}
+
+// String returns "denied with EACCES", and by which route.
+func (d Denied) String() string {
+	if d.Table == 0 {
+		return fmt.Sprintf("denied with %v", d.Errno)
+	}
+	return fmt.Sprintf("%v %s in table %d: denied with %v", d.Route.Type, destination(d.Route), d.Table, d.Errno)
+}
+
+// String returns "goes on at 200".
+func (d GotoFollowed) String() string { return fmt.Sprintf("goes on at %d", d.Target) }
+
+// String returns "no rule 200 to go on at".
+func (d GotoUnresolved) String() string { return fmt.Sprintf("no rule %d to go on at", d.Target) }
+
+// String returns "does nothing".
+func (NopPassed) String() string { return "does nothing" }
+
+// String returns "not asked".
+func (NotAsked) String() string { return "not asked" }
+
+// String returns the reason.
+func (d Unknown) String() string { return "unknown: " + d.Reason }
+
+func destination(r rpdb.Route) string {
+	s := "default"
+	if !r.IsDefault() {
+		s = r.Dst.String()
+	}
+	if r.Src.IsValid() {
+		s += " from " + r.Src.String()
+	}
+	return s
+}

@@ -1,0 +1,255 @@
+package fib
+
+import (
+	"net/netip"
+
+	"rpdb"
+)
+
+// ruleset is the rule list of one family and its tables.
+type ruleset struct {
+	v6     bool
+	rules  []rule
+	ports  bool // some rule makes the kernel look into incoming packets
+	tables map[rpdb.TableID]*table
+	// pristine rules were never changed, so lookups go past the list
+	// (fib_has_custom_rules); rules is then the built-in one. In IPv4 the
+	// tables local and main are one trie, merged.
+	pristine bool
+	merged   *table
+}
+
+// verdict is the answer of a walk of the rules.
+type verdict struct {
+	result
+	rule  *rule // nil: none decided
+	table *table
+}
+
+// errNoRoute is the errno of a walk that came to the end of the list.
+const errNoRoute = rpdb.ENETUNREACH
+
+// walk asks the rules in order until one decides (fib_rules_lookup). Outcomes
+// are hit, denied and unclear; the end of the list is denied without a rule.
+func (f *FIB) walk(rs *ruleset, k *key, rec *recorder) verdict {
+	f.setVRF(k)
+	if rs.merged != nil {
+		return f.walkMerged(rs, k, rec)
+	}
+	for i := 0; i < len(rs.rules); i++ {
+		r := &rs.rules[i]
+		if field := r.mismatch(k); field != "" {
+			rec.step(r, stepNotMatched, verdict{}, field)
+			continue
+		}
+		if r.Action.Type() == rpdb.ActionGoto && r.target >= 0 && r.Unknown == "" {
+			rec.step(r, stepGoto, verdict{}, "")
+			rec.notAsked(rs.rules[i+1 : r.target])
+			i = r.target - 1
+			continue
+		}
+		if v, decided := f.act(rs, r, k, rec); decided {
+			rec.notAsked(rs.rules[i+1:])
+			return v
+		}
+	}
+	return verdict{result: result{outcome: denied, errno: errNoRoute, note: noteEnd}}
+}
+
+const (
+	noteEnd         = "no rule gave a route"
+	noteUnknownRule = "the deciding rule has attributes that this program does not know"
+	noteUnknownVRF  = "the table of the VRF is not in the snapshot"
+	noteNoSource    = "the source that the rule asks for cannot be told from the snapshot"
+	noteGroup       = "the interface group depends on a multipath choice that cannot be foreseen"
+)
+
+// act does the action of a matching rule; decided is false if the walk goes
+// on with the next one.
+func (f *FIB) act(rs *ruleset, r *rule, k *key, rec *recorder) (v verdict, decided bool) {
+	v = verdict{rule: r}
+	switch r.Action.Type() {
+	case rpdb.ActionTable:
+		v.result = f.consult(rs, r, k, &v, rec)
+		decided = v.outcome == hit || v.outcome == denied || v.outcome == unclear
+	case rpdb.ActionGoto:
+		if r.Unknown == "" || r.target < 0 {
+			rec.step(r, stepUnresolved, v, "")
+			return v, false
+		}
+		decided = true
+	case rpdb.ActionNop:
+		rec.step(r, stepNop, v, "")
+		return v, false
+	case rpdb.ActionUnreachable:
+		v.outcome, v.errno, decided = denied, rpdb.ENETUNREACH, true
+	case rpdb.ActionProhibit:
+		v.outcome, v.errno, decided = denied, rpdb.EACCES, true
+	default: // blackhole, and every action the kernel does not know
+		v.outcome, v.errno, decided = denied, rpdb.EINVAL, true
+	}
+	if decided && r.Unknown != "" {
+		v.result = result{outcome: unclear, note: noteUnknownRule}
+	}
+	if decided {
+		rec.decided(r, v)
+	}
+	return v, decided
+}
+
+// consult looks the rule's table up and applies the suppressors. A miss, a
+// throw and a suppressed route come back as miss, recorded.
+func (f *FIB) consult(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) result {
+	t, ok := f.tableOf(rs, r, k)
+	if !ok {
+		return result{outcome: unclear, note: noteUnknownVRF}
+	}
+	v.table = t
+	if t == nil || t.size == 0 {
+		rec.step(r, stepNoTable, *v, "")
+		return result{}
+	}
+	var res result
+	if rs.v6 {
+		res = t.find6(f, k)
+	} else {
+		res = t.find4(k)
+	}
+	v.result = res
+	switch res.outcome {
+	case miss:
+		rec.step(r, stepMiss, *v, "")
+		return res
+	case thrown:
+		rec.step(r, stepThrow, *v, "")
+		return result{}
+	case hit:
+		return f.accept(rs, r, k, v, rec)
+	}
+	return res
+}
+
+// accept applies what a rule still has to say about a route found: the
+// suppressors, and in IPv6 the source that it is to lead to.
+func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) result {
+	if r.findsSource(k) {
+		src, ok := f.source6(k.dst, v.route, v.hop)
+		if !ok {
+			return result{outcome: unclear, note: noteNoSource}
+		}
+		if !r.from.Contains(src) {
+			rec.step(r, stepNotMatched, *v, "from")
+			return result{}
+		}
+		k.src = src
+	}
+	by, clear := r.suppresses(rs, &v.result)
+	switch {
+	case !clear:
+		return result{outcome: unclear, note: noteGroup}
+	case by != "":
+		rec.step(r, stepSuppressed, *v, by)
+		return result{}
+	}
+	return v.result
+}
+
+// suppresses returns the suppressor that refuses a route, "" if none does
+// (fib4_rule_suppress, fib6_rule_suppress). It is not clear if the route is
+// multipath, its member unknown and the members' groups differ.
+func (r *rule) suppresses(rs *ruleset, res *result) (by string, clear bool) {
+	if int32(res.node.destination().Bits()) <= r.prefixLen {
+		return "suppress_prefixlength", true
+	}
+	if !r.hasIfGroup {
+		return "", true
+	}
+	h := res.hop
+	if !rs.v6 { // the choice of the path comes later
+		h = &res.route.hops[0]
+	}
+	refused := h.link != nil && h.link.Group == r.ifGroup
+	if rs.v6 && len(res.either) > 0 {
+		for i := range res.route.hops {
+			other := res.route.hops[i].link
+			if (other != nil && other.Group == r.ifGroup) != refused {
+				return "", false
+			}
+		}
+	}
+	if refused {
+		return "suppress_ifgroup", true
+	}
+	return "", true
+}
+
+// tableOf returns the table that a rule looks up for a flow, nil if it is
+// absent; not ok if the table of a VRF is not known. A rule for VRFs that
+// matches a flow outside of any (by not) looks up table 0, which means main.
+func (f *FIB) tableOf(rs *ruleset, r *rule, k *key) (t *table, ok bool) {
+	if !r.isVRFLookup {
+		return r.table, true
+	}
+	if k.l3mdev == 0 {
+		return rs.tables[rpdb.TableMain], true
+	}
+	vrf := f.byIndex[k.l3mdev]
+	if vrf == nil || vrf.VRFTable == 0 {
+		return nil, false
+	}
+	return rs.tables[vrf.VRFTable], true
+}
+
+// walkMerged is the walk of IPv4 rules that were never changed: the longest
+// prefix of local and main together, then default (fib_lookup). The kernel
+// reports table main for both. The two steps recorded for local and main are
+// one search.
+func (f *FIB) walkMerged(rs *ruleset, k *key, rec *recorder) verdict {
+	local, main, rest := &rs.rules[0], &rs.rules[1], &rs.rules[2]
+	v := verdict{table: rs.merged, rule: main, result: rs.merged.find4(k)}
+	if v.outcome == hit || v.outcome == denied || v.outcome == unclear {
+		if v.route.table == rpdb.TableLocal {
+			v.rule = local
+			rec.decided(local, v)
+			rec.notAsked(rs.rules[1:])
+			return v
+		}
+		rec.step(local, stepMiss, verdict{table: local.table}, "")
+		rec.decided(main, v)
+		rec.notAsked(rs.rules[2:])
+		return v
+	}
+	rec.step(local, stepMiss, verdict{table: local.table}, "")
+	rec.step(main, stepMiss, verdict{table: main.table}, "")
+	if v, decided := f.act(rs, rest, k, rec); decided {
+		return v
+	}
+	return verdict{result: result{outcome: denied, errno: errNoRoute, note: noteEnd}}
+}
+
+// decision starts the answer for a verdict: what the rules decided, or the
+// error. Delivered decisions still lack the disposition and the addresses.
+func (v *verdict) decision() rpdb.Decision {
+	d := rpdb.Decision{Errno: v.errno, Note: v.note}
+	if v.rule != nil {
+		d.Rule = rpdb.Some(v.rule.Priority)
+	}
+	switch v.outcome {
+	case unclear:
+		d.Errno = 0
+		return d
+	case denied:
+		d.Disposition = rpdb.Refused
+	}
+	if v.route == nil {
+		return d
+	}
+	d.Table, d.Type, d.Prefix = v.table.id, v.route.typ, v.node.destination()
+	if v.outcome == hit {
+		d.Hop, d.Either = v.hop.out(), v.either
+	}
+	return d
+}
+
+// unspecified reports whether an address is absent.
+func unspecified(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
