@@ -137,30 +137,22 @@ func (p plug) address(ctx context.Context, addresses ...netip.Prefix) error {
 			return err
 		}
 	}
-	index, err := p.index()
-	if err != nil {
-		return err
-	}
 	for _, a := range addresses {
-		if err := eventually(ctx, fmt.Sprintf("address %v", a), func() (bool, error) { return p.delivers(ctx, index, a.Addr()) }); err != nil {
+		if err := eventually(ctx, fmt.Sprintf("address %v", a), func() (bool, error) { return p.delivers(ctx, a.Addr()) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// delivers reports whether the local table has an address.
-func (p plug) delivers(ctx context.Context, index rpdb.LinkIndex, a netip.Addr) (bool, error) {
-	if a.Is4() {
-		return true, nil
+// delivers reports whether the kernel takes packets to an address as its own.
+func (p plug) delivers(ctx context.Context, a netip.Addr) (bool, error) {
+	flow := rpdb.Flow{Dst: a}
+	if isLinkLocal6(a) {
+		flow.OIF = p.link
 	}
-	s, err := p.conn.Snapshot(ctx)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(s.Table(rpdb.IPv6, rpdb.TableLocal), func(r rpdb.Route) bool {
-		return r.Dst.Addr() == a && slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return n.Link == index })
-	}), nil
+	d, err := p.conn.RouteGet(ctx, flow)
+	return d.Disposition == rpdb.Local, err
 }
 
 // index returns the index of the interface.

@@ -39,9 +39,12 @@ func linkIndex(device rpdb.LinkName) (index rpdb.LinkIndex, err error) {
 	return index, err
 }
 
-// linkFlags returns the flags of an interface.
+// linkFlags returns the flags of an interface, up to date.
 func linkFlags(device rpdb.LinkName) (flags uint16, err error) {
 	err = ioctl(device, func(fd int, request *unix.Ifreq) error {
+		if err := askCarrier(fd, device); err != nil {
+			return err
+		}
 		err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request)
 		flags = request.Uint16()
 		return err
@@ -76,7 +79,26 @@ func setHardwareAddress(fd int, device rpdb.LinkName, address [6]byte) error {
 	copy(request.name[:unix.IFNAMSIZ-1], device)
 	request.family = unix.ARPHRD_ETHER
 	copy(request.address[:], address[:])
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFHWADDR, uintptr(unsafe.Pointer(&request))); errno != 0 {
+	return rawIoctl(fd, unix.SIOCSIFHWADDR, unsafe.Pointer(&request))
+}
+
+// askCarrier asks an interface for its carrier (ETHTOOL_GLINK), which makes the
+// kernel act on a change of it now; since Linux 6.8. By itself it may take a
+// second over it.
+func askCarrier(fd int, device rpdb.LinkName) error {
+	value := struct{ command, data uint32 }{command: unix.ETHTOOL_GLINK}
+	var request struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}
+	copy(request.name[:unix.IFNAMSIZ-1], device)
+	request.data = unsafe.Pointer(&value)
+	return rawIoctl(fd, unix.SIOCETHTOOL, unsafe.Pointer(&request))
+}
+
+func rawIoctl(fd int, number uintptr, argument unsafe.Pointer) error {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), number, uintptr(argument)); errno != 0 {
 		return errno
 	}
 	return nil
