@@ -182,7 +182,6 @@ func commentTrees() []badTree {
 		documentation("functions", "// F is.\nfunc F() {}\nfunc G() {}\nfunc h() {}", "fib/a.go:4: G is exported"),
 		documentation("methods", "func (T) M() {}\nfunc (*t) M() {}\n", "fib/a.go:2: T.M is exported"),
 		documentation("types", "type T int\n// U is.\ntype U int\ntype (\n V int // V is\n)\n", "fib/a.go:2: T is", "fib/a.go:6: V is"),
-		documentation("interface methods", "// I is.\ntype I interface {\n A()\n // B does.\n B()\n c()\n}\n", "fib/a.go:4: I.A is"),
 		documentation("constants", "// The group.\nconst (\n A = 1\n B = 2\n)\nconst (\n C = 1\n D = 2 // is\n)\n", "fib/a.go:8: C is"),
 		{"most is enough outside the core", "Documentation", one("cli/a.go", "package cli\n"+strings.Repeat("// F is.\nfunc F() {}\n", 19)+"func G() {}\n"), nil},
 		{"half is not", "Documentation", one("cli/a.go", "package cli\n// F is.\nfunc F() {}\nfunc G() {}\n"), []string{"cli/a.go:4: G is"}},

@@ -76,8 +76,8 @@ func Documentation(t *Tree) []Finding {
 }
 
 // exported calls visit for each exported identifier that a file declares:
-// functions, methods of exported types, types, methods of exported interfaces,
-// constants and variables.
+// functions, methods of exported types, types, constants and variables. What
+// the methods of an interface promise stands at the interface.
 func exported(f *File, visit func(n ast.Node, name string, documented bool)) {
 	for _, d := range f.Syntax.Decls {
 		switch d := d.(type) {
@@ -102,20 +102,8 @@ func exportedSpec(d *ast.GenDecl, s ast.Spec, visit func(n ast.Node, name string
 			}
 		}
 	case *ast.TypeSpec:
-		if !s.Name.IsExported() {
-			return
-		}
-		visit(s, s.Name.Name, s.Doc != nil || len(d.Specs) == 1 && d.Doc != nil)
-		i, ok := s.Type.(*ast.InterfaceType)
-		if !ok {
-			return
-		}
-		for _, m := range i.Methods.List {
-			for _, name := range m.Names {
-				if name.IsExported() {
-					visit(m, s.Name.Name+"."+name.Name, m.Doc != nil || m.Comment != nil)
-				}
-			}
+		if s.Name.IsExported() {
+			visit(s, s.Name.Name, s.Doc != nil || len(d.Specs) == 1 && d.Doc != nil)
 		}
 	}
 }

@@ -31,6 +31,7 @@ func importTable() []layer {
 		{"fib", []string{"."}, []string{"github.com/gaissmai/bart"}, pure},
 		{"headerspace", []string{"."}, nil, pure},
 		{"analysis", []string{".", "fib", "headerspace"}, nil, pure},
+		{"analysis/passes", []string{"analysis", "analysis/passes/*"}, nil, "the list of all checks knows the checks and nothing else"},
 		{"analysis/passes/*", []string{".", "fib", "headerspace", "analysis"}, nil, pure},
 		{"policy", []string{"."}, []string{"go.yaml.in/yaml/v4"}, pure},
 		{"plan", []string{".", "fib", "headerspace"}, nil, pure},
