@@ -110,11 +110,15 @@ func (s *eventSource) next(ctx context.Context) (Event, error) {
 		s.queue = s.queue[:0:0]
 		err := s.mon.Receive(ctx, func(m netlink.Message) error {
 			ev, ok, err := decodeEvent(m)
+			if err != nil {
+				// What cannot be read is lost like what never came.
+				ev, ok = Event{Type: EventOverflow}, true
+			}
 			if ok {
 				ev.Own = m.PID == s.port && m.Seq != 0
 				s.queue = append(s.queue, ev)
 			}
-			return err
+			return nil
 		})
 		if errors.Is(err, netlink.OverflowError{}) {
 			return Event{Type: EventOverflow}, nil
