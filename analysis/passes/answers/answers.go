@@ -1,0 +1,94 @@
+package answers
+
+import (
+	_ "embed"
+	"fmt"
+
+	"rpdb"
+	"rpdb/analysis"
+)
+
+//go:embed doc.go
+var doc string
+
+// Analyzer returns the check.
+func Analyzer() *analysis.Analyzer {
+	return &analysis.Analyzer{Name: "answers", Doc: analysis.PackageDoc(doc), Run: run}
+}
+
+func run(p *analysis.Pass) error {
+	doors := Doors(p.Snapshot, p.FIB, Options{})
+	mend := newMender(p.Snapshot)
+	for _, d := range doors {
+		mend.answers(d)
+	}
+	bound := unbindable(p, doors)
+	for _, b := range bound {
+		mend.bound(b)
+	}
+	mend.verify()
+	for _, d := range doors {
+		if diag, ok := diagnose(p.Snapshot, d); ok {
+			diag.Fixes = mend.fixes(d.flow())
+			p.Report(diag)
+		}
+	}
+	for _, b := range bound {
+		diag := b.diagnose()
+		diag.Fixes = mend.fixes(b.flow())
+		p.Report(diag)
+	}
+	reportFilter(p, doors)
+	return nil
+}
+
+// diagnose returns the finding that a door is, false if it is none.
+func diagnose(s *rpdb.Snapshot, d Door) (analysis.Diagnostic, bool) {
+	subject := analysis.OfAddress(d.Address, d.Link)
+	diag := analysis.Diagnostic{
+		Severity: analysis.Warning,
+		Family:   d.Family(),
+		Subject:  subject,
+		Message:  fmt.Sprintf("%v: %s", subject, d.Message),
+		Reason:   d.Reason,
+	}
+	switch d.Verdict {
+	case OK, Inside:
+		return diag, false
+	case WrongDoor:
+		diag.Severity = analysis.Error
+	case NotInUse:
+		diag.Severity = analysis.Note
+	case NoRoute:
+		// A host without any default keeps to itself, which is no fault.
+		diag.Severity = analysis.Note
+		if len(analysis.DefaultsBy(s, d.Family(), d.Link.Index)) > 0 {
+			diag.Severity = analysis.Error
+		}
+	case Unknown, Denied, Tunnel:
+	}
+	return diag, true
+}
+
+// reportFilter says once for each link with a wrong door what rp_filter makes
+// of it. IPv6 has no such filter.
+func reportFilter(p *analysis.Pass, doors []Door) {
+	told := map[rpdb.LinkIndex]bool{}
+	for _, d := range doors {
+		if d.Verdict != WrongDoor || d.Family() != rpdb.IPv4 || told[d.Link.Index] {
+			continue
+		}
+		told[d.Link.Index] = true
+		value := p.Snapshot.Sysctls.RPFilter(d.Link.Name)
+		effect := "answers by the wrong door are sent, not dropped here"
+		if value == 1 {
+			effect = "questions that come by it are dropped on arrival, as answers take another way"
+		}
+		p.Report(analysis.Diagnostic{
+			Severity: analysis.Note,
+			Family:   rpdb.IPv4,
+			Subject:  analysis.OfLink(d.Link),
+			Message:  fmt.Sprintf("rp_filter=%d on %s: %s", value, analysis.Name(d.Link.Name), effect),
+		})
+	}
+}

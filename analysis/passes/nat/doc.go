@@ -1,0 +1,8 @@
+// Package nat reports rules whose action the kernel no longer knows.
+//
+// Rules once translated addresses ("nat ADDRESS"). Linux has forgotten how: the
+// rule is still accepted, ip lists it as "masquerade", and every packet that
+// matches it is dropped without a word; a local sender gets EINVAL. The same
+// holds for every other action number without a meaning, "throw" among them.
+// Translation is the business of nftables.
+package nat

@@ -1,0 +1,92 @@
+package analysis
+
+import (
+	"net/netip"
+	"slices"
+
+	"rpdb"
+)
+
+// endingTables returns the tables of a family that answer every unbound flow:
+// those with a usable default route.
+func endingTables(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.TableID]bool {
+	tables := map[rpdb.TableID]bool{}
+	for _, r := range s.Routes {
+		if r.Family == f && IsPlainDefault(r) && (r.Type.IsError() || usable(s, r)) {
+			tables[r.Table] = true
+		}
+	}
+	return tables
+}
+
+// IsPlainDefault reports whether a route answers for every destination and
+// every source: a default route without source prefix and TOS, that is not a
+// throw.
+func IsPlainDefault(r rpdb.Route) bool {
+	return r.IsDefault() && !r.Src.IsValid() && r.TOS == 0 && r.Type != rpdb.RouteThrow
+}
+
+func usable(s *rpdb.Snapshot, r rpdb.Route) bool {
+	return slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return HopState(s, r.Family, n).Used })
+}
+
+// NexthopState is what keeps a nexthop from carrying packets. The zero value
+// is a nexthop in order, but for Used.
+type NexthopState struct {
+	Dead     bool // the interface is down or gone
+	Linkdown bool // the interface has no carrier
+	Used     bool // lookups choose it all the same
+}
+
+// HopState returns the state of a nexthop of a family's routes. Nexthops
+// without carrier are chosen unless ignore_routes_with_linkdown is set, which
+// IPv4 honours in conf.all as well and IPv6 on the interface alone.
+func HopState(s *rpdb.Snapshot, f rpdb.Family, n rpdb.Nexthop) NexthopState {
+	var st NexthopState
+	link, ok := s.Link(n.Link)
+	st.Dead = n.Flags&rpdb.NexthopDead != 0 || n.Link != 0 && (!ok || !link.IsUp())
+	st.Linkdown = !st.Dead && (n.Flags&rpdb.NexthopLinkdown != 0 || ok && !link.HasCarrier())
+	conf := s.Sysctls.Links[link.Name]
+	ignore := conf.IgnoreLinkdown6
+	if f == rpdb.IPv4 {
+		ignore = conf.IgnoreLinkdown4 || s.Sysctls.All.IgnoreLinkdown4
+	}
+	st.Used = !st.Dead && !(st.Linkdown && ignore)
+	return st
+}
+
+// DefaultsBy returns the tables of a family that have a default route by an
+// interface, in ascending order.
+func DefaultsBy(s *rpdb.Snapshot, f rpdb.Family, link rpdb.LinkIndex) []rpdb.TableID {
+	var tables []rpdb.TableID
+	for _, r := range s.Routes {
+		if r.Family != f || !r.IsDefault() || r.Type != rpdb.RouteUnicast {
+			continue
+		}
+		if slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return n.Link == link }) {
+			tables = append(tables, r.Table)
+		}
+	}
+	slices.Sort(tables)
+	return slices.Compact(tables)
+}
+
+// Forwards reports whether the host forwards packets of a family, on any
+// interface.
+func Forwards(s *rpdb.Snapshot, f rpdb.Family) bool {
+	on := s.Sysctls.IPv6Forward
+	if f == rpdb.IPv4 {
+		on = s.Sysctls.IPv4Forward
+	}
+	for _, conf := range s.Sysctls.Links {
+		on = on || f == rpdb.IPv4 && conf.Forwarding4 || f == rpdb.IPv6 && conf.Forwarding6
+	}
+	return on
+}
+
+// IsLocal reports whether an address belongs to the host: to an interface, or
+// to a route of type local.
+func IsLocal(s *rpdb.Snapshot, a netip.Addr) bool {
+	return slices.ContainsFunc(s.Addresses, func(own rpdb.Address) bool { return own.Prefix.Addr() == a }) ||
+		slices.ContainsFunc(s.Routes, func(r rpdb.Route) bool { return r.Type == rpdb.RouteLocal && r.Dst.Contains(a) })
+}
