@@ -4,7 +4,7 @@
 TOOL  = go tool -modfile=tools/go.mod
 # The pure core: what a laptop without Linux can run. internal/archtest keeps
 # the machine out of it, and cross proves it by building.
-PURE  = . ./fib/... ./plan/... ./policy/... ./format/...
+PURE  = . ./fib/... ./analysis/... ./plan/... ./policy/... ./format/...
 FUZZTIME ?= 10s
 COUNT ?= 6
 BENCH ?= .

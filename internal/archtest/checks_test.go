@@ -71,27 +71,47 @@ func one(path, text string) map[string]string { return map[string]string{path: t
 
 func importTrees() []badTree {
 	return []badTree{
-		{"the root imports nothing of ours", "Imports", one("a.go", "package rpdb\nimport \"rpdb/fib\"\n"),
-			[]string{`a.go:2: package rpdb (root) may not import "rpdb/fib": the nouns are the leaf`}},
-		{"a foreign module in the core", "Imports", one("fib/a.go", "package fib\nimport (\n\"fmt\"\n\"rpdb\"\n\"github.com/gaissmai/bart\"\n\"example.com/x\"\n)\n"),
-			[]string{`fib/a.go:6: package fib may not import "example.com/x": the pure core`}},
-		{"a module whose name only begins alike", "Imports", one("fib/a.go", "package fib\nimport \"github.com/gaissmai/bartender\"\n"),
-			[]string{`fib/a.go:2: `}},
-		{"the kernel's test kit in the product", "Imports", one("cli/a.go", "package cli\nimport \"rpdb/kernel/kerneltest\"\n"),
-			[]string{`cli/a.go:2: `}},
-		{"a folder without a row", "Imports", one("helpers/a.go", "package helpers\n"),
-			[]string{`helpers/a.go:1: folder "helpers" is in no row`}},
-		{"one notation does not know another", "Imports", one("format/a/a.go", "package a\nimport \"rpdb/format/b\"\n"),
-			[]string{`format/a/a.go:2: package format/a may not import`}},
-		{"a notation below another", "Imports", one("format/a/b/a.go", "package b\n"),
-			[]string{`format/a/b/a.go:1: folder "format/a/b" is in no row`}},
+		{
+			"the root imports nothing of ours", "Imports", one("a.go", "package rpdb\nimport \"rpdb/fib\"\n"),
+			[]string{`a.go:2: package rpdb (root) may not import "rpdb/fib": the nouns are the leaf`},
+		},
+		{
+			"a foreign module in the core", "Imports", one("fib/a.go", "package fib\nimport (\n\"fmt\"\n\"rpdb\"\n\"github.com/gaissmai/bart\"\n\"example.com/x\"\n)\n"),
+			[]string{`fib/a.go:6: package fib may not import "example.com/x": the pure core`},
+		},
+		{
+			"a module whose name only begins alike", "Imports", one("fib/a.go", "package fib\nimport \"github.com/gaissmai/bartender\"\n"),
+			[]string{`fib/a.go:2: `},
+		},
+		{
+			"the kernel's test kit in the product", "Imports", one("cli/a.go", "package cli\nimport \"rpdb/kernel/kerneltest\"\n"),
+			[]string{`cli/a.go:2: `},
+		},
+		{
+			"a folder without a row", "Imports", one("helpers/a.go", "package helpers\n"),
+			[]string{`helpers/a.go:1: folder "helpers" is in no row`},
+		},
+		{
+			"one notation does not know another", "Imports", one("format/a/a.go", "package a\nimport \"rpdb/format/b\"\n"),
+			[]string{`format/a/a.go:2: package format/a may not import`},
+		},
+		{
+			"a notation below another", "Imports", one("format/a/b/a.go", "package b\n"),
+			[]string{`format/a/b/a.go:1: folder "format/a/b" is in no row`},
+		},
 		{"tests may compare", "TestImports", one("fib/a_test.go", "package fib\nimport \"github.com/google/go-cmp/cmp\"\n"), nil},
-		{"tests may not assert", "TestImports", one("fib/a_test.go", "package fib\nimport \"github.com/stretchr/testify/assert\"\n"),
-			[]string{`fib/a_test.go:2: tests of package fib may not import`}},
-		{"the twin is for the kernel's tests", "TestImports", one("plan/a_test.go", "package plan\nimport \"github.com/mdlayher/netlink\"\n"),
-			[]string{`plan/a_test.go:2: `}},
-		{"a core test that needs Linux", "TestImports", one("fib/a_test.go", "package fib\nimport \"rpdb/kernel\"\n"),
-			[]string{`fib/a_test.go:2: a test of the pure core imports "rpdb/kernel"`}},
+		{
+			"tests may not assert", "TestImports", one("fib/a_test.go", "package fib\nimport \"github.com/stretchr/testify/assert\"\n"),
+			[]string{`fib/a_test.go:2: tests of package fib may not import`},
+		},
+		{
+			"the twin is for the kernel's tests", "TestImports", one("plan/a_test.go", "package plan\nimport \"github.com/mdlayher/netlink\"\n"),
+			[]string{`plan/a_test.go:2: `},
+		},
+		{
+			"a core test that needs Linux", "TestImports", one("fib/a_test.go", "package fib\nimport \"rpdb/kernel\"\n"),
+			[]string{`fib/a_test.go:2: a test of the pure core imports "rpdb/kernel"`},
+		},
 		{"and says so in its name", "TestImports", one("fib/a_linux_test.go", "package fib\nimport \"rpdb/kernel\"\n"), nil},
 		{"or in a constraint", "TestImports", one("fib/a_test.go", "// A comment.\n\n//go:build linux\n\npackage fib\nimport \"rpdb/kernel\"\n"), nil},
 		{"a program outside cmd", "Programs", one("fib/a.go", "package main\n"), []string{`fib/a.go:1: package main in fib`}},
@@ -106,11 +126,15 @@ func importTrees() []badTree {
 
 func purityTrees() []badTree {
 	return []badTree{
-		{"the machine in the core", "Purity", one("plan/a.go", "package plan\nimport (\n\"os\"\n\"net/netip\"\n\"net/http\"\n)\n"),
-			[]string{`plan/a.go:3: package plan imports "os"`, `plan/a.go:5: package plan imports "net/http"`}},
+		{
+			"the machine in the core", "Purity", one("plan/a.go", "package plan\nimport (\n\"os\"\n\"net/netip\"\n\"net/http\"\n)\n"),
+			[]string{`plan/a.go:3: package plan imports "os"`, `plan/a.go:5: package plan imports "net/http"`},
+		},
 		{"the machine at the edge", "Purity", one("kernel/a.go", "package kernel\nimport \"os\"\nfunc f() { go f() }\n"), nil},
-		{"a goroutine and the clock", "Purity", one("policy/a.go", "package policy\nimport \"time\"\nfunc f() {\n go f()\n _ = time.Second\n _ = time.Now()\n}\n"),
-			[]string{"policy/a.go:4: starts a goroutine", "policy/a.go:6: uses time.Now"}},
+		{
+			"a goroutine and the clock", "Purity", one("policy/a.go", "package policy\nimport \"time\"\nfunc f() {\n go f()\n _ = time.Second\n _ = time.Now()\n}\n"),
+			[]string{"policy/a.go:4: starts a goroutine", "policy/a.go:6: uses time.Now"},
+		},
 		{"a core for one system", "Purity", one("fib/a.go", "//go:build linux\n\npackage fib\n"), []string{"fib/a.go: is built on some systems only"}},
 		{"a core for one system by name", "Purity", one("fib/a_linux.go", "package fib\n"), []string{"fib/a_linux.go: is built on some systems only"}},
 		{"shelling out", "Processes", one("apply/a.go", "package apply\nimport \"os/exec\"\n"), []string{"apply/a.go:2: package apply starts processes"}},
@@ -119,8 +143,10 @@ func purityTrees() []badTree {
 		{"main may exit", "Processes", one("cmd/rpdb/a.go", "package main\nimport \"os\"\nfunc f() { os.Exit(1) }\n"), nil},
 		{"a panic", "Panics", one("fib/a.go", "package fib\nfunc (t *T) f() { panic(1) }\n"), []string{"fib/a.go:2: T.f panics"}},
 		{"Must may panic", "Panics", one("fib/a.go", "package fib\nfunc MustX() { panic(1) }\nfunc mustY() { panic(1) }\n"), nil},
-		{"an arm that cannot be", "Panics", one("fib/a.go", "package fib\nfunc f(x int) {\n switch x {\n case 1:\n  panic(1)\n default:\n  panic(2)\n }\n}\n"),
-			[]string{"fib/a.go:5: f panics"}},
+		{
+			"an arm that cannot be", "Panics", one("fib/a.go", "package fib\nfunc f(x int) {\n switch x {\n case 1:\n  panic(1)\n default:\n  panic(2)\n }\n}\n"),
+			[]string{"fib/a.go:5: f panics"},
+		},
 	}
 }
 
@@ -156,16 +182,22 @@ func sizeTrees() []badTree {
 	return []badTree{
 		{"a long function", "FunctionLengths", one("fib/a.go", many+body(81)), []string{"fib/a.go:62: fib.f has 81 lines, the ceiling is 80"}},
 		{"one at the ceiling", "FunctionLengths", one("fib/a.go", many+body(80)), nil},
-		{"too many long ones", "FunctionLengths", one("fib/a.go", "package fib\n"+strings.Repeat(body(3), 8)+strings.Repeat(body(40), 3)),
-			[]string{"functions: 90 % have up to 40 lines, the budget is 35"}},
+		{
+			"too many long ones", "FunctionLengths", one("fib/a.go", "package fib\n"+strings.Repeat(body(3), 8)+strings.Repeat(body(40), 3)),
+			[]string{"functions: 90 % have up to 40 lines, the budget is 35"},
+		},
 		{"a test with its table", "FunctionLengths", one("fib/a_test.go", "package fib\n"+body(120)), nil},
 		{"a longer test", "FunctionLengths", one("fib/a_test.go", "package fib\n"+body(121)), []string{"fib/a_test.go:2: fib.f has 121 lines"}},
 		{"a long file", "FileLengths", one("fib/a.go", "package fib\n"+strings.Repeat("\n", 800)), []string{"fib/a.go: has 801 lines", "files: 90 %"}},
 		{"a long test file", "FileLengths", one("fib/a_test.go", "package fib\n"+strings.Repeat("\n", 1100)), nil},
-		{"parameters", "Parameters", one("fib/a.go", "package fib\nfunc f(a, b, c int, d, e string) {}\nfunc g(a, b, c int, d, e, f string) {}\n"),
-			[]string{"fib/a.go:3: takes 6 parameters"}},
-		{"a wide interface", "Interfaces", one("fib/a.go", "package fib\ntype I interface { a(); b(); c(); d() }\ntype J interface { I; e() }\n"),
-			[]string{"fib/a.go:3: interface J has 5 methods"}},
+		{
+			"parameters", "Parameters", one("fib/a.go", "package fib\nfunc f(a, b, c int, d, e string) {}\nfunc g(a, b, c int, d, e, f string) {}\n"),
+			[]string{"fib/a.go:3: takes 6 parameters"},
+		},
+		{
+			"a wide interface", "Interfaces", one("fib/a.go", "package fib\ntype I interface { a(); b(); c(); d() }\ntype J interface { I; e() }\n"),
+			[]string{"fib/a.go:3: interface J has 5 methods"},
+		},
 		{"constraints are not methods", "Interfaces", one("fib/a.go", "package fib\ntype I interface { comparable; a(); b(); c(); ~int | ~string; d() }\n"), nil},
 	}
 }
@@ -176,8 +208,11 @@ func commentTrees() []badTree {
 	}
 	return []badTree{
 		{"no package comment", "PackageComments", one("fib/a.go", "package fib\n"), []string{"fib: has 0 package comments"}},
-		{"two package comments", "PackageComments", map[string]string{"fib/a.go": "// Package fib is.\npackage fib\n", "fib/b.go": "// Package fib is.\npackage fib\n"},
-			[]string{"fib: has 2 package comments"}},
+		{
+			"two package comments", "PackageComments",
+			map[string]string{"fib/a.go": "// Package fib is.\npackage fib\n", "fib/b.go": "// Package fib is.\npackage fib\n"},
+			[]string{"fib: has 2 package comments"},
+		},
 		{"a strange beginning", "PackageComments", one("cmd/x/a.go", "// Package main is.\npackage main\n"), []string{`cmd/x/a.go:1: the package comment must begin with "Command "`}},
 		documentation("functions", "// F is.\nfunc F() {}\nfunc G() {}\nfunc h() {}", "fib/a.go:4: G is exported"),
 		documentation("methods", "func (T) M() {}\nfunc (*t) M() {}\n", "fib/a.go:2: T.M is exported"),
@@ -198,8 +233,11 @@ func textTrees() []badTree {
 		{"test data may hold anything", "ASCII", one("testdata/a.txt", "\u2192"), nil},
 		{"a place on a machine", "Machines", one("a.md", "see /wo"+"rk/main\nand a/wo"+"rk/b\n"), []string{`a.md:1: names " /wo`}},
 		{"a registry", "Machines", one("a.go", "package rpdb // proxy.gol"+"ang.org\n"), []string{"a.go:1: names"}},
-		{"a folder nobody explains", "Folders", map[string]string{"ARCHITECTURE.md": "`fib` and `format/*`", "a.go": "package rpdb\n", "fib/a.go": "package fib\n", "format/x/a.go": "package x\n", "plan/a.go": "package plan\n"},
-			[]string{"plan: is not in ARCHITECTURE.md"}},
+		{
+			"a folder nobody explains", "Folders",
+			map[string]string{"ARCHITECTURE.md": "`fib` and `format/*`", "a.go": "package rpdb\n", "fib/a.go": "package fib\n", "format/x/a.go": "package x\n", "plan/a.go": "package plan\n"},
+			[]string{"plan: is not in ARCHITECTURE.md"},
+		},
 		{"no page", "Folders", one("a.go", "package rpdb\n"), []string{"ARCHITECTURE.md: is missing"}},
 	}
 }
