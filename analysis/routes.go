@@ -55,20 +55,25 @@ func HopState(s *rpdb.Snapshot, f rpdb.Family, n rpdb.Nexthop) NexthopState {
 	return st
 }
 
-// DefaultsBy returns the tables of a family that have a default route by an
-// interface, in ascending order.
-func DefaultsBy(s *rpdb.Snapshot, f rpdb.Family, link rpdb.LinkIndex) []rpdb.TableID {
-	var tables []rpdb.TableID
+// DefaultsBy returns for each interface the tables of a family that have a
+// default route by it, in ascending order. Interfaces without one are not in
+// the map, which belongs to the caller.
+func DefaultsBy(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.LinkIndex][]rpdb.TableID {
+	tables := map[rpdb.LinkIndex][]rpdb.TableID{}
 	for _, r := range s.Routes {
 		if r.Family != f || !r.IsDefault() || r.Type != rpdb.RouteUnicast {
 			continue
 		}
-		if slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return n.Link == link }) {
-			tables = append(tables, r.Table)
+		for _, n := range r.Nexthops {
+			if !slices.Contains(tables[n.Link], r.Table) {
+				tables[n.Link] = append(tables[n.Link], r.Table)
+			}
 		}
 	}
-	slices.Sort(tables)
-	return slices.Compact(tables)
+	for _, t := range tables {
+		slices.Sort(t)
+	}
+	return tables
 }
 
 // Forwards reports whether the host forwards packets of a family, on any

@@ -16,19 +16,32 @@ func Analyzer() *analysis.Analyzer {
 	return &analysis.Analyzer{Name: "answers", Doc: analysis.PackageDoc(doc), Run: run}
 }
 
+// uplinks holds for each family and interface the tables with a default route
+// by it.
+type uplinks map[rpdb.Family]map[rpdb.LinkIndex][]rpdb.TableID
+
+func defaultsOf(s *rpdb.Snapshot) uplinks {
+	u := uplinks{}
+	for _, f := range rpdb.Families() {
+		u[f] = analysis.DefaultsBy(s, f)
+	}
+	return u
+}
+
 func run(p *analysis.Pass) error {
 	doors := Doors(p.Snapshot, p.FIB, Options{})
-	mend := newMender(p.Snapshot)
+	defaults := defaultsOf(p.Snapshot)
+	mend := newMender(p.Snapshot, defaults)
 	for _, d := range doors {
 		mend.answers(d)
 	}
-	bound := unbindable(p, doors)
+	bound := unbindable(p.FIB, doors, defaults)
 	for _, b := range bound {
 		mend.bound(b)
 	}
 	mend.verify()
 	for _, d := range doors {
-		if diag, ok := diagnose(p.Snapshot, d); ok {
+		if diag, ok := diagnose(d, defaults); ok {
 			diag.Fixes = mend.fixes(d.flow())
 			p.Report(diag)
 		}
@@ -43,7 +56,7 @@ func run(p *analysis.Pass) error {
 }
 
 // diagnose returns the finding that a door is, false if it is none.
-func diagnose(s *rpdb.Snapshot, d Door) (analysis.Diagnostic, bool) {
+func diagnose(d Door, defaults uplinks) (analysis.Diagnostic, bool) {
 	subject := analysis.OfAddress(d.Address, d.Link)
 	diag := analysis.Diagnostic{
 		Severity: analysis.Warning,
@@ -62,7 +75,7 @@ func diagnose(s *rpdb.Snapshot, d Door) (analysis.Diagnostic, bool) {
 	case NoRoute:
 		// A host without any default keeps to itself, which is no fault.
 		diag.Severity = analysis.Note
-		if len(analysis.DefaultsBy(s, d.Family(), d.Link.Index)) > 0 {
+		if len(defaults[d.Family()][d.Link.Index]) > 0 {
 			diag.Severity = analysis.Error
 		}
 	case Unknown, Denied, Tunnel:

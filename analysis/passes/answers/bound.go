@@ -6,6 +6,7 @@ import (
 
 	"rpdb"
 	"rpdb/analysis"
+	"rpdb/fib"
 )
 
 // unbound is an uplink that sockets bound to the device cannot leave by.
@@ -23,7 +24,7 @@ func (u unbound) flow() rpdb.Flow { return rpdb.Flow{Dst: u.to, OIF: u.link.Name
 // leave by. In IPv4 a failed lookup of a bound socket takes the destination
 // for a neighbour, so a packet leaves and nobody answers: no table did then.
 // Where no table has a default route at all, the host has no outside.
-func unbindable(p *analysis.Pass, doors []Door) []unbound {
+func unbindable(f *fib.FIB, doors []Door, defaults uplinks) []unbound {
 	type key struct {
 		family rpdb.Family
 		link   rpdb.LinkIndex
@@ -32,27 +33,18 @@ func unbindable(p *analysis.Pass, doors []Door) []unbound {
 	var found []unbound
 	for _, d := range doors {
 		k := key{d.Family(), d.Link.Index}
-		if d.Verdict == Inside || d.Verdict == NotInUse || d.vrf != "" || seen[k] || !hasDefault(p.Snapshot, k.family) {
+		if d.Verdict == Inside || d.Verdict == NotInUse || d.vrf != "" || seen[k] || len(defaults[k.family]) == 0 {
 			continue
 		}
 		seen[k] = true
-		u := unbound{k.family, d.Link, d.To, analysis.DefaultsBy(p.Snapshot, k.family, k.link)}
-		decision := p.FIB.Lookup(u.flow())
+		u := unbound{k.family, d.Link, d.To, defaults[k.family][k.link]}
+		decision := f.Lookup(u.flow())
 		unknown := decision.Disposition == rpdb.DispositionUnknown
 		if leaves := decision.Disposition == rpdb.Sent && decision.Link == d.Link.Name && decision.Table != 0; !leaves && !unknown {
 			found = append(found, u)
 		}
 	}
 	return found
-}
-
-func hasDefault(s *rpdb.Snapshot, f rpdb.Family) bool {
-	for _, r := range s.Routes {
-		if r.Family == f && r.IsDefault() && r.Type == rpdb.RouteUnicast {
-			return true
-		}
-	}
-	return false
 }
 
 func (u unbound) diagnose() analysis.Diagnostic {

@@ -17,6 +17,7 @@ type judge struct {
 	fib      *fib.FIB
 	family   rpdb.Family
 	to       netip.Addr
+	rules    []rpdb.Rule
 	defaults map[rpdb.LinkIndex][]rpdb.TableID // tables with a default by the link
 	forwards bool
 	marks    []rpdb.Rule // that select on a mark
@@ -30,13 +31,8 @@ func newJudge(s *rpdb.Snapshot, f *fib.FIB, family rpdb.Family, o Options) *judg
 	if !j.to.IsValid() {
 		j.to = Witness(s, family)
 	}
-	j.defaults = map[rpdb.LinkIndex][]rpdb.TableID{}
-	for _, l := range s.Links {
-		if tables := analysis.DefaultsBy(s, family, l.Index); len(tables) > 0 {
-			j.defaults[l.Index] = tables
-		}
-	}
-	for _, r := range s.RulesOf(family) {
+	j.rules, j.defaults = s.RulesOf(family), analysis.DefaultsBy(s, family)
+	for _, r := range j.rules {
 		if r.Selector.Mark.Mask != 0 {
 			j.marks = append(j.marks, r)
 		}
@@ -224,7 +220,7 @@ func (j *judge) deciding(d rpdb.Decision) *rpdb.Rule {
 		return nil
 	}
 	var found *rpdb.Rule
-	for _, r := range j.s.RulesOf(j.family) {
+	for _, r := range j.rules {
 		fits := r.Action == rpdb.ToTable(d.Table) || d.Table == 0 && analysis.Denies(r.Action)
 		switch {
 		case known && r.Priority != priority:

@@ -14,6 +14,7 @@ import (
 // and keeps those of which the engine says that they do.
 type mender struct {
 	snapshot  *rpdb.Snapshot // a copy, with the proposed rules
+	defaults  uplinks
 	proposals []proposal
 	compiled  *fib.FIB
 }
@@ -25,11 +26,11 @@ type proposal struct {
 	rule rpdb.Rule
 }
 
-func newMender(s *rpdb.Snapshot) *mender {
+func newMender(s *rpdb.Snapshot, defaults uplinks) *mender {
 	fresh := *s
 	fresh.Rules = slices.Clone(s.Rules)
 	fresh.Custom4, fresh.Custom6 = rpdb.CustomisedYes, rpdb.CustomisedYes
-	return &mender{snapshot: &fresh}
+	return &mender{snapshot: &fresh, defaults: defaults}
 }
 
 // answers proposes a rule for the answers of a wrong door: by address in IPv4,
@@ -54,13 +55,12 @@ func (m *mender) bound(u unbound) {
 // default route by the link. Table main is asked by everybody already.
 func (m *mender) propose(flow rpdb.Flow, l rpdb.Link, sel rpdb.Selector) {
 	family := flow.Family()
-	tables := slices.DeleteFunc(analysis.DefaultsBy(m.snapshot, family, l.Index), func(t rpdb.TableID) bool {
-		return t == rpdb.TableMain
-	})
-	if len(tables) == 0 {
+	tables := m.defaults[family][l.Index]
+	i := slices.IndexFunc(tables, func(t rpdb.TableID) bool { return t != rpdb.TableMain })
+	if i < 0 {
 		return
 	}
-	rule := rpdb.Rule{Family: family, Selector: sel, Action: rpdb.ToTable(tables[0])}
+	rule := rpdb.Rule{Family: family, Selector: sel, Action: rpdb.ToTable(tables[i])}
 	for _, p := range m.proposals {
 		rule.Priority = p.rule.Priority
 		if rule == p.rule {
@@ -73,7 +73,7 @@ func (m *mender) propose(flow rpdb.Flow, l rpdb.Link, sel rpdb.Selector) {
 		return
 	}
 	m.proposals = append(m.proposals, proposal{flow, l.Name, rule})
-	i := slices.IndexFunc(m.snapshot.Rules, func(r rpdb.Rule) bool { return rule.Compare(r) < 0 })
+	i = slices.IndexFunc(m.snapshot.Rules, func(r rpdb.Rule) bool { return rule.Compare(r) < 0 })
 	if i < 0 {
 		i = len(m.snapshot.Rules)
 	}

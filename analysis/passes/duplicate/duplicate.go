@@ -20,6 +20,7 @@ func Analyzer() *analysis.Analyzer {
 func run(p *analysis.Pass) error {
 	for _, f := range rpdb.Families() {
 		rules := p.Snapshot.RulesOf(f)
+		jumps := jumpsOf(rules)
 		first := map[rpdb.Rule]int{}
 		for i, at := range analysis.Walk(p.Snapshot, f) {
 			if at.Asked == analysis.AskedNever || at.Rule.Action.Type() == rpdb.ActionNop {
@@ -31,7 +32,7 @@ func run(p *analysis.Pass) error {
 				first[k] = i
 				continue
 			}
-			if !ownCopy(rules[j], at.Rule) && !jumpsBetween(rules, j, i) {
+			if !ownCopy(rules[j], at.Rule) && !reachedPast(jumps, j, i) {
 				p.Report(diagnose(rules[j], at.Rule))
 			}
 		}
@@ -52,16 +53,26 @@ func ownCopy(earlier, later rpdb.Rule) bool {
 	return analysis.IsKernelRule(later) && earlier.Priority != later.Priority
 }
 
-// jumpsBetween reports whether a goto leads past rule i and not past rule j,
-// so that flows reach the second without having been asked by the first.
-func jumpsBetween(rules []rpdb.Rule, i, j int) bool {
-	return slices.ContainsFunc(rules[:i], func(r rpdb.Rule) bool {
+// jump is a goto that works: the indexes of its rule and of its target.
+type jump struct{ from, to int }
+
+func jumpsOf(rules []rpdb.Rule) []jump {
+	var jumps []jump
+	for i, r := range rules {
 		if r.Action.Type() != rpdb.ActionGoto {
-			return false
+			continue
 		}
-		target := analysis.GotoTarget(rules, r)
-		return i < target && target <= j
-	})
+		if target := analysis.GotoTarget(rules, r); target >= 0 {
+			jumps = append(jumps, jump{i, target})
+		}
+	}
+	return jumps
+}
+
+// reachedPast reports whether a goto leads past rule i and not past rule j, so
+// that flows reach the second without having been asked by the first.
+func reachedPast(jumps []jump, i, j int) bool {
+	return slices.ContainsFunc(jumps, func(g jump) bool { return g.from < i && i < g.to && g.to <= j })
 }
 
 func diagnose(earlier, later rpdb.Rule) analysis.Diagnostic {

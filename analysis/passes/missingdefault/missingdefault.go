@@ -35,23 +35,40 @@ func inUse(s *rpdb.Snapshot, f rpdb.Family) bool {
 func checkFamily(p *analysis.Pass, f rpdb.Family) {
 	places := analysis.Walk(p.Snapshot, f)
 	if len(places) == 0 {
-		report(p, f, analysis.Error, fmt.Sprintf("there are no %v rules", f), "every lookup fails: network is unreachable",
-			restore(f, rpdb.PriorityLocal, rpdb.PriorityMain)...)
+		report(p, f, analysis.Diagnostic{
+			Severity: analysis.Error,
+			Message:  fmt.Sprintf("there are no %v rules", f),
+			Reason:   "every lookup fails: network is unreachable",
+			Fixes:    restore(f, rpdb.PriorityLocal, rpdb.PriorityMain),
+		})
 		return
 	}
 	local, sometimes := lookup(p.Snapshot, places, rpdb.TableLocal)
 	switch {
 	case local < 0 && sometimes:
-		report(p, f, analysis.Warning, "table local is not looked up for every packet",
-			"packets for the host's own addresses may be sent away", restore(f, rpdb.PriorityLocal)...)
+		report(p, f, analysis.Diagnostic{
+			Severity: analysis.Warning,
+			Message:  "table local is not looked up for every packet",
+			Reason:   "packets for the host's own addresses may be sent away",
+			Fixes:    restore(f, rpdb.PriorityLocal),
+		})
 	case local < 0:
-		report(p, f, analysis.Error, "no rule looks up table local", "the host answers nobody", restore(f, rpdb.PriorityLocal)...)
+		report(p, f, analysis.Diagnostic{
+			Severity: analysis.Error,
+			Message:  "no rule looks up table local",
+			Reason:   "the host answers nobody",
+			Fixes:    restore(f, rpdb.PriorityLocal),
+		})
 	default:
 		checkFirst(p, places[:local])
 	}
 	if main, _ := lookup(p.Snapshot, places, rpdb.TableMain); main < 0 {
-		report(p, f, analysis.Warning, "no rule looks up table main for every packet",
-			"the host's ordinary routes are not used", restore(f, rpdb.PriorityMain)...)
+		report(p, f, analysis.Diagnostic{
+			Severity: analysis.Warning,
+			Message:  "no rule looks up table main for every packet",
+			Reason:   "the host's ordinary routes are not used",
+			Fixes:    restore(f, rpdb.PriorityMain),
+		})
 	}
 }
 
@@ -92,8 +109,9 @@ func checkFirst(p *analysis.Pass, before []analysis.Place) {
 	}
 }
 
-func report(p *analysis.Pass, f rpdb.Family, s analysis.Severity, message, reason string, fixes ...analysis.SuggestedFix) {
-	d := analysis.Diagnostic{Severity: s, Family: f, Message: message, Reason: reason, Fixes: fixes}
+// report reports what a family's list lacks; it is about the list as a whole.
+func report(p *analysis.Pass, f rpdb.Family, d analysis.Diagnostic) {
+	d.Family = f
 	if f == rpdb.IPv6 && p.Snapshot.Custom6 == rpdb.CustomisedNo {
 		d.Severity = min(d.Severity, analysis.Warning)
 		d.Reason = "in force from the moment when any IPv6 rule is added; until then the kernel does not look at the list"

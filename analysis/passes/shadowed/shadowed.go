@@ -19,11 +19,13 @@ func Analyzer() *analysis.Analyzer {
 
 func run(p *analysis.Pass) error {
 	for _, f := range rpdb.Families() {
+		defaults := analysis.DefaultsBy(p.Snapshot, f)
 		for _, at := range analysis.Walk(p.Snapshot, f) {
 			if at.Asked == analysis.AskedAlways || analysis.IsKernelRule(at.Rule) {
 				continue
 			}
-			if ender, ok := enderOf(p.Snapshot, at); ok {
+			bound, _ := p.Snapshot.LinkByName(at.Rule.Selector.OIF)
+			if ender, ok := enderOf(at, defaults[bound.Index]); ok {
 				p.Report(diagnose(at.Rule, ender))
 			}
 		}
@@ -33,19 +35,17 @@ func run(p *analysis.Pass) error {
 
 // enderOf returns the rule that keeps all flows which another selects from it;
 // false if some get there: those bound to an interface that the default routes
-// before it do not lead to.
-func enderOf(s *rpdb.Snapshot, at analysis.Place) (rpdb.Rule, bool) {
-	oif := at.Rule.Selector.OIF
+// before it do not lead to. The tables are those with a default route by the
+// interface that the rule selects.
+func enderOf(at analysis.Place, tables []rpdb.TableID) (rpdb.Rule, bool) {
 	switch {
 	case at.Asked == analysis.AskedNever:
 		return at.Enders[len(at.Enders)-1], true
-	case oif == "" || at.Rule.Selector.Not:
+	case at.Rule.Selector.OIF == "" || at.Rule.Selector.Not:
 		return at.Enders[0], true
 	}
-	link, ok := s.LinkByName(oif)
-	tables := analysis.DefaultsBy(s, at.Rule.Family, link.Index)
 	i := slices.IndexFunc(at.Enders, func(e rpdb.Rule) bool { return slices.Contains(tables, e.Action.Table()) })
-	if !ok || i < 0 {
+	if i < 0 {
 		return rpdb.Rule{}, false
 	}
 	return at.Enders[i], true

@@ -18,8 +18,14 @@ func Analyzer() *analysis.Analyzer {
 }
 
 func run(p *analysis.Pass) error {
+	local := map[netip.Addr]bool{{}: true} // no preferred source is no fault
 	for _, r := range p.Snapshot.Routes {
-		if !r.PrefSrc.IsValid() || analysis.IsLocal(p.Snapshot, r.PrefSrc) {
+		own, known := local[r.PrefSrc]
+		if !known {
+			own = analysis.IsLocal(p.Snapshot, r.PrefSrc)
+			local[r.PrefSrc] = own
+		}
+		if own {
 			continue
 		}
 		p.Report(analysis.Diagnostic{
