@@ -235,6 +235,9 @@ func checkGotos(p *parser, d *draft) {
 }
 
 func unknownTarget(text string, d *draft) *problem {
+	if len(d.Rules) > 500 {
+		return bad("no rule has this name")
+	}
 	names := make([]string, 0, len(d.Rules))
 	for _, r := range d.Rules {
 		names = append(names, r.Name)

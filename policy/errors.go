@@ -29,14 +29,15 @@ type Error struct {
 	// Text is the offending text, shortened if it is long; "" where something
 	// is missing.
 	Text string `json:"text,omitzero"`
-	// Reason is a clause that says what is wrong.
+	// Reason is a clause that says what is wrong, in printable ASCII.
 	Reason string `json:"reason"`
 	// Hint is a clause that says what to do, for a person to read; it is not
 	// part of the message. "" if there is none.
 	Hint string `json:"hint,omitzero"`
 }
 
-// Error returns `file:line:column: object "text": reason`, in ASCII.
+// Error returns `file:line:column: object "text": reason`, in printable ASCII
+// but for the file name.
 func (e *Error) Error() string {
 	object := e.Object
 	if e.Text != "" {
@@ -82,6 +83,7 @@ func (r *reporter) report(e Error) {
 		return
 	}
 	e.File, e.Text = r.file, shorten(e.Text)
+	e.Reason, e.Hint = printable(e.Reason), printable(e.Hint)
 	r.errs = append(r.errs, &e)
 }
 
@@ -108,6 +110,21 @@ func shorten(s string) string {
 		}
 	}
 	return s
+}
+
+// printable escapes what is not printable ASCII: reasons may hold names of
+// interfaces, which may hold anything.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < ' ' || r > '~' {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // problem is why a text is not a value: the parts of an [Error] that do not

@@ -133,6 +133,8 @@ func (p *parser) syntaxError(err error) {
 		hint = "put the value in quotes"
 	case strings.Contains(reason, "mapping values are not allowed"):
 		hint = "a value that holds a colon and a space, or ends in a colon, needs quotes; else check the indentation"
+	case strings.HasPrefix(text, ":"):
+		hint = colonHint
 	}
 	p.report(Error{Position: at, Object: "syntax", Text: text, Reason: reason, Hint: hint})
 }

@@ -167,12 +167,19 @@ func (p *parser) fail(n *yaml.Node, object string, why *problem) {
 	p.report(Error{Position: p.at(n), Object: object, Text: p.text(n), Reason: why.reason, Hint: why.hint})
 }
 
+const colonHint = "an address that ends in a colon needs quotes"
+
 // wrongType reports a node of the wrong kind. Aliases have been reported
 // before.
 func (p *parser) wrongType(n *yaml.Node, object, want string) {
-	if n.Kind != yaml.AliasNode {
-		p.fail(n, object, bad("%s where %s should be", kindWord(n), want))
+	why := bad("%s where %s should be", kindWord(n), want)
+	switch {
+	case n.Kind == yaml.AliasNode:
+		return
+	case n.Kind == yaml.MappingNode && len(n.Content) > 0 && strings.Contains(n.Content[0].Value, ":"):
+		why = why.try(colonHint)
 	}
+	p.fail(n, object, why)
 }
 
 func (p *parser) at(n *yaml.Node) Position { return p.src.clamp(Position{n.Line, n.Column}) }
@@ -237,8 +244,8 @@ func nearest(word string, known []string) string {
 	if len(word) <= 4 {
 		least = 2
 	}
-	if len(word) > 64 {
-		return ""
+	if len(word) > 64 || len(known) > 500 {
+		return "" // not worth the time, which is the product of the lengths
 	}
 	for _, k := range known {
 		a, b := plainWord(word), plainWord(k)

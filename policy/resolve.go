@@ -47,11 +47,13 @@ type resolver struct {
 	byName map[string]rpdb.TableID // the tables of the document
 	ids    map[rpdb.TableID]bool
 	parts  []uplinkPart
+	// live are the tables that the host uses, found when first asked for.
+	live map[rpdb.TableID]bool
 }
 
 // wait adds a part that waits for the host.
 func (r *resolver) wait(name string, f rpdb.Family, t rpdb.TableID, format string, args ...any) {
-	r.out.Waiting = append(r.out.Waiting, rpdb.Waiting{Name: name, Reason: fmt.Sprintf(format, args...), Family: f, Table: t})
+	r.out.Waiting = append(r.out.Waiting, rpdb.Waiting{Name: name, Reason: printable(fmt.Sprintf(format, args...)), Family: f, Table: t})
 }
 
 // resolveRules adds the rules of the list, and those of the uplinks where they
@@ -130,17 +132,16 @@ func isKernelTable(t rpdb.TableID) bool { return rpdb.TableDefault <= t && t <= 
 
 // inUse reports whether a table has routes on the host, or is a VRF's.
 func (r *resolver) inUse(t rpdb.TableID) bool {
-	for _, route := range r.host.Routes {
-		if route.Table == t {
-			return true
+	if r.live == nil {
+		r.live = map[rpdb.TableID]bool{}
+		for _, route := range r.host.Routes {
+			r.live[route.Table] = true
+		}
+		for _, l := range r.host.Links {
+			r.live[l.VRFTable] = true
 		}
 	}
-	for _, l := range r.host.Links {
-		if l.VRFTable == t {
-			return true
-		}
-	}
-	return false
+	return r.live[t]
 }
 
 func (r *resolver) unknownTable(text string) *problem {
