@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -40,7 +41,7 @@ func (c *Conn) putRoute(ctx context.Context, op rpdb.ChangeOp, r rpdb.Route) err
 	if len(told) != 1 {
 		return lost
 	}
-	lost.Feature, lost.Since = missingInRoute(lenient(r, told[0]), told[0].Canonical())
+	lost.Feature, lost.Since = missingInRoute(lenient(r, told[0]))
 	if op == rpdb.Add {
 		if err := c.deleteRoute(context.WithoutCancel(ctx), told[0]); err != nil {
 			return fmt.Errorf("%w, and what it stored instead remains: %w", lost, err)
@@ -78,14 +79,7 @@ func routeExpressible(r rpdb.Route) error {
 
 // sameRoute reports whether the kernel stored what was meant.
 func sameRoute(meant, stored rpdb.Route) bool {
-	m, s := lenient(meant, stored), stored.Canonical()
-	if m.NexthopID != 0 && m.NexthopID == s.NexthopID {
-		m.Nexthops, s.Nexthops = nil, nil // those are the object's
-	}
-	if m.Family == rpdb.IPv6 { // the siblings are a set
-		slices.SortFunc(m.Nexthops, compareHops)
-		slices.SortFunc(s.Nexthops, compareHops)
-	}
+	m, s := lenient(meant, stored)
 	return m.Equal(s)
 }
 
@@ -93,15 +87,27 @@ func compareHops(a, b rpdb.Nexthop) int {
 	return cmp.Or(a.Via.Compare(b.Via), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Weight, b.Weight))
 }
 
-// lenient returns the canonical form of what was meant, with the choices that
-// it left to the kernel filled in from what the kernel stored.
-func lenient(meant, stored rpdb.Route) rpdb.Route {
-	m, s := meant.Canonical(), stored.Canonical()
-	if m.Family == rpdb.IPv6 && meant.Metric == 0 {
-		m.Metric = s.Metric
+// defaultMetric6 is the metric of an IPv6 route that was given none, of any
+// type (IP6_RT_PRIO_USER).
+const defaultMetric6 = 1024
+
+// lenient returns the canonical forms of what was meant, with the choices that
+// it left to the kernel filled in from what the kernel stored, and of what the
+// kernel stored.
+func lenient(meant, stored rpdb.Route) (m, s rpdb.Route) {
+	m, s = meant.Canonical(), stored.Canonical()
+	if m.Family == rpdb.IPv6 {
+		if m.Metric == 0 && s.Metric == defaultMetric6 {
+			m.Metric = s.Metric
+		}
+		if m.Protocol == rpdb.ProtocolUnspec && s.Protocol == rpdb.ProtocolBoot {
+			m.Protocol = s.Protocol
+		}
+		slices.SortFunc(m.Nexthops, compareHops) // the siblings are a set
+		slices.SortFunc(s.Nexthops, compareHops)
 	}
-	if m.Family == rpdb.IPv6 && m.Protocol == rpdb.ProtocolUnspec {
-		m.Protocol = s.Protocol // boot
+	if m.NexthopID != 0 && m.NexthopID == s.NexthopID {
+		m.Nexthops, s.Nexthops = nil, nil // those are the object's
 	}
 	if len(m.Nexthops) == 1 {
 		// Neither has a place in the message of a single nexthop.
@@ -109,16 +115,44 @@ func lenient(meant, stored rpdb.Route) rpdb.Route {
 	}
 	if len(m.Nexthops) == len(s.Nexthops) {
 		for i := range m.Nexthops {
-			if m.Nexthops[i].Link == 0 {
-				m.Nexthops[i].Link = s.Nexthops[i].Link // found by the gateway
-			}
+			lenientHop(&m.Nexthops[i], s.Nexthops[i])
 		}
 	}
 	m.Metrics = slices.DeleteFunc(m.Metrics, func(x rpdb.Metric) bool { return x.Value == 0 && x.Text == "" })
 	for i := range m.Metrics {
 		m.Metrics[i].Value = clamped(m.Metrics[i])
 	}
-	return m
+	return m, s
+}
+
+func lenientHop(m *rpdb.Nexthop, s rpdb.Nexthop) {
+	if m.Link == 0 {
+		m.Link = s.Link // found by the gateway
+	}
+	if m.EncapType == s.EncapType && includes(s.Encap, m.Encap) {
+		m.Encap = s.Encap // the kernel lists the defaults too
+	}
+}
+
+// includes reports whether all has every one of the attributes of some.
+func includes(all, some rpdb.Raw) bool {
+	d := netlink.NewDecoder([]byte(some))
+	for d.Next() {
+		if !hasAttribute(all, d.Type(), d.Data()) {
+			return false
+		}
+	}
+	return d.Err() == nil
+}
+
+func hasAttribute(raw rpdb.Raw, typ uint16, value []byte) bool {
+	d := netlink.NewDecoder([]byte(raw))
+	for d.Next() {
+		if d.Type() == typ && bytes.Equal(d.Data(), value) {
+			return true
+		}
+	}
+	return false
 }
 
 // clamped returns the value of a metric as the kernel stores it
@@ -174,16 +208,21 @@ func (c *Conn) deleteRoute(ctx context.Context, r rpdb.Route) error {
 	return c.deleteStoredRoute(ctx, target)
 }
 
-// deleteStoredRoute sends the deletion and looks at what went. IPv6 tells the
-// members of a multipath route one by one.
+// deleteStoredRoute sends the deletion and looks at what went.
 func (c *Conn) deleteStoredRoute(ctx context.Context, r rpdb.Route) error {
 	r.Expires = 0 // not a criterion
+	if r.Family == rpdb.IPv6 && len(r.Nexthops) > 1 {
+		// The kernel deletes the members one by one and tells each time what
+		// is left of them, more than fits a receive buffer. Their gateways
+		// make the request exact.
+		return c.nl.Execute(ctx, encodeRoute(unix.RTM_DELROUTE, 0, r), nil)
+	}
 	gone, err := echoed(ctx, c.nl, encodeRoute(unix.RTM_DELROUTE, netlink.Echo, r), unix.RTM_DELROUTE, decodeRoute)
 	if err != nil {
 		return err
 	}
 	for _, g := range gone {
-		if belongsTo(g, r) {
+		if sameRoute(r, g) {
 			continue
 		}
 		wrong := &OtherRouteError{Hit: g}
@@ -195,26 +234,6 @@ func (c *Conn) deleteStoredRoute(ctx context.Context, r rpdb.Route) error {
 	}
 	return nil
 }
-
-// belongsTo reports whether what the kernel says is gone is r or, in IPv6, a
-// part of it.
-func belongsTo(gone, r rpdb.Route) bool {
-	if sameRoute(r, gone) {
-		return true
-	}
-	if r.Family != rpdb.IPv6 {
-		return false
-	}
-	for _, h := range gone.Nexthops {
-		if !slices.ContainsFunc(r.Nexthops, func(x rpdb.Nexthop) bool { return sameWay(h, x) }) {
-			return false
-		}
-	}
-	gone.Nexthops, r.Nexthops = nil, nil
-	return gone.Equal(r)
-}
-
-func sameWay(a, b rpdb.Nexthop) bool { return a.Link == b.Link && a.Via == b.Via }
 
 // routeHit reports whether the kernel, asked to delete r, might delete s
 // instead: it agrees in what the kernel looks at (fib_table_delete,
