@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rpdb"
+	"rpdb/analysis"
+	"rpdb/analysis/passes"
+	"rpdb/analysis/passes/answers"
+	"rpdb/fib"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var to []string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "every local address: by which uplink do answers leave? And what else is wrong",
+		Long: `check asks for every address of this host by which uplink answers to the outside
+leave, and lists what else is wrong with rules and tables. It changes nothing.
+Exit codes: 0 nothing is wrong (there may be warnings); 1 something is, with the
+reason and the cure; 2 the check could not be made.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := a.makeReport(cmd, to)
+			if err == nil {
+				err = a.viewCheck(r)
+			}
+			if err != nil {
+				return &codeError{code: exitTrouble, err: err}
+			}
+			if analysis.HasErrors(r.Findings) {
+				return &codeError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringSliceVar(&to, "to", nil, "outside `ADDRESS` that answers go to, one for each family (default: one that no route but a default covers)")
+	a.snapshotFlag(cmd)
+	return cmd
+}
+
+// report is the result of check, and its JSON.
+type report struct {
+	Version  int                   `json:"version"`
+	OK       bool                  `json:"ok"`
+	Doors    []answers.Door        `json:"doors"`
+	Findings []analysis.Diagnostic `json:"findings"`
+
+	snapshot *rpdb.Snapshot
+}
+
+func (a *app) makeReport(cmd *cobra.Command, to []string) (*report, error) {
+	options, err := outsideOptions(to)
+	if err != nil {
+		return nil, err
+	}
+	s, conn, err := a.state(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	if conn != nil {
+		defer conn.Close()
+	}
+	engine := fib.Compile(s)
+	findings, err := analysis.RunCompiled(s, engine, passes.All())
+	if err != nil {
+		return nil, err
+	}
+	doors := answers.Doors(s, engine, options)
+	return &report{Version: 1, OK: !analysis.HasErrors(findings), Doors: doors, Findings: findings, snapshot: s}, nil
+}
+
+func outsideOptions(to []string) (answers.Options, error) {
+	var o answers.Options
+	for _, word := range to {
+		var addr netip.Addr
+		if err := parseAddr(word, &addr); err != nil {
+			return o, fmt.Errorf("--to %q: %w", word, err)
+		}
+		if addr.Is4() {
+			o.To4 = addr
+		} else {
+			o.To6 = addr
+		}
+	}
+	return o, nil
+}
+
+func (a *app) viewCheck(r *report) error {
+	if a.json {
+		return a.printJSON(r)
+	}
+	w := newPrinter(a.Out)
+	for _, f := range rpdb.Families() {
+		w.checkFamily(r, f)
+	}
+	w.checkSummary(r)
+	return w.err
+}
+
+func (p *printer) checkFamily(r *report, f rpdb.Family) {
+	p.printf("%v\n", f)
+	none := true
+	for _, d := range r.Doors {
+		if d.Family() == f {
+			p.door(d)
+			none = false
+		}
+	}
+	if none {
+		p.printf("  no address that the outside can know\n")
+	}
+	for _, d := range r.Findings {
+		if d.Family == f && !isDoor(d) {
+			p.printf("  %v: %s\n", d.Severity, safe(d.Message))
+			if d.Reason != "" {
+				p.printf("        %s\n", safe(d.Reason))
+			}
+		}
+	}
+}
+
+// isDoor reports whether a finding says what the line of its address says.
+func isDoor(d analysis.Diagnostic) bool { return d.Check == "answers" && d.Subject.Address != nil }
+
+// door prints one address and the way that its answers take.
+func (p *printer) door(d answers.Door) {
+	verdict := d.Verdict.String()
+	if d.Verdict == answers.WrongDoor || d.Verdict == answers.NoRoute || d.Verdict == answers.Denied {
+		verdict = strings.ToUpper(verdict)
+	}
+	left := fmt.Sprintf("  %-6s %-21s %s", safe(d.Link.Name), d.Address.Prefix, safe(d.Message))
+	p.printf("%s %s\n", pad(left, 71), verdict)
+	if d.Reason != "" {
+		p.printf("         %s\n", safe(d.Reason))
+	}
+}
+
+func (p *printer) checkSummary(r *report) {
+	for _, d := range r.Findings {
+		if d.Family == 0 {
+			p.printf("%v: %s\n", d.Severity, safe(d.Message))
+		}
+	}
+	wrong := 0
+	for _, d := range r.Doors {
+		if d.Verdict == answers.WrongDoor {
+			wrong++
+		}
+	}
+	switch {
+	case wrong > 0:
+		p.printf("%d %s by the wrong door.\n", wrong, plural(wrong, "address answers", "addresses answer"))
+		p.cure(r)
+	case !r.OK:
+		p.printf("Something is wrong, see above.\n")
+	default:
+		p.printf("Nothing is wrong.\n")
+	}
+}
+
+// cure shows the policy that puts wrong doors right: every uplink of the host
+// with its gateways, as far as they are known here.
+func (p *printer) cure(r *report) {
+	p.printf("cure: name the uplinks in a policy file, say uplinks.yaml,\n\n    uplinks:\n")
+	for _, l := range r.snapshot.Links {
+		if !hasDoor(r, l) {
+			continue
+		}
+		gateways := gatewaysOf(r.snapshot, l.Index)
+		for _, f := range rpdb.Families() {
+			hasGateway := slices.ContainsFunc(gateways, func(g string) bool { return strings.Contains(g, ":") == (f == rpdb.IPv6) })
+			if !hasGateway && hasWrongDoor(r, l, f) {
+				gateways = append(gateways, fmt.Sprintf("ITS-%v-GATEWAY", f))
+			}
+		}
+		if len(gateways) > 0 {
+			p.printf("      - {interface: %s, gateways: [%s]}\n", safe(l.Name), strings.Join(gateways, ", "))
+		}
+	}
+	p.printf("\nthen: rpdb try uplinks.yaml; rpdb plan uplinks.yaml; rpdb apply uplinks.yaml\n")
+}
+
+func hasDoor(r *report, l rpdb.Link) bool {
+	return slices.ContainsFunc(r.Doors, func(d answers.Door) bool { return d.Link.Index == l.Index && d.Verdict != answers.Inside })
+}
+
+func hasWrongDoor(r *report, l rpdb.Link, f rpdb.Family) bool {
+	return slices.ContainsFunc(r.Doors, func(d answers.Door) bool {
+		return d.Link.Index == l.Index && d.Family() == f && d.Verdict == answers.WrongDoor
+	})
+}
+
+// gatewaysOf returns the gateways of the default routes by an interface, in
+// the form that a policy file takes.
+func gatewaysOf(s *rpdb.Snapshot, link rpdb.LinkIndex) []string {
+	var found []string
+	seen := map[rpdb.Family]bool{}
+	for _, r := range s.Routes {
+		for _, n := range r.Nexthops {
+			if r.IsDefault() && n.Link == link && n.Via.IsValid() && !seen[r.Family] && rpdb.FamilyOf(n.Via) == r.Family {
+				seen[r.Family] = true
+				found = append(found, fmt.Sprintf("%q", n.Via.String()))
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes of rpdb, as `rpdb help` lists them.
+const (
+	exitOK      = 0 // done, or nothing wrong
+	exitFailed  = 1 // an error, or something found wrong
+	exitTrouble = 2 // check: it could not be carried out
+	exitWaiting = 3 // apply: done as far as possible, part of the policy waits
+)
+
+// Streams are where a command reads and writes. All three are used from one
+// goroutine.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// codeError carries an exit code through cobra. A nil err prints nothing: the
+// view has said it all.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
+
+// app is the state that the commands of one call share: the streams, and the
+// options that every command takes.
+type app struct {
+	Streams
+	netns    string
+	json     bool
+	snapshot string
+}
+
+// Run carries out one command line, without the program's name, and returns
+// the exit code. It ends early when ctx does.
+func Run(ctx context.Context, args []string, s Streams) int {
+	a := &app{Streams: s}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	err := root.ExecuteContext(ctx)
+	code := exitOK
+	if err != nil {
+		code = exitFailed
+	}
+	var coded *codeError
+	if errors.As(err, &coded) {
+		code, err = coded.code, coded.err
+	}
+	if err != nil {
+		a.printError(err)
+	}
+	return code
+}
+
+// Main runs the process's own command line with signals handled, and returns
+// the exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	return Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+}
+
+const rootLong = `rpdb explains, checks and changes the routing policy database of Linux:
+which rule decides where a packet goes, in IPv4 and IPv6.
+
+Exit codes: 0 done, or nothing wrong; 1 an error, or something wrong was found;
+2 "rpdb check" could not be carried out; 3 "rpdb apply" did what it could, and
+a part of the policy waits for an interface or an address.`
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "rpdb",
+		Short:         "the routing policy database of Linux, explained, planned and kept true",
+		Long:          rootLong,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().StringVarP(&a.netns, "netns", "n", "", "work in the network namespace `NAME` (as \"ip netns\" lists it, or a path)")
+	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
+	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand())
+	root.SetHelpCommandGroupID("")
+	return root
+}
+
+// snapshotFlag adds the option that lets a reading command work on a file.
+func (a *app) snapshotFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.snapshot, "snapshot", "", "read the state from `FILE` (written by \"rpdb show --json\") instead of this host; - is standard input")
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+)
+
+// hinter is an error that knows what to do about it.
+type hinter interface{ Hint() string }
+
+// printError writes an error, one line for each of several, and a hint where
+// there is one.
+func (a *app) printError(err error) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(a.Err, "rpdb: %s\n", safe(strings.TrimRight(line, "\n")))
+	}
+	for _, hint := range hints(err) {
+		fmt.Fprintf(a.Err, "hint: %s\n", safe(hint))
+	}
+}
+
+// hints collects what can be said to help, each once.
+func hints(err error) []string {
+	var found []string
+	add := func(h string) {
+		if h != "" && !strings.Contains(strings.Join(found, "\n"), h) {
+			found = append(found, h)
+		}
+	}
+	walk(err, func(e error) {
+		if h, ok := e.(hinter); ok {
+			add(h.Hint())
+		}
+	})
+	switch {
+	case errors.Is(err, syscall.EPERM) || errors.Is(err, fs.ErrPermission):
+		add("changing rules and routes needs CAP_NET_ADMIN: run it as root, or rehearse it with \"rpdb try\"")
+	case errors.Is(err, syscall.EACCES):
+		add("this needs more rights: run it as root")
+	}
+	return found
+}
+
+// walk visits an error and everything that it wraps.
+func walk(err error, visit func(error)) {
+	if err == nil {
+		return
+	}
+	visit(err)
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		walk(e.Unwrap(), visit)
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			walk(inner, visit)
+		}
+	}
+}

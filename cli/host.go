@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"rpdb"
+	"rpdb/kernel"
+	"rpdb/policy"
+)
+
+// open opens the door to the kernel, in the namespace that was asked for.
+func (a *app) open() (*kernel.Conn, error) {
+	var options kernel.Options
+	if a.netns != "" {
+		ns, err := kernel.OpenNetNS(a.netns)
+		if err != nil {
+			return nil, err
+		}
+		defer ns.Close()
+		options.NetNS = ns
+	}
+	return kernel.Open(options)
+}
+
+// state returns the snapshot that a reading command works on, and the kernel
+// that it came from, nil if it came from a file. The caller closes the kernel.
+func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
+	if a.snapshot != "" {
+		s, err := a.readSnapshot()
+		return s, nil, err
+	}
+	conn, err := a.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := conn.Snapshot(ctx)
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return s, conn, nil
+}
+
+// readSnapshot reads what "rpdb show --json" wrote.
+func (a *app) readSnapshot() (*rpdb.Snapshot, error) {
+	data, err := a.readFile(a.snapshot)
+	if err != nil {
+		return nil, err
+	}
+	var doc showDocument
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, fmt.Errorf("read snapshot %s: %w", safe(a.snapshot), err)
+	}
+	if doc.Snapshot == nil {
+		return nil, fmt.Errorf("read snapshot %s: no \"snapshot\" in it: it is not what \"rpdb show --json\" writes", safe(a.snapshot))
+	}
+	return doc.Snapshot, nil
+}
+
+// maxFile bounds what is read from a file, in bytes: a snapshot with a full
+// routing table fits.
+const maxFile = 1 << 30
+
+// readFile reads a file, or standard input for "-".
+func (a *app) readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return readBounded(a.In, "standard input")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readBounded(f, name)
+}
+
+func readBounded(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", safe(name), err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("read %s: more than %d bytes", safe(name), maxFile)
+	}
+	return data, nil
+}
+
+// readPolicy reads and parses a policy file.
+func (a *app) readPolicy(name string) (*policy.Document, error) {
+	data, err := a.readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if name == "-" {
+		name = "<stdin>"
+	}
+	return policy.Parse(name, data)
+}
+
+// printJSON writes a value as one JSON document with a schema version in it.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.Out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

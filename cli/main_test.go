@@ -1,0 +1,22 @@
+package cli
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"rpdb/kernel/kerneltest"
+)
+
+// testMain runs the tests where namespaces can be made: as an ordinary user
+// inside a user namespace.
+type testMain struct{ m *testing.M }
+
+func (t testMain) Run() int { return kerneltest.Main(t.m) }
+
+func TestMain(m *testing.M) {
+	testscript.Main(testMain{m}, map[string]func(){
+		"rpdb": func() { os.Exit(Main()) },
+	})
+}

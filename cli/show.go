@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rpdb"
+	"rpdb/analysis"
+	"rpdb/analysis/passes"
+)
+
+// showDocument is the JSON of show: the snapshot is what --snapshot reads.
+type showDocument struct {
+	Version  int                   `json:"version"`
+	Snapshot *rpdb.Snapshot        `json:"snapshot"`
+	Findings []analysis.Diagnostic `json:"findings"`
+}
+
+func (a *app) showCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "the RPDB of this host, both families: rules, what each table holds, what is odd",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, conn, err := a.state(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if conn != nil {
+				defer conn.Close()
+			}
+			findings, err := analysis.Run(s, passes.All())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(showDocument{Version: 1, Snapshot: s, Findings: findings})
+			}
+			return a.viewShow(s, findings, all)
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "list every route, also those of the local table and of long tables")
+	a.snapshotFlag(cmd)
+	return cmd
+}
+
+// longTable is how many routes of a table are listed without --all.
+const longTable = 20
+
+func (a *app) viewShow(s *rpdb.Snapshot, findings []analysis.Diagnostic, all bool) error {
+	w := newPrinter(a.Out)
+	v := newWords(s)
+	for _, f := range rpdb.Families() {
+		w.printf("%v rules\n", f)
+		for _, r := range s.RulesOf(f) {
+			w.printf("%7d  %s\n", r.Priority, v.rule(r))
+		}
+		for _, t := range tablesOf(s, f) {
+			w.table(v, s, f, t, all)
+		}
+		w.printf("\n")
+	}
+	if len(findings) == 0 {
+		w.printf("Nothing odd.\n")
+		return w.err
+	}
+	w.printf("Odd\n")
+	for _, d := range findings {
+		w.finding(d)
+	}
+	return w.err
+}
+
+// tablesOf returns the tables that rules lead to or that hold routes, the ones
+// that rules lead to first and in the order of the walk.
+func tablesOf(s *rpdb.Snapshot, f rpdb.Family) []rpdb.TableID {
+	var tables []rpdb.TableID
+	add := func(t rpdb.TableID) {
+		if t != rpdb.TableUnspec && !slices.Contains(tables, t) {
+			tables = append(tables, t)
+		}
+	}
+	for _, r := range s.RulesOf(f) {
+		if r.Action.Type() == rpdb.ActionTable {
+			add(r.Action.Table())
+		}
+	}
+	var rest []rpdb.TableID
+	for _, r := range s.Routes {
+		if r.Family == f && !slices.Contains(tables, r.Table) && !slices.Contains(rest, r.Table) {
+			rest = append(rest, r.Table)
+		}
+	}
+	slices.Sort(rest)
+	for _, t := range rest {
+		add(t)
+	}
+	return tables
+}
+
+// table prints what a table holds. The local table is counted rather than
+// listed, as its routes follow from the addresses.
+func (p *printer) table(v words, s *rpdb.Snapshot, f rpdb.Family, t rpdb.TableID, all bool) {
+	routes := s.Table(f, t)
+	title := fmt.Sprintf("%v table %s", f, v.table(t))
+	switch {
+	case len(routes) == 0:
+		p.printf("%s: empty\n", title)
+		return
+	case t == rpdb.TableLocal && !all:
+		p.printf("%s: %d %s (--all lists them)\n", title, len(routes), plural(len(routes), "route", "routes"))
+		return
+	}
+	p.printf("%s\n", title)
+	for i, r := range routes {
+		if !all && i == longTable && len(routes) > longTable+1 {
+			p.printf("         ... and %d more (--all lists them)\n", len(routes)-i)
+			return
+		}
+		p.printf("         %s\n", strings.ReplaceAll(v.route(r), "\n", "\n         "))
+	}
+}
+
+func (p *printer) finding(d analysis.Diagnostic) {
+	where := ""
+	if d.Family != 0 {
+		where = d.Family.String() + ": "
+	}
+	p.printf("  %v: %s%s\n", d.Severity, where, safe(d.Message))
+	if d.Reason != "" {
+		p.printf("        %s\n", safe(d.Reason))
+	}
+}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"maps"
+	"strings"
+
+	"rpdb"
+	"rpdb/cli/names"
+	"rpdb/format/iproute2"
+)
+
+// loadNames reads the names of the machine. What cannot be read costs names
+// and nothing else: numbers stand in their place.
+func loadNames() rpdb.Names {
+	n, _ := names.Load()
+	protocols := map[rpdb.Protocol]string{rpdb.ProtocolRPDB: "rpdb"}
+	maps.Copy(protocols, n.Protocols)
+	n.Protocols = protocols
+	return n
+}
+
+// words spells the objects of one host in the words of ip(8), safe to print.
+type words struct {
+	rules  iproute2.RuleView
+	routes iproute2.RouteView
+}
+
+// newWords returns the words of a host: its interfaces and this machine's
+// names.
+func newWords(s *rpdb.Snapshot) words {
+	n := loadNames()
+	return words{
+		rules:  iproute2.RuleView{Names: n},
+		routes: iproute2.RouteView{Names: n, LinkName: s.LinkName},
+	}
+}
+
+func (w words) rule(r rpdb.Rule) string { return safe(w.rules.Text(r)) }
+
+func (w words) route(r rpdb.Route) string { return safeLines(strings.TrimRight(iproute2.Route(r, w.routes), " ")) }
+
+func (w words) table(t rpdb.TableID) string { return safe(w.rules.Names.Table(t)) }
+
+// change is the command that makes a change, to be pasted into a shell.
+// Only our own protocol stands as a number: elsewhere its name is not known.
+func (w words) change(c rpdb.Change) string {
+	v := w.routes
+	v.Names.Protocols = maps.Clone(v.Names.Protocols)
+	delete(v.Names.Protocols, rpdb.ProtocolRPDB)
+	return safeLines(iproute2.Change(c, v))
+}
