@@ -27,6 +27,7 @@ func checks() map[string]func(*Tree) []Finding {
 		"Machines":        Machines,
 		"Folders":         Folders,
 		"Commands":        Commands,
+		"References":      References,
 	}
 }
 

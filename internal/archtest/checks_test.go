@@ -43,12 +43,24 @@ func (b badTree) run(t *testing.T) {
 }
 
 func badTrees() []badTree {
-	return slices.Concat(importTrees(), purityTrees(), globalTrees(), sizeTrees(), commentTrees(), textTrees(), commandTrees())
+	return slices.Concat(importTrees(), purityTrees(), globalTrees(), sizeTrees(), commentTrees(), textTrees(), commandTrees(), referenceTrees())
 }
 
 func TestChecks(t *testing.T) {
 	for _, b := range badTrees() {
 		t.Run(b.check+"/"+b.name, b.run)
+	}
+}
+
+func referenceTrees() []badTree {
+	document := func(name, text string, want ...string) badTree {
+		return badTree{name, "References", map[string]string{
+			"docs/a.md": text, "docs/b.md": "", "fib/match.go": "package fib\n", "testdata/x/cases.json": "{}",
+		}, want}
+	}
+	return []badTree{
+		document("links", "[b](b.md) [b](b.md#part) [up](../docs/b.md) [out](https://example.com/x.md)\n[c](c.md)\n", `docs/a.md:2: points to "c.md"`),
+		document("paths", "`fib/match.go` `testdata/x/cases.json` `format/NAME/doc.go`\n`fib/mach.go`\n", `docs/a.md:2: points to "fib/mach.go"`),
 	}
 }
 
@@ -234,9 +246,12 @@ func textTrees() []badTree {
 		{"a place on a machine", "Machines", one("a.md", "see /wo"+"rk/main\nand a/wo"+"rk/b\n"), []string{`a.md:1: names " /wo`}},
 		{"a registry", "Machines", one("a.go", "package rpdb // proxy.gol"+"ang.org\n"), []string{"a.go:1: names"}},
 		{
-			"a folder nobody explains", "Folders",
-			map[string]string{"ARCHITECTURE.md": "`fib` and `format/*`", "a.go": "package rpdb\n", "fib/a.go": "package fib\n", "format/x/a.go": "package x\n", "plan/a.go": "package plan\n"},
-			[]string{"plan: is not in ARCHITECTURE.md"},
+			"a folder nobody explains, and one that is gone", "Folders",
+			map[string]string{
+				"ARCHITECTURE.md": "a `plan` in the text\n\n| folder | what |\n|---|---|\n| `fib`, `format/*` | x |\n| `web` | x |\n",
+				"a.go":            "package rpdb\n", "fib/a.go": "package fib\n", "format/x/a.go": "package x\n", "plan/a.go": "package plan\n",
+			},
+			[]string{`ARCHITECTURE.md: explains the folder "web"`, "plan: is not in ARCHITECTURE.md"},
 		},
 		{"no page", "Folders", one("a.go", "package rpdb\n"), []string{"ARCHITECTURE.md: is missing"}},
 	}

@@ -27,6 +27,28 @@ func Commands(t *Tree) []Finding {
 	return found
 }
 
+// References checks that the files that documents point to exist: the targets
+// of links, and paths of files in backquotes. A path with a capital letter in a
+// folder's place (NAME) stands for many and is not looked up.
+func References(t *Tree) []Finding {
+	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+	quoted := regexp.MustCompile("`([a-z0-9_.-]*/[a-z0-9_./-]*\\.[a-z]+)`")
+	var found []Finding
+	for _, doc := range slices.Sorted(maps.Keys(t.Texts)) {
+		if path.Ext(doc) != ".md" {
+			continue
+		}
+		for i, line := range strings.Split(t.Texts[doc], "\n") {
+			for _, m := range slices.Concat(link.FindAllStringSubmatch(line, -1), quoted.FindAllStringSubmatch(line, -1)) {
+				if !t.Paths[path.Clean(m[1])] && !t.Paths[path.Join(path.Dir(doc), m[1])] {
+					found = append(found, Finding{sprint("%s:%d", doc, i+1), sprint("points to %q, which is not there", m[1])})
+				}
+			}
+		}
+	}
+	return found
+}
+
 // command is one command line of a document.
 type command struct {
 	line  int

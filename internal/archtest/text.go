@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"go/format"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,18 +26,18 @@ func Formatted(t *Tree) []Finding {
 // read the same in every terminal. Other bytes are written as escapes.
 func ASCII(t *Tree) []Finding {
 	var found []Finding
-	check := func(path, text string) {
+	check := func(file, text string) {
 		for i, line := range strings.Split(text, "\n") {
 			if at := strings.IndexFunc(line, notPrintable); at >= 0 {
-				found = append(found, Finding{sprint("%s:%d", path, i+1), sprint("column %d is not printable ASCII: write it as an escape", at+1)})
+				found = append(found, Finding{sprint("%s:%d", file, i+1), sprint("column %d is not printable ASCII: write it as an escape", at+1)})
 			}
 		}
 	}
 	for _, f := range t.Files {
 		check(f.Path, string(f.Source))
 	}
-	for _, path := range slices.Sorted(maps.Keys(t.Texts)) {
-		check(path, t.Texts[path])
+	for _, file := range slices.Sorted(maps.Keys(t.Texts)) {
+		check(file, t.Texts[file])
 	}
 	return found
 }
@@ -58,17 +59,27 @@ func Machines(t *Tree) []Finding {
 	return append(found, t.grep(place, "names %q, a place that another machine does not have")...)
 }
 
-// Folders checks that ARCHITECTURE.md names every package folder, or the
-// folder it stands in followed by "/*".
+// Folders checks that the table of ARCHITECTURE.md names every package folder,
+// or the folder it stands in followed by "/*", and no folder that is not there.
 func Folders(t *Tree) []Finding {
 	page, ok := t.Texts["ARCHITECTURE.md"]
 	if !ok {
 		return []Finding{{"ARCHITECTURE.md", "is missing"}}
 	}
+	packages := t.Packages()
+	named := map[string]bool{}
 	var found []Finding
-	for _, dir := range slices.Sorted(maps.Keys(t.Packages())) {
-		above, _, _ := strings.Cut(dir, "/")
-		if dir != "." && !strings.Contains(page, "`"+dir+"`") && !strings.Contains(page, "`"+above+"/*`") {
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*`) \\|").FindAllStringSubmatch(page, -1) {
+		for folder := range strings.SplitSeq(row[1], ", ") {
+			folder = strings.Trim(folder, "`")
+			named[folder] = true
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(packages)), func(dir string) bool { return within(folder, dir) }) {
+				found = append(found, Finding{"ARCHITECTURE.md", sprint("explains the folder %q, which holds no package", folder)})
+			}
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(packages)) {
+		if dir != "." && !named[dir] && !named[path.Dir(dir)+"/*"] {
 			found = append(found, Finding{dir, "is not in ARCHITECTURE.md: say in its table what the folder is for"})
 		}
 	}

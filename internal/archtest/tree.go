@@ -24,6 +24,8 @@ type Tree struct {
 	// Texts holds every other text file, by path: documents, examples,
 	// scripts, configuration. Files below a testdata folder are not in it.
 	Texts map[string]string
+	// Paths holds the paths of all files and folders, testdata included.
+	Paths map[string]bool
 }
 
 // File is one Go file.
@@ -49,17 +51,19 @@ type Finding struct {
 func (f Finding) String() string { return f.Where + ": " + f.What }
 
 // Load parses the module in fsys. Nested modules, folders whose name begins
-// with a dot or underscore (but for .ci), and testdata are left out, as the go
-// command leaves them out. A file that does not parse is an error.
+// with a dot or underscore (but for .ci), and testdata are not parsed, as the
+// go command leaves them out. A file that does not parse is an error.
 func Load(fsys fs.FS) (*Tree, error) {
-	t := &Tree{fset: token.NewFileSet(), Texts: map[string]string{}}
+	t := &Tree{fset: token.NewFileSet(), Texts: map[string]string{}, Paths: map[string]bool{}}
 	err := fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
+		}
+		t.Paths[p] = true
+		switch {
 		case d.IsDir() && foreign(fsys, p):
 			return fs.SkipDir
-		case !d.Type().IsRegular():
+		case d.IsDir() || !d.Type().IsRegular() || strings.Contains("/"+p, "/testdata/"):
 			return nil
 		}
 		return t.add(fsys, p)
@@ -73,7 +77,7 @@ func foreign(fsys fs.FS, dir string) bool {
 	if dir == "." || base == ".ci" {
 		return false
 	}
-	if strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata" || base == "vendor" {
+	if strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "vendor" {
 		return true
 	}
 	_, err := fs.Stat(fsys, path.Join(dir, "go.mod"))
