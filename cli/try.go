@@ -88,7 +88,7 @@ type rehearsal struct {
 	Before  []tryResult `json:"before"`
 	Steps   []plan.Step `json:"steps"`
 	After   []tryResult `json:"after"`
-	// Untried lists rules that no probe can be made for, with the reason.
+	// Untried lists what of the policy could not be rehearsed, and why.
 	Untried []string `json:"untried,omitempty"`
 	OK      bool     `json:"ok"`
 
@@ -111,7 +111,7 @@ type tryResult struct {
 func (a *app) rehearse(ctx context.Context, doc *policy.Document, rpFilter uint8) (*rehearsal, error) {
 	p := newProgress(a.Err)
 	defer p.clear()
-	p.say("building %d uplinks and an outside world", len(doc.Uplinks))
+	p.say("building %d %s and an outside world", len(doc.Uplinks), plural(len(doc.Uplinks), "uplink", "uplinks"))
 	spec := trySpec(doc)
 	spec.RPFilter = rpFilter
 	world, err := sandbox.Build(ctx, spec)
@@ -133,11 +133,12 @@ func (a *app) rehearse(ctx context.Context, doc *policy.Document, rpFilter uint8
 		return nil, err
 	}
 	p.say("applying the policy")
+	doc, r.Untried = narrowUsers(doc, world.CanBe)
 	if err := run.apply(ctx, doc, r); err != nil {
 		return nil, err
 	}
 	probes, untried := ruleProbes(world, run.desired, doc.Rules)
-	r.Untried = untried
+	r.Untried = append(r.Untried, untried...)
 	probes = append(standardProbes(world), probes...)
 	p.say("sending packets after the policy: %d probes", len(probes))
 	if r.After, err = run.send(ctx, probes); err != nil {

@@ -37,7 +37,9 @@ func newWords(s *rpdb.Snapshot) words {
 
 func (w words) rule(r rpdb.Rule) string { return safe(w.rules.Text(r)) }
 
-func (w words) route(r rpdb.Route) string { return safeLines(strings.TrimRight(iproute2.Route(r, w.routes), " ")) }
+func (w words) route(r rpdb.Route) string {
+	return safeLines(strings.TrimRight(iproute2.Route(r, w.routes), " "))
+}
 
 func (w words) table(t rpdb.TableID) string { return safe(w.rules.Names.Table(t)) }
 
