@@ -137,7 +137,7 @@ func join(fd int, group uint32) error {
 // that does not know the group answers EINVAL.
 func (c *Conn) Join(group uint32) error {
 	var joined error
-	if err := c.raw.Control(func(fd uintptr) { joined = join(int(fd), group) }); err != nil {
+	if err := c.Control(func(fd int) { joined = join(fd, group) }); err != nil {
 		return err
 	}
 	return joined
@@ -146,7 +146,16 @@ func (c *Conn) Join(group uint32) error {
 // Control runs f with the socket's descriptor, for ioctl(2); f must not keep
 // it.
 func (c *Conn) Control(f func(fd int)) error {
-	return c.raw.Control(func(fd uintptr) { f(int(fd)) })
+	return closed(c.raw.Control(func(fd uintptr) { f(int(fd)) }))
+}
+
+// closed gives the runtime's error about a closed descriptor, which has no
+// exported name, the one that it has elsewhere.
+func closed(err error) error {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("use netlink socket: %w", os.ErrClosed)
 }
 
 // Port returns the socket's port id, by which events tell who caused them.
@@ -263,7 +272,7 @@ func (c *Conn) Poll(each func(Message) error) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
-		if err := c.raw.Control(c.try); err != nil {
+		if err := closed(c.raw.Control(c.try)); err != nil {
 			return false, err
 		}
 		if c.rx.err == unix.EAGAIN {
@@ -319,7 +328,7 @@ func (c *Conn) send(ctx context.Context, e *Encoder, flags Flags) (uint32, error
 			}
 		}
 	})
-	if err = errors.Join(err, sent); err != nil {
+	if err = errors.Join(closed(err), sent); err != nil {
 		return 0, fmt.Errorf("send netlink message: %w", err)
 	}
 	return c.seq, nil
@@ -330,7 +339,7 @@ func (c *Conn) send(ctx context.Context, e *Encoder, flags Flags) (uint32, error
 // runtime's poller is not asked.
 func (c *Conn) datagram(ctx context.Context) (Messages, error) {
 	for {
-		if err := c.raw.Control(c.try); err != nil {
+		if err := closed(c.raw.Control(c.try)); err != nil {
 			return Messages{}, err
 		}
 		if c.rx.err == unix.EAGAIN {
@@ -350,14 +359,14 @@ func (c *Conn) await(ctx context.Context) error {
 		return err
 	}
 	if ctx.Done() == nil {
-		return c.raw.Read(c.wait)
+		return closed(c.raw.Read(c.wait))
 	}
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(woken)
 		_ = c.file.SetReadDeadline(time.Unix(1, 0))
 	})
-	err := c.raw.Read(c.wait)
+	err := closed(c.raw.Read(c.wait))
 	if !stop() {
 		<-woken
 		_ = c.file.SetReadDeadline(time.Time{})
