@@ -2,7 +2,12 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 	"rpdb/kernel"
@@ -47,13 +52,7 @@ func (w *World) LinkUp(ctx context.Context, link rpdb.LinkName) error {
 		if err := w.host.conn.SetLink(g.link, kernel.LinkChange{Up: true}); err != nil {
 			return err
 		}
-		if err := awaitRunning(ctx, w.host.ns, g.link, true); err != nil {
-			return err
-		}
-		if err := awaitRunning(ctx, g.ns, lan, true); err != nil {
-			return err
-		}
-		return w.configureHost(ctx, g)
+		return w.reconnect(ctx, g, w.configureHost)
 	})
 }
 
@@ -74,12 +73,36 @@ func (w *World) CarrierUp(ctx context.Context, link rpdb.LinkName) error {
 		if err := g.conn.SetLink(lan, kernel.LinkChange{Up: true}); err != nil {
 			return err
 		}
-		if err := awaitRunning(ctx, g.ns, lan, true); err != nil {
-			return err
-		}
-		if err := awaitRunning(ctx, w.host.ns, g.link, true); err != nil {
-			return err
-		}
-		return w.configureGateway(ctx, g)
+		return w.reconnect(ctx, g, w.configureGateway)
 	})
+}
+
+// reconnect waits until both ends of the cable carry, configures the one that
+// was down, and lets both forget whom they asked for in vain meanwhile: they
+// would ask again only a second later.
+func (w *World) reconnect(ctx context.Context, g *gateway, configure func(context.Context, *gateway) error) error {
+	near, far := plug{w.host, g.link}, plug{g.place, lan}
+	for _, p := range []plug{near, far} {
+		if err := awaitRunning(ctx, p.ns, p.link, true); err != nil {
+			return err
+		}
+	}
+	if err := configure(ctx, g); err != nil {
+		return err
+	}
+	addresses := []netip.Addr{g.hostLocal().Addr()}
+	for _, p := range g.addresses {
+		addresses = append(addresses, p.Addr())
+	}
+	return errors.Join(near.forget(append(slices.Clone(g.gateways), g.local().Addr())), far.forget(addresses))
+}
+
+// forget deletes entries of the neighbour table, where they are there.
+func (p plug) forget(addresses []netip.Addr) error {
+	for _, a := range addresses {
+		if err := p.conn.DeleteNeighbour(p.link, a); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return nil
 }

@@ -44,10 +44,10 @@ const forwardDelay = 100 * time.Millisecond
 //
 // In the child Enter returns at once with inside true. In the parent it
 // returns when the child has ended, with the exit code to pass on: the child's
-// own, or 128 and the number of the signal that ended it. SIGINT, SIGTERM and
-// SIGHUP are passed to the child; when the parent ends, even by SIGKILL, the
-// kernel kills the child. An error means that no child ran; it matches
-// [ErrRefused] if the kernel does not allow it.
+// own, or 128 and the number of the signal that ended it. SIGINT, SIGTERM,
+// SIGHUP and SIGQUIT are passed to the child; when the parent ends, even by
+// SIGKILL, the kernel kills the child. An error means that no child ran; it
+// matches [ErrRefused] if the kernel does not allow it.
 //
 // Call it before the program has done anything that should not happen twice.
 // It is not safe for concurrent use, as it reads and changes the environment.
@@ -66,7 +66,7 @@ func Enter(opt EnterOptions) (inside bool, exitCode int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		return false, 0, fmt.Errorf("enter sandbox: %w", startError(err))

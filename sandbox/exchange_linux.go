@@ -116,7 +116,11 @@ func (x *exchange) loop() error {
 		if left <= 0 {
 			return nil
 		}
-		if _, err := unix.Poll(x.polled, int(left/time.Millisecond)+1); err != nil && !errors.Is(err, unix.EINTR) {
+		_, err := unix.Poll(x.polled, int(left/time.Millisecond)+1)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
 		if err := x.reactAll(); err != nil {
@@ -127,7 +131,7 @@ func (x *exchange) loop() error {
 }
 
 func (x *exchange) reactAll() error {
-	for i := 0; i < len(x.polled) && !x.done; i++ { // reactions may add sockets
+	for i := 0; i < len(x.polled) && !x.done; i++ { // reactions may add sockets, with nothing to do yet
 		if x.polled[i].Revents == 0 {
 			continue
 		}

@@ -281,17 +281,30 @@ func configureFilter(ctx context.Context, g *gateway) error {
 	return nil
 }
 
+// local returns the gateway's link-local IPv6 address on the host's side: the
+// one that it is known by, or fe80::1.
+func (g *gateway) local() netip.Prefix {
+	for _, a := range g.gateways {
+		if isLinkLocal6(a) {
+			return netip.PrefixFrom(a, 64)
+		}
+	}
+	return linkLocal(1)
+}
+
+// hostLocal returns the link-local IPv6 address of the host's interface.
+func (g *gateway) hostLocal() netip.Prefix {
+	if slices.Contains(g.gateways, linkLocal(0xa).Addr()) {
+		return linkLocal(0xb)
+	}
+	return linkLocal(0xa)
+}
+
 // configureGateway sets the gateway's side of the host's interface up. It may
 // be called again after that interface was down.
 func (w *World) configureGateway(ctx context.Context, g *gateway) error {
 	side := plug{g.place, lan}
-	local := linkLocal(1)
-	for _, a := range g.gateways {
-		if isLinkLocal6(a) {
-			local = netip.PrefixFrom(a, 64)
-		}
-	}
-	if err := side.address(ctx, local); err != nil {
+	if err := side.address(ctx, g.local()); err != nil {
 		return err
 	}
 	for _, p := range g.addresses {
@@ -324,11 +337,7 @@ func (g *gateway) serve(ctx context.Context, p netip.Prefix) error {
 // its default routes by it. It may be called again.
 func (w *World) configureHost(ctx context.Context, g *gateway) error {
 	side := plug{w.host, g.link}
-	local := linkLocal(0xa)
-	if slices.Contains(g.gateways, local.Addr()) {
-		local = linkLocal(0xb)
-	}
-	if err := side.address(ctx, append(slices.Clone(g.addresses), local)...); err != nil {
+	if err := side.address(ctx, append(slices.Clone(g.addresses), g.hostLocal())...); err != nil {
 		return err
 	}
 	for _, a := range g.defaults {

@@ -122,6 +122,9 @@ func (p Probe) Flow() rpdb.Flow {
 		flow.Socket = rpdb.Connect
 		if p.Direction == Inbound { // the SYN-ACK: one lookup, with the address asked as its source
 			flow.Socket = rpdb.RouteGet
+			if p.Family == rpdb.IPv6 { // inet6_csk_route_req leaves the traffic class out
+				flow.TOS = 0
+			}
 		}
 	}
 	return flow

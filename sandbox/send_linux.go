@@ -226,6 +226,9 @@ func (w *World) Send(ctx context.Context, p Probe) (Outcome, error) {
 }
 
 func (w *World) send(ctx context.Context, p Probe) (Outcome, error) {
+	if ctx.Err() != nil {
+		return Outcome{}, context.Cause(ctx)
+	}
 	release, err := w.ports.take(ctx, p)
 	if err != nil {
 		return Outcome{}, err
