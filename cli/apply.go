@@ -18,7 +18,7 @@ and reads the result back. If a step fails or the result is not what was
 planned, it takes back what it did. Run again it changes nothing.
 FILE may be - for standard input. Exit codes: 0 done; 1 an error, nothing is
 changed; 3 done as far as possible, a part waits for an interface or address.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := a.open()
 			if err != nil {
@@ -72,7 +72,10 @@ func (a *app) viewApply(p planned, r apply.Result, failed error) error {
 	if failed == nil {
 		w.notes(p.plan.Notes)
 	}
+	var left *apply.RollbackError
 	switch n := len(r.Done); {
+	case errors.As(failed, &left):
+		w.printf("Failed, and %d %s could not be taken back.\n", len(left.Left), plural(len(left.Left), "change", "changes"))
 	case failed != nil && r.RolledBack:
 		w.printf("Failed; what had been done was taken back.\n")
 	case failed != nil:

@@ -104,8 +104,30 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.netns, "netns", "n", "", "work in the network namespace `NAME` (as \"ip netns\" lists it, or a path)")
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand())
-	root.SetHelpCommandGroupID("")
+	for _, cmd := range root.Commands() {
+		cmd.DisableFlagsInUseLine = true
+	}
 	return root
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ text, hint string }
+
+func (e *usageError) Error() string { return e.text }
+
+// Hint says where help is.
+func (e *usageError) Hint() string { return e.hint }
+
+// oneFile checks that a command has one argument, the policy file.
+func oneFile(cmd *cobra.Command, args []string) error {
+	hint := fmt.Sprintf("see \"rpdb %s --help\"", cmd.Name())
+	switch {
+	case len(args) == 0:
+		return &usageError{cmd.Name() + ": a policy FILE is missing", hint}
+	case len(args) > 1:
+		return &usageError{fmt.Sprintf("%s: one FILE at a time: %q is too many", cmd.Name(), args[1]), hint}
+	}
+	return nil
 }
 
 // snapshotFlag adds the option that lets a reading command work on a file.

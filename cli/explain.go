@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,13 +20,13 @@ what its table answered; then the route, the source, and whether the kernel
 gives the same answer.
 
 A packet is described in the words of "ip route get":
-  ` + strings.ReplaceAll(flowUsage, "] [", "]\n  [") + `
+  ` + flowUsage + `
 
 Without iif the packet is one of this host. "connect" asks as connect(2) does
 (IPv4 asks again with the source that it found), "sendto" as a datagram of an
 unconnected socket; without either it is asked once, as "ip route get" asks.`,
 		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flow, err := ParseFlow(args)
 			if err != nil {

@@ -10,8 +10,9 @@ import (
 )
 
 // flowUsage is the grammar of a flow, close to that of "ip route get".
-const flowUsage = "[to] ADDRESS [from ADDRESS] [iif NAME | oif NAME] [mark N] [uid N] [tos N] [ipproto NAME|N] " +
-	"[sport N] [dport N] [flowlabel N] [tun_id N] [connect | sendto]"
+const flowUsage = `[to] ADDRESS [from ADDRESS] [iif NAME | oif NAME] [mark N] [uid N]
+  [tos N] [ipproto NAME|N] [sport N] [dport N] [flowlabel N] [tun_id N]
+  [connect | sendto]`
 
 // FlowError is a word of a flow that cannot be understood.
 type FlowError struct {
@@ -29,7 +30,9 @@ func (e *FlowError) Error() string {
 }
 
 // Hint shows the grammar.
-func (e *FlowError) Hint() string { return "a flow is: " + flowUsage }
+func (e *FlowError) Hint() string {
+	return "a flow is: " + strings.Join(strings.Fields(flowUsage), " ")
+}
 
 // ParseFlow reads a flow in the words of "ip route get". Every keyword may
 // stand once.

@@ -46,7 +46,7 @@ func (a *app) planCommand() *cobra.Command {
 do: lines with + are added, ~ changed, - removed, in the words of ip(8).
 FILE may be - for standard input. Exit codes: 0, or 1 on an error; with
 --detailed-exitcode 2 if there is something to change.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := a.open()
 			if err != nil {

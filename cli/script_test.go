@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"rpdb/kernel"
 	"rpdb/kernel/kerneltest"
 )
 
@@ -20,61 +20,57 @@ import (
 //
 //	host           make a new, empty host (a network namespace)
 //	ip, sysctl     change the host, in the words of ip(8) and sysctl(8)
-//	rpdb           run rpdb on the host
+//	rpdb           run rpdb, on the host if there is one
 //	code N         the last rpdb ended with this exit code
+//
+// UPDATE_GOLDEN=1 rewrites the expected texts.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:           "testdata/script",
-		UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
-		Setup: func(env *testscript.Env) error {
-			env.Values["host"] = &scriptHost{}
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"host":   cmdHost,
-			"ip":     cmdConfigure("ip"),
-			"sysctl": cmdConfigure("sysctl"),
-			"rpdb":   cmdRPDB,
-			"code":   cmdCode,
-		},
-	})
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			h := &scriptHost{t: t}
+			testscript.Run(t, testscript.Params{
+				Files:         []string{file},
+				UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"host":   h.cmdHost,
+					"ip":     h.cmdConfigure("ip"),
+					"sysctl": h.cmdConfigure("sysctl"),
+					"rpdb":   h.cmdRPDB,
+					"code":   h.cmdCode,
+				},
+			})
+		})
+	}
 }
 
-// scriptHost is the host that a script works on.
+// scriptHost is the host that a script works on, and the last exit code.
 type scriptHost struct {
-	ns   *kernel.NetNS
-	conn *kernel.Conn
-	code int
+	t      *testing.T
+	kernel *kerneltest.Kernel
+	code   int
 }
 
-func hostOf(ts *testscript.TestScript) *scriptHost { return ts.Value("host").(*scriptHost) }
-
-func cmdHost(ts *testscript.TestScript, neg bool, args []string) {
-	h := hostOf(ts)
-	var err error
-	h.ns, err = kernel.NewNetNS()
-	ts.Check(err)
-	ts.Defer(func() { h.ns.Close() })
-	h.conn, err = kernel.Open(kernel.Options{NetNS: h.ns})
-	ts.Check(err)
-	ts.Defer(func() { h.conn.Close() })
+func (h *scriptHost) cmdHost(*testscript.TestScript, bool, []string) {
+	h.kernel = kerneltest.Real(h.t)
 }
 
-func cmdConfigure(program string) func(*testscript.TestScript, bool, []string) {
+func (h *scriptHost) cmdConfigure(program string) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		h := hostOf(ts)
 		line := program + " " + strings.Join(args, " ")
-		err := kerneltest.RunCommand(ts, h.conn, h.ns, line)
+		err := kerneltest.Script(h.t.Context(), h.kernel, line)
 		if neg != (err != nil) {
 			ts.Fatalf("%s: %v", line, err)
 		}
 	}
 }
 
-func cmdRPDB(ts *testscript.TestScript, neg bool, args []string) {
-	h := hostOf(ts)
-	if h.ns != nil {
-		args = append([]string{"-n", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.ns.FD())}, args...)
+func (h *scriptHost) cmdRPDB(ts *testscript.TestScript, neg bool, args []string) {
+	if h.kernel != nil {
+		args = append([]string{"-n", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.kernel.NetNS().FD())}, args...)
 	}
 	err := ts.Exec("rpdb", args...)
 	var exit *exec.ExitError
@@ -91,10 +87,10 @@ func cmdRPDB(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
+func (h *scriptHost) cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(strings.Join(args, " "))
 	ts.Check(err)
-	if got := hostOf(ts).code; got != want {
-		ts.Fatalf("exit code %d, want %d", got, want)
+	if h.code != want {
+		ts.Fatalf("exit code %d, want %d", h.code, want)
 	}
 }

@@ -28,7 +28,7 @@ gateways, with what the engine said beforehand.
 Nothing outside these namespaces is touched, and nothing of them remains. No
 root is needed where unprivileged user namespaces exist. Exit codes: 0 the
 policy works and the engine was right; 1 otherwise, or an error.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.try(cmd.Context(), args[0], rpFilter) },
 	}
 	cmd.Flags().Uint8Var(&rpFilter, "rp-filter", 0, "reverse-path filter of the host: 0 off, 1 strict, 2 loose")
