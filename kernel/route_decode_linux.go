@@ -26,20 +26,19 @@ const (
 
 // decodeRoute reads a struct rtmsg with its attributes.
 func decodeRoute(b []byte) (rpdb.Route, error) {
-	var r rpdb.Route
 	if len(b) < unix.SizeofRtMsg {
-		return r, fmt.Errorf("decode route: %d bytes", len(b))
+		return rpdb.Route{}, fmt.Errorf("decode route: %d bytes", len(b))
 	}
-	bits := rpdb.Family(b[0]).Bits()
-	if bits == 0 || int(b[1]) > bits || int(b[2]) > bits {
-		return r, fmt.Errorf("decode route: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
+	f := rpdb.Family(b[0])
+	if bits := f.Bits(); bits == 0 || int(b[1]) > bits || int(b[2]) > bits {
+		return rpdb.Route{}, fmt.Errorf("decode route: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
 	}
-	r.Family, r.TOS, r.Table = rpdb.Family(b[0]), b[3], rpdb.TableID(b[4])
-	r.Protocol, r.Scope, r.Type = rpdb.Protocol(b[5]), rpdb.Scope(b[6]), rpdb.RouteType(b[7])
 	flags := uint32At(b, 8)
-	r.Flags = rpdb.RouteFlags(flags &^ nexthopFlagBits)
-
-	p := routeParts{route: &r, dst: r.Family.Unspecified(), src: r.Family.Unspecified()}
+	p := routeParts{dst: f.Unspecified(), src: f.Unspecified(), route: rpdb.Route{
+		Family: f, TOS: b[3], Table: rpdb.TableID(b[4]),
+		Protocol: rpdb.Protocol(b[5]), Scope: rpdb.Scope(b[6]), Type: rpdb.RouteType(b[7]),
+		Flags: rpdb.RouteFlags(flags &^ nexthopFlagBits),
+	}}
 	d := netlink.NewDecoder(b[unix.SizeofRtMsg:])
 	for d.Next() {
 		if !p.plain(&d) && !p.nexthop(&d) {
@@ -47,8 +46,9 @@ func decodeRoute(b []byte) (rpdb.Route, error) {
 		}
 	}
 	if err := d.Err(); err != nil {
-		return r, fmt.Errorf("decode route: %w", err)
+		return rpdb.Route{}, fmt.Errorf("decode route: %w", err)
 	}
+	r := p.route
 	r.Dst = netip.PrefixFrom(p.dst, int(b[1]))
 	if b[2] > 0 {
 		r.Src = netip.PrefixFrom(p.src, int(b[2]))
@@ -61,9 +61,10 @@ func decodeRoute(b []byte) (rpdb.Route, error) {
 	return r, nil
 }
 
-// routeParts collects what only together makes fields of a route.
+// routeParts is a route while it is read, and what only together makes fields
+// of it.
 type routeParts struct {
-	route    *rpdb.Route
+	route    rpdb.Route
 	dst, src netip.Addr
 	hop      rpdb.Nexthop
 	unknown  []byte
@@ -71,7 +72,7 @@ type routeParts struct {
 
 // plain reads the attributes of the route itself and reports whether d is one.
 func (p *routeParts) plain(d *netlink.Decoder) bool {
-	r := p.route
+	r := &p.route
 	switch d.Type() {
 	case unix.RTA_DST:
 		p.dst = d.AddrOf(r.Family.Bits())

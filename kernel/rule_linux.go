@@ -53,21 +53,20 @@ const (
 // decodeRule reads a struct fib_rule_hdr with its attributes. Addresses keep
 // their host bits, which the kernel stores and compares.
 func decodeRule(b []byte) (rpdb.Rule, error) {
-	var r rpdb.Rule
 	if len(b) < sizeofRuleHdr {
-		return r, fmt.Errorf("decode rule: %d bytes", len(b))
+		return rpdb.Rule{}, fmt.Errorf("decode rule: %d bytes", len(b))
 	}
 	bits := rpdb.Family(b[0]).Bits()
 	if bits == 0 || int(b[1]) > bits || int(b[2]) > bits {
-		return r, fmt.Errorf("decode rule: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
+		return rpdb.Rule{}, fmt.Errorf("decode rule: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
 	}
-	r.Family = rpdb.Family(b[0])
-	r.Selector.TOS = b[3]
 	flags := uint32At(b, 8)
-	r.Selector.Not = flags&ruleInvert != 0
-	r.Flags = rpdb.RuleFlags(flags &^ ruleInvert)
+	p := ruleParts{table: rpdb.TableID(b[4]), dscp: rpdb.DSCP{Mask: fullDSCPMask}}
+	p.rule.Family = rpdb.Family(b[0])
+	p.rule.Selector.TOS = b[3]
+	p.rule.Selector.Not = flags&ruleInvert != 0
+	p.rule.Flags = rpdb.RuleFlags(flags &^ ruleInvert)
 
-	p := ruleParts{rule: &r, table: rpdb.TableID(b[4]), dscp: rpdb.DSCP{Mask: fullDSCPMask}}
 	d := netlink.NewDecoder(b[sizeofRuleHdr:])
 	for d.Next() {
 		if !p.action(&d) && !p.selector(&d) && !p.mask(&d) {
@@ -75,17 +74,18 @@ func decodeRule(b []byte) (rpdb.Rule, error) {
 		}
 	}
 	if err := d.Err(); err != nil {
-		return r, fmt.Errorf("decode rule: %w", err)
+		return rpdb.Rule{}, fmt.Errorf("decode rule: %w", err)
 	}
 	if err := p.finish(b[1], b[2], rpdb.ActionType(b[7])); err != nil {
-		return r, fmt.Errorf("decode rule: %w", err)
+		return rpdb.Rule{}, fmt.Errorf("decode rule: %w", err)
 	}
-	return r, nil
+	return p.rule, nil
 }
 
-// ruleParts collects what only together makes fields of a rule.
+// ruleParts is a rule while it is read, and what only together makes fields of
+// it.
 type ruleParts struct {
-	rule     *rpdb.Rule
+	rule     rpdb.Rule
 	table    rpdb.TableID
 	target   rpdb.Priority
 	dst, src netip.Addr
@@ -96,7 +96,7 @@ type ruleParts struct {
 
 // action reads the attributes of the action and reports whether d is one.
 func (p *ruleParts) action(d *netlink.Decoder) bool {
-	r := p.rule
+	r := &p.rule
 	switch d.Type() {
 	case fraPriority:
 		r.Priority = rpdb.Priority(d.Uint32())
