@@ -11,67 +11,60 @@ import (
 // (ip_route_input_slow).
 func (f *FIB) input4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	rec.begin(Input, flow)
-	in := f.byName[flow.IIF]
+	r := reverse{f: f, flow: flow, in: f.byName[flow.IIF], rec: rec}
 	k := newKey(flow)
 	k.uid, k.anySPort = 0, false
-	if !f.v4.ports {
-		k.proto, k.sport, k.dport = 0, 0, 0
-	}
-	d, again := f.receive4(&k, flow, in, rec)
+	d, check := f.receive4(&k, &r)
 	rec.end(d)
-	if again != nil {
-		d = again.check(d)
+	if check {
+		return r.check(d)
 	}
 	return d
 }
 
-// receive4 does the forward lookup. If the answer still depends on the
-// reverse-path check, it comes with it.
-func (f *FIB) receive4(k *key, flow rpdb.Flow, in *link, rec *recorder) (rpdb.Decision, *reverse) {
-	if in == nil {
-		return refused(rpdb.ENODEV, "the ingress interface does not exist"), nil
+// receive4 does the forward lookup. If check is true, the answer still depends
+// on the reverse-path check r, which is then ready.
+func (f *FIB) receive4(k *key, r *reverse) (d rpdb.Decision, check bool) {
+	if r.in == nil {
+		return refused(rpdb.ENODEV, "the ingress interface does not exist"), false
 	}
-	k.iif = in.Index
-	if d, done := martian4(k, in); done {
-		return d, nil
+	k.iif = r.in.Index
+	if d, done := martian4(k, r.in); done {
+		return d, false
 	}
-	r := reverse{f: f, flow: flow, in: in, rec: rec}
 	if k.dst == broadcast4() || !k.hasSrc {
-		return f.toBroadcast4(k, rpdb.Decision{}, &r)
+		return f.toBroadcast4(k, rpdb.Decision{}, r)
 	}
-	v := f.walk(&f.v4, k, rec)
+	v := f.walk(&f.v4, k, r.rec)
+	d = v.decision()
 	switch {
 	case v.outcome == unclear:
-		return v.decision(), nil
-	case v.outcome == denied && !in.forward4:
-		return martian(rpdb.EHOSTUNREACH, noteForwarding4), nil
+		return d, false
+	case v.outcome == denied && !r.in.forward4:
+		return martian(rpdb.EHOSTUNREACH, noteForwarding4), false
 	case v.outcome == denied:
-		d := v.decision()
 		d.ICMP = icmp4(d.Errno)
-		return d, nil
+		return d, false
 	}
-	d := v.decision()
 	d.Realms = realms4(&v)
 	switch {
 	case v.route.typ == rpdb.RouteBroadcast:
-		return f.toBroadcast4(k, d, &r)
+		return f.toBroadcast4(k, d, r)
 	case v.route.typ == rpdb.RouteLocal:
 		d.Disposition, d.Hop, d.Src = rpdb.Local, f.localHop(v.hop.link), k.src
-		return d, &r
-	case !in.forward4:
-		return martian(rpdb.EHOSTUNREACH, noteForwarding4), nil
+		return d, true
+	case !r.in.forward4:
+		return martian(rpdb.EHOSTUNREACH, noteForwarding4), false
 	case v.route.typ != rpdb.RouteUnicast:
-		return martian(rpdb.EINVAL, "a route of this type takes no forwarded packets"), nil
+		return martian(rpdb.EINVAL, "a route of this type takes no forwarded packets"), false
 	}
-	return f.forward4(k, &v, &r)
+	return f.forward4(k, &v, r), true
 }
 
 const noteForwarding4 = "forwarding is off on the ingress interface"
 
 // forward4 chooses the path and checks the way back for it.
-func (f *FIB) forward4(k *key, v *verdict, r *reverse) (rpdb.Decision, *reverse) {
-	// Unlike the rules, the hash always sees the ports.
-	k.proto, k.sport, k.dport = r.flow.IPProto, r.flow.SPort, r.flow.DPort
+func (f *FIB) forward4(k *key, v *verdict, r *reverse) rpdb.Decision {
 	f.path4(v.table, k, &v.result)
 	r.rec.path(v)
 	d := v.decision()
@@ -81,7 +74,7 @@ func (f *FIB) forward4(k *key, v *verdict, r *reverse) (rpdb.Decision, *reverse)
 		r.either = d.Either
 	}
 	r.egress = v.hop.link
-	return d, r
+	return d
 }
 
 // localHop is the interface that delivers locally.
@@ -94,14 +87,14 @@ func (f *FIB) localHop(l *link) rpdb.Hop {
 
 // toBroadcast4 delivers a broadcast; d is what the rules said of it, if they
 // were asked.
-func (f *FIB) toBroadcast4(k *key, d rpdb.Decision, r *reverse) (rpdb.Decision, *reverse) {
+func (f *FIB) toBroadcast4(k *key, d rpdb.Decision, r *reverse) (_ rpdb.Decision, check bool) {
 	d.Disposition, d.Type, d.Hop, d.Either = rpdb.Local, rpdb.RouteBroadcast, f.localHop(nil), nil
 	if !k.hasSrc {
-		return d, nil
+		return d, false
 	}
 	d.Src = k.src
 	r.anyDst = true
-	return d, r
+	return d, true
 }
 
 // martian4 drops what needs no lookup to be recognised as wrong.
@@ -114,10 +107,10 @@ func martian4(k *key, in *link) (rpdb.Decision, bool) {
 		return martian(rpdb.EINVAL, "the source is no address of a host"), true
 	case toAll:
 		return rpdb.Decision{}, false
-	case isZeroNet4(k.src):
+	case !k.hasSrc:
 		return martian(rpdb.EINVAL, "the packet has no source"), true
-	case isZeroNet4(k.dst):
-		return martian(rpdb.EINVAL, "0.0.0.0/8 is no destination"), true
+	case k.dst.IsUnspecified():
+		return martian(rpdb.EINVAL, "0.0.0.0 is no destination"), true
 	case (k.dst.IsLoopback() || k.src.IsLoopback()) && !in.localnet:
 		return martian(rpdb.EINVAL, "a loopback address came in from outside"), true
 	}
@@ -253,6 +246,8 @@ func (r *reverse) key() (rpdb.Flow, key) {
 	if !r.in.markSrc {
 		flow.Mark = 0
 	}
+	// The kernel looks for ports only if a rule asks for them of packets that
+	// came in; then a rule for "iif lo" sees them here too.
 	if !f.v4.ports {
 		flow.IPProto, flow.SPort, flow.DPort = 0, 0, 0
 	}

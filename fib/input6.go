@@ -22,9 +22,6 @@ func (f *FIB) receive6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	k := newKey(flow)
 	k.uid, k.iif, k.want = 0, in.Index, in.Index
 	k.strict, k.reach = needsStrict6(k.dst), !f.sysctls.forward6
-	if !f.v6.ports {
-		k.sport, k.dport = 0, 0
-	}
 	v := f.walk(&f.v6, &k, rec)
 	d := v.decision()
 	switch {

@@ -113,7 +113,7 @@ const igmp rpdb.IPProto = 2
 // checkSource4 refuses sources that no packet of this host may carry, and
 // sends multicast by the interface that owns the source.
 func (f *FIB) checkSource4(k *key, flow rpdb.Flow) (d rpdb.Decision, done bool) {
-	if k.src.IsMulticast() || k.src == broadcast4() || isZeroNet4(k.src) {
+	if k.src.IsMulticast() || k.src == broadcast4() {
 		return refused(rpdb.EINVAL, "the source is no address of a host"), true
 	}
 	if flow.OIF == "" && (k.dst.IsMulticast() || k.dst == broadcast4()) {
@@ -264,10 +264,11 @@ func (f *FIB) send4(k *key, dev *link, d rpdb.Decision, src netip.Addr) rpdb.Dec
 		d.Type = rpdb.RouteBroadcast
 	case k.dst.IsMulticast():
 		d.Type = rpdb.RouteMulticast
-	case isZeroNet4(k.dst):
-		return refused(rpdb.EINVAL, "0.0.0.0/8 is no destination")
 	}
 	if d.Type == rpdb.RouteBroadcast || d.Type == rpdb.RouteMulticast && d.Prefix.Bits() < 4 {
+		if len(d.Either) > 0 {
+			return unknown(d.Note)
+		}
 		d.Via = netip.Addr{}
 	}
 	d.Disposition = rpdb.Sent

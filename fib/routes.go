@@ -26,6 +26,7 @@ type neighbourKey struct {
 type hopKey struct {
 	nexthop rpdb.Nexthop
 	scope   rpdb.Scope
+	typ     rpdb.RouteType
 	v6      bool
 }
 
@@ -93,8 +94,7 @@ func newRoute(in *rpdb.Route) route {
 	if r.typ == 0 {
 		r.typ = rpdb.RouteUnicast
 	}
-	noMetric := r.typ == rpdb.RouteLocal || r.typ == rpdb.RouteAnycast || r.typ == rpdb.RouteMulticast
-	if in.Family == rpdb.IPv6 && r.metric == 0 && !noMetric {
+	if in.Family == rpdb.IPv6 && r.metric == 0 && r.protocol != rpdb.ProtocolKernel {
 		r.metric = 1024
 	}
 	return r
@@ -109,17 +109,17 @@ func (c *compiler) setHops(r *route, in *rpdb.Route) {
 		nexthops = []rpdb.Nexthop{{Link: loopback}}
 	}
 	if len(nexthops) == 1 {
-		key := hopKey{nexthops[0], r.scope, v6}
+		key := hopKey{nexthops[0], r.scope, r.typ, v6}
 		shared, ok := c.hops[key]
 		if !ok {
-			shared = []hop{c.newHop(nexthops[0], r.scope, v6)}
+			shared = []hop{c.newHop(nexthops[0], r, v6)}
 			c.hops[key] = shared
 		}
 		r.hops = shared
 		return
 	}
 	for _, n := range nexthops {
-		r.hops = append(r.hops, c.newHop(n, r.scope, v6))
+		r.hops = append(r.hops, c.newHop(n, r, v6))
 	}
 	if len(r.hops) > 1 {
 		setBounds(r.hops, r.nhid != 0)
@@ -158,12 +158,14 @@ func (c *compiler) expand(r *route, in *rpdb.Route) (nexthops []rpdb.Nexthop, re
 	return nexthops, object.GroupType != 0
 }
 
-func (c *compiler) newHop(n rpdb.Nexthop, scope rpdb.Scope, v6 bool) hop {
+func (c *compiler) newHop(n rpdb.Nexthop, r *route, v6 bool) hop {
 	h := hop{nexthop: n, link: c.byIndex[n.Link], via: n.Via}
 	ignore, noCarrier := false, n.Flags&rpdb.NexthopLinkdown != 0
 	if l := h.link; l != nil {
 		ignore = l.ignore4 && !v6 || l.ignore6 && v6
-		noCarrier = noCarrier || l.IsUp() && !l.HasCarrier()
+		// A route planned, not read, does not carry the flag yet. Local
+		// routes never do.
+		noCarrier = noCarrier || l.IsUp() && !l.HasCarrier() && !r.isLocal()
 	}
 	h.ignored = ignore && noCarrier
 	// The kernel also lists an ignored link without carrier as dead.
@@ -175,10 +177,13 @@ func (c *compiler) newHop(n rpdb.Nexthop, scope rpdb.Scope, v6 bool) hop {
 		if n.Via.Is4() && c.local4[n.Via] {
 			h.via = netip.Addr{}
 		}
-		h.src = c.selectAddr4(h.link, gateway4(n.Via), scope)
+		h.src = c.selectAddr4(h.link, gateway4(n.Via), r.scope)
 	}
 	return h
 }
+
+// isLocal reports whether the route delivers to this host.
+func (r *route) isLocal() bool { return isLocal6(r.typ) || r.scope == rpdb.ScopeHost }
 
 // gateway4 is the gateway as the source selection of IPv4 reads it: of an IPv6
 // gateway, the first four bytes.

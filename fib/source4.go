@@ -105,9 +105,6 @@ func source4(r *route, h *hop) netip.Addr {
 func broadcast4() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 func loopback4() netip.Addr  { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 
-// isZeroNet4 reports whether an address is in 0.0.0.0/8.
-func isZeroNet4(a netip.Addr) bool { return a.As4()[0] == 0 }
-
 // isLocalMulticast4 reports whether an address is in 224.0.0.0/24.
 func isLocalMulticast4(a netip.Addr) bool {
 	b := a.As4()

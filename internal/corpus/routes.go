@@ -1,0 +1,167 @@
+package corpus
+
+import (
+	"net/netip"
+	"slices"
+
+	"rpdb"
+)
+
+// routes adds the tables of one family.
+func (g *Generator) routes(s *rpdb.Snapshot, f rpdb.Family) {
+	for _, a := range s.Addresses {
+		if rpdb.FamilyOf(a.Prefix.Addr()) == f {
+			s.Routes = append(s.Routes, kernelRoutes(s, a)...)
+		}
+	}
+	if f == rpdb.IPv6 {
+		s.Routes = append(s.Routes, multicastRoutes()...)
+	}
+	seen := map[rpdb.RouteKey]bool{}
+	for range g.r.IntN(61) {
+		r := g.route(s, f)
+		if ecmp := f == rpdb.IPv6 && seen[r.Key()]; ecmp {
+			continue // the kernel would join or refuse it
+		}
+		seen[r.Key()] = true
+		s.Routes = append(s.Routes, r)
+	}
+	slices.SortStableFunc(s.Routes, func(a, b rpdb.Route) int { return int(a.Family) - int(b.Family) })
+}
+
+// kernelRoutes are what the kernel makes of an address.
+func kernelRoutes(s *rpdb.Snapshot, a rpdb.Address) []rpdb.Route {
+	f := rpdb.FamilyOf(a.Prefix.Addr())
+	host := netip.PrefixFrom(a.Prefix.Addr(), a.Prefix.Addr().BitLen())
+	hop := []rpdb.Nexthop{{Link: a.Link, Flags: hopFlags(s, f, a.Link)}}
+	local := rpdb.Route{Family: f, Table: rpdb.TableLocal, Dst: host, Type: rpdb.RouteLocal, Protocol: rpdb.ProtocolKernel, Nexthops: hop}
+	connected := rpdb.Route{Family: f, Table: rpdb.TableMain, Dst: a.Prefix.Masked(), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolKernel, Nexthops: hop}
+	if f == rpdb.IPv6 {
+		connected.Metric = 256
+		if a.Link == 1 {
+			return []rpdb.Route{local}
+		}
+		return []rpdb.Route{local, connected}
+	}
+	local.PrefSrc, local.Scope = a.Prefix.Addr(), rpdb.ScopeHost
+	connected.PrefSrc, connected.Scope = a.Prefix.Addr(), rpdb.ScopeLink
+	if a.Link == 1 {
+		connected.Table, connected.Type, connected.Scope = rpdb.TableLocal, rpdb.RouteLocal, rpdb.ScopeHost
+		return []rpdb.Route{local, connected}
+	}
+	if a.Flags&rpdb.AddressSecondary != 0 {
+		return []rpdb.Route{local}
+	}
+	broadcast := local
+	broadcast.Dst = netip.PrefixFrom(last(a.Prefix), 32)
+	broadcast.Type, broadcast.Scope = rpdb.RouteBroadcast, rpdb.ScopeLink
+	return []rpdb.Route{local, broadcast, connected}
+}
+
+func multicastRoutes() (list []rpdb.Route) {
+	for link := range 3 {
+		list = append(list, rpdb.Route{
+			Family: rpdb.IPv6, Table: rpdb.TableLocal, Dst: netip.MustParsePrefix("ff00::/8"), Type: rpdb.RouteMulticast,
+			Metric: 256, Protocol: rpdb.ProtocolKernel, Nexthops: []rpdb.Nexthop{{Link: rpdb.LinkIndex(link + 2)}},
+		})
+	}
+	return list
+}
+
+// hopFlags is the state that the kernel lists for nexthops on a link.
+func hopFlags(s *rpdb.Snapshot, f rpdb.Family, i rpdb.LinkIndex) rpdb.NexthopFlags {
+	l, _ := s.Link(i)
+	if l.HasCarrier() {
+		return 0
+	}
+	y := s.Sysctls.Links[l.Name]
+	if f == rpdb.IPv4 && (y.IgnoreLinkdown4 || s.Sysctls.All.IgnoreLinkdown4) || f == rpdb.IPv6 && y.IgnoreLinkdown6 {
+		return rpdb.NexthopLinkdown | rpdb.NexthopDead
+	}
+	return rpdb.NexthopLinkdown
+}
+
+func (g *Generator) route(s *rpdb.Snapshot, f rpdb.Family) rpdb.Route {
+	r := rpdb.Route{
+		Family: f, Table: pick(g, tables()[:6]), Dst: pick(g, destinations(f)), Type: rpdb.RouteUnicast,
+		Protocol: rpdb.ProtocolStatic, Metric: pick(g, []uint32{1, 2, 100, 1024}),
+	}
+	if f == rpdb.IPv4 {
+		r.Metric = pick(g, []uint32{0, 0, 10, 20})
+		if g.chance(5) {
+			r.TOS = pick(g, []uint8{0x04, 0x10, 0x1c, 0xb8})
+		}
+		if g.chance(6) {
+			r.Realms = rpdb.NewRealms(uint16(g.r.IntN(3)), uint16(g.r.IntN(3)))
+		}
+	} else {
+		r.Pref = pick(g, []rpdb.RouterPreference{rpdb.PreferenceMedium, rpdb.PreferenceMedium, rpdb.PreferenceHigh, rpdb.PreferenceLow})
+		if g.chance(5) {
+			r.Src = pick(g, append(hosts6(), prefixes("2001:db8::/32", "2000::/3")...)).Masked()
+		}
+	}
+	if g.chance(5) {
+		r.Type = pick(g, []rpdb.RouteType{rpdb.RouteBlackhole, rpdb.RouteUnreachable, rpdb.RouteProhibit, rpdb.RouteThrow})
+		r.Realms, r.Pref = 0, 0
+		return r
+	}
+	g.hops(s, &r)
+	return r
+}
+
+// hops leads a route somewhere: one gateway, a device, or several gateways.
+func (g *Generator) hops(s *rpdb.Snapshot, r *rpdb.Route) {
+	n := 1
+	if g.chance(4) {
+		n = 2 + g.r.IntN(2)
+	}
+	for range n {
+		i := g.r.IntN(3)
+		host := hosts4()[i]
+		if r.Family == rpdb.IPv6 {
+			host = hosts6()[i]
+		}
+		h := rpdb.Nexthop{Link: rpdb.LinkIndex(i + 2), Via: pick(g, gateways(host)), Flags: hopFlags(s, r.Family, rpdb.LinkIndex(i+2))}
+		if n > 1 {
+			h.Weight = uint32(1 + g.r.IntN(3))
+		}
+		if r.Family == rpdb.IPv4 && g.chance(8) {
+			h.Realms = r.Realms
+		}
+		r.Nexthops = append(r.Nexthops, h)
+	}
+	if n > 1 {
+		r.Realms = 0
+		r.Nexthops = slices.CompactFunc(sorted(r.Nexthops), func(a, b rpdb.Nexthop) bool { return a.Via == b.Via })
+	}
+	if n == 1 && g.chance(4) {
+		r.Nexthops[0].Via = netip.Addr{}
+		if r.Family == rpdb.IPv4 {
+			r.Scope = rpdb.ScopeLink
+		}
+	}
+	if g.chance(6) {
+		r.PrefSrc = pick(g, hosts4()).Addr()
+		if r.Family == rpdb.IPv6 {
+			r.PrefSrc = pick(g, hosts6()).Addr()
+		}
+	}
+	if len(r.Nexthops) == 1 {
+		r.Nexthops[0].Realms, r.Nexthops[0].Weight = 0, 0
+	}
+}
+
+func sorted(list []rpdb.Nexthop) []rpdb.Nexthop {
+	slices.SortStableFunc(list, func(a, b rpdb.Nexthop) int { return a.Via.Compare(b.Via) })
+	return list
+}
+
+// last returns the last address of a prefix.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
