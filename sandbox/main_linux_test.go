@@ -18,6 +18,9 @@ var refused error
 // TestMain runs the tests in namespaces of their own, as root and as an
 // ordinary user.
 func TestMain(m *testing.M) {
+	if words, ok := os.LookupEnv(helperVariable); ok {
+		os.Exit(helper(words))
+	}
 	inside, code, err := Enter(EnterOptions{})
 	switch {
 	case errors.Is(err, ErrRefused):
