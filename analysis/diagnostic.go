@@ -111,14 +111,29 @@ func HasErrors(found []Diagnostic) bool {
 }
 
 // DeleteRule returns the fix that deletes a rule. There is none for a rule
-// that is permanent, or that carries attributes which this program does not
-// know.
-func DeleteRule(r rpdb.Rule) []SuggestedFix {
-	if r.Unknown != "" || r.Flags&rpdb.RulePermanent != 0 {
+// that is permanent, that carries attributes which this program does not know,
+// or that a goto leads to: without it, the goto would do nothing.
+func DeleteRule(s *rpdb.Snapshot, r rpdb.Rule) []SuggestedFix {
+	if r.Unknown != "" || r.Flags&rpdb.RulePermanent != 0 || isTarget(s, r) {
 		return nil
 	}
 	return []SuggestedFix{{
 		Message: fmt.Sprintf("delete rule %d", r.Priority),
 		Changes: []rpdb.Change{rpdb.RuleChange(rpdb.Delete, r)},
 	}}
+}
+
+// isTarget reports whether a goto leads to a rule and to no other.
+func isTarget(s *rpdb.Snapshot, r rpdb.Rule) bool {
+	targeted, others := false, -1
+	for i := range s.Rules {
+		switch o := &s.Rules[i]; {
+		case o.Family != r.Family:
+		case o.Priority == r.Priority:
+			others++
+		case o.Action.Type() == rpdb.ActionGoto && o.Action.Target() == r.Priority:
+			targeted = true
+		}
+	}
+	return targeted && others < 1
 }

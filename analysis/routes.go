@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -8,15 +9,21 @@ import (
 )
 
 // endingTables returns the tables of a family that answer every unbound flow:
-// those with a usable default route.
+// those with a usable default route and without a throw, which gives some
+// flows back to the rules.
 func endingTables(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.TableID]bool {
-	tables := map[rpdb.TableID]bool{}
+	ending, throwing := map[rpdb.TableID]bool{}, map[rpdb.TableID]bool{}
 	for _, r := range s.Routes {
-		if r.Family == f && IsPlainDefault(r) && (r.Type.IsError() || usable(s, r)) {
-			tables[r.Table] = true
+		switch {
+		case r.Family != f:
+		case r.Type == rpdb.RouteThrow:
+			throwing[r.Table] = true
+		case IsPlainDefault(r) && (r.Type.IsError() || usable(s, r)):
+			ending[r.Table] = true
 		}
 	}
-	return tables
+	maps.DeleteFunc(ending, func(t rpdb.TableID, _ bool) bool { return throwing[t] })
+	return ending
 }
 
 // IsPlainDefault reports whether a route answers for every destination and

@@ -99,7 +99,8 @@ func Denies(a rpdb.Action) bool {
 type Asked uint8
 
 // AskedBound rules stand behind a table with a default route: only a flow that
-// is bound to an interface which the default does not lead to passes it.
+// is bound to an interface which the default does not lead to passes it. In
+// IPv6 packets to link-local addresses are bound to where they came in.
 const (
 	AskedNever Asked = iota
 	AskedBound
@@ -115,8 +116,9 @@ type Place struct {
 	Enders []rpdb.Rule
 }
 
-// Walk returns the rules of a family in order, and which of them are asked.
-// What a rule with a selector does to later rules is not followed.
+// Walk returns the rules of a family in order, and which of them are asked if
+// the list is walked; the kernel does not while nobody has changed it. What a
+// rule with a selector does to later rules is not followed.
 func Walk(s *rpdb.Snapshot, f rpdb.Family) []Place {
 	rules := s.RulesOf(f)
 	places := make([]Place, len(rules))

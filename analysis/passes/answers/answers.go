@@ -11,9 +11,16 @@ import (
 //go:embed doc.go
 var doc string
 
-// Analyzer returns the check.
-func Analyzer() *analysis.Analyzer {
-	return &analysis.Analyzer{Name: "answers", Doc: analysis.PackageDoc(doc), Run: run}
+// Analyzer returns the check with the zero Options.
+func Analyzer() *analysis.Analyzer { return AnalyzerFor(Options{}) }
+
+// AnalyzerFor returns the check for the destinations of the options.
+func AnalyzerFor(o Options) *analysis.Analyzer {
+	return &analysis.Analyzer{
+		Name: "answers",
+		Doc:  analysis.PackageDoc(doc),
+		Run:  func(p *analysis.Pass) error { return run(p, o) },
+	}
 }
 
 // uplinks holds for each family and interface the tables with a default route
@@ -28,8 +35,8 @@ func defaultsOf(s *rpdb.Snapshot) uplinks {
 	return u
 }
 
-func run(p *analysis.Pass) error {
-	doors := Doors(p.Snapshot, p.FIB, Options{})
+func run(p *analysis.Pass, o Options) error {
+	doors := Doors(p.Snapshot, p.FIB, o)
 	defaults := defaultsOf(p.Snapshot)
 	mend := newMender(p.Snapshot, defaults)
 	for _, d := range doors {

@@ -30,7 +30,7 @@ func run(p *analysis.Pass) error {
 			Family:   r.Family,
 			Subject:  analysis.OfRule(r),
 			Message:  fmt.Sprintf("rule %d %s: no interface is called %s", r.Priority, effect, analysis.Name(name)),
-			Fixes:    analysis.DeleteRule(r),
+			Fixes:    analysis.DeleteRule(p.Snapshot, r),
 		})
 	}
 	return nil

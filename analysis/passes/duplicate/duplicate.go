@@ -33,7 +33,7 @@ func run(p *analysis.Pass) error {
 				continue
 			}
 			if !ownCopy(rules[j], at.Rule) && !reachedPast(jumps, j, i) {
-				p.Report(diagnose(rules[j], at.Rule))
+				p.Report(diagnose(p, rules[j], at.Rule))
 			}
 		}
 	}
@@ -75,13 +75,13 @@ func reachedPast(jumps []jump, i, j int) bool {
 	return slices.ContainsFunc(jumps, func(g jump) bool { return g.from < i && i < g.to && g.to <= j })
 }
 
-func diagnose(earlier, later rpdb.Rule) analysis.Diagnostic {
+func diagnose(p *analysis.Pass, earlier, later rpdb.Rule) analysis.Diagnostic {
 	d := analysis.Diagnostic{
 		Severity: analysis.Warning,
 		Family:   later.Family,
 		Subject:  analysis.OfRule(later),
 		Message:  fmt.Sprintf("rule %d repeats rule %d", later.Priority, earlier.Priority),
-		Fixes:    analysis.DeleteRule(later),
+		Fixes:    analysis.DeleteRule(p.Snapshot, later),
 	}
 	switch {
 	case earlier.Protocol != later.Protocol:

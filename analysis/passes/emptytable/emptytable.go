@@ -37,7 +37,7 @@ func run(p *analysis.Pass) error {
 			Subject:  analysis.OfRule(r),
 			Message:  fmt.Sprintf("rule %d looks up %s, which has no %v routes", r.Priority, analysis.Table(t), r.Family),
 			Reason:   "the walk goes on with the next rule",
-			Fixes:    analysis.DeleteRule(r),
+			Fixes:    analysis.DeleteRule(p.Snapshot, r),
 		}
 		if filled[tableKey{other(r.Family), t}] {
 			d.Message += fmt.Sprintf(", only %v ones", other(r.Family))

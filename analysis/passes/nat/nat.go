@@ -34,7 +34,7 @@ func run(p *analysis.Pass) error {
 			Subject:  analysis.OfRule(r),
 			Message:  fmt.Sprintf("rule %d drops every packet that it matches: it has %s", r.Priority, what),
 			Reason:   fmt.Sprintf("action number %d", uint8(r.Action.Type())),
-			Fixes:    analysis.DeleteRule(r),
+			Fixes:    analysis.DeleteRule(p.Snapshot, r),
 		})
 	}
 	return nil

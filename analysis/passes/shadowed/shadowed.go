@@ -26,7 +26,7 @@ func run(p *analysis.Pass) error {
 			}
 			bound, _ := p.Snapshot.LinkByName(at.Rule.Selector.OIF)
 			if ender, ok := enderOf(at, defaults[bound.Index]); ok {
-				p.Report(diagnose(at.Rule, ender))
+				p.Report(diagnose(p, at.Rule, ender))
 			}
 		}
 	}
@@ -51,13 +51,13 @@ func enderOf(at analysis.Place, tables []rpdb.TableID) (rpdb.Rule, bool) {
 	return at.Enders[i], true
 }
 
-func diagnose(r, ender rpdb.Rule) analysis.Diagnostic {
+func diagnose(p *analysis.Pass, r, ender rpdb.Rule) analysis.Diagnostic {
 	d := analysis.Diagnostic{
 		Severity: analysis.Warning,
 		Family:   r.Family,
 		Subject:  analysis.OfRule(r),
 		Message:  fmt.Sprintf("rule %d is never asked", r.Priority),
-		Fixes:    analysis.DeleteRule(r),
+		Fixes:    analysis.DeleteRule(p.Snapshot, r),
 	}
 	switch ender.Action.Type() {
 	case rpdb.ActionTable:

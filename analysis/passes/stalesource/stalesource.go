@@ -83,7 +83,7 @@ func connected(s *rpdb.Snapshot, a netip.Addr) []rpdb.Address {
 // renew returns the fix that puts the host's only address in the network into
 // the rule.
 func renew(s *rpdb.Snapshot, r rpdb.Rule, neighbours []rpdb.Address) []analysis.SuggestedFix {
-	fixes := analysis.DeleteRule(r)
+	fixes := analysis.DeleteRule(s, r)
 	if len(fixes) == 0 || len(neighbours) != 1 {
 		return fixes
 	}

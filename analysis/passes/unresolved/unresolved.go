@@ -29,7 +29,7 @@ func run(p *analysis.Pass) error {
 				Subject:  analysis.OfRule(r),
 				Message:  fmt.Sprintf("rule %d jumps to %d, where no rule is", r.Priority, r.Action.Target()),
 				Reason:   "the goto does nothing and the next rule is asked",
-				Fixes:    analysis.DeleteRule(r),
+				Fixes:    analysis.DeleteRule(p.Snapshot, r),
 			})
 		}
 	}
