@@ -105,10 +105,10 @@ func (a *app) viewCheck(r *report) error {
 
 func (p *printer) checkFamily(r *report, f rpdb.Family) {
 	p.printf("%v\n", f)
-	none := true
+	v, none := newWords(r.snapshot), true
 	for _, d := range r.Doors {
 		if d.Family() == f {
-			p.door(d)
+			p.door(v, d)
 			none = false
 		}
 	}
@@ -129,7 +129,7 @@ func (p *printer) checkFamily(r *report, f rpdb.Family) {
 func isDoor(d analysis.Diagnostic) bool { return d.Check == "answers" && d.Subject.Address != nil }
 
 // door prints one address and the way that its answers take.
-func (p *printer) door(d answers.Door) {
+func (p *printer) door(v words, d answers.Door) {
 	verdict := d.Verdict.String()
 	if d.Verdict == answers.WrongDoor || d.Verdict == answers.NoRoute || d.Verdict == answers.Denied {
 		verdict = strings.ToUpper(verdict)
@@ -137,8 +137,17 @@ func (p *printer) door(d answers.Door) {
 	left := fmt.Sprintf("  %-6s %-21s %s", safe(d.Link.Name), d.Address.Prefix, safe(d.Message))
 	p.printf("%s %s\n", pad(left, 71), verdict)
 	if d.Reason != "" {
-		p.printf("         %s\n", safe(d.Reason))
+		p.printf("         %s\n", safe(withRule(v, d)))
 	}
+}
+
+// withRule writes out the rule that the reason names by its number.
+func withRule(v words, d answers.Door) string {
+	if d.Rule == nil {
+		return d.Reason
+	}
+	number := fmt.Sprintf("rule %d", d.Rule.Priority)
+	return strings.Replace(d.Reason, number, fmt.Sprintf("%s (%s)", number, v.rule(*d.Rule)), 1)
 }
 
 func (p *printer) checkSummary(r *report) {

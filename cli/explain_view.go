@@ -12,13 +12,12 @@ import (
 func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 	w := newPrinter(a.Out)
 	v := newWords(s)
+	v.hideProtocol = true
 	for i, l := range e.Trace.Lookups {
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {
 			w.printf("%s\n", purposeLine(i, l))
 		}
-		for _, step := range l.Steps {
-			w.ruleStep(v, l, step)
-		}
+		w.ruleSteps(v, l.Steps)
 	}
 	w.printf("%s\n", safe(verdictLine(e.Trace.Decision)))
 	w.kernelLine(e)
@@ -44,22 +43,33 @@ func fromWord(f rpdb.Flow) string {
 	return fmt.Sprintf(" from %v", f.Src)
 }
 
-// ruleColumn is the width that rules are padded to.
-const ruleColumn = 44
+// maxRuleColumn is the widest that the column of rules gets.
+const maxRuleColumn = 48
 
-// ruleStep prints one rule and what became of it; the one that decided has a
-// mark in front.
-func (p *printer) ruleStep(v words, l fib.LookupTrace, s fib.Step) {
-	mark := " "
-	if decided(l, s) {
-		mark = ">"
+// ruleColumn returns the width of the column of rules.
+func ruleColumn(v words, steps []fib.Step) int {
+	width := 0
+	for _, s := range steps {
+		width = max(width, len(v.rule(s.Rule)))
 	}
-	line := fmt.Sprintf("%s %9d  %s", mark, s.Rule.Priority, pad(v.rule(s.Rule), ruleColumn))
-	p.printf("%s  %s\n", line, safe(v.detail(s.Detail)))
+	return min(width, maxRuleColumn)
+}
+
+// ruleSteps prints the rules of one walk and what became of each; the one that
+// decided has a mark in front.
+func (p *printer) ruleSteps(v words, steps []fib.Step) {
+	width := ruleColumn(v, steps)
+	for _, s := range steps {
+		mark := " "
+		if decided(s) {
+			mark = ">"
+		}
+		p.printf("%s%7d  %s  %s\n", mark, s.Rule.Priority, pad(v.rule(s.Rule), width), safe(v.detail(s.Detail)))
+	}
 }
 
 // decided reports whether a step ended its walk.
-func decided(l fib.LookupTrace, s fib.Step) bool {
+func decided(s fib.Step) bool {
 	switch s.Detail.(type) {
 	case fib.Chosen, fib.Denied, fib.Unknown:
 		return true
@@ -77,7 +87,7 @@ func (w words) detail(d fib.Detail) string {
 	case fib.Throw:
 		return fmt.Sprintf("throw %s in %s", destination(d.Route), w.table(d.Table))
 	case fib.Suppressed:
-		return fmt.Sprintf("%s, refused by %s", destination(d.Route), d.By)
+		return destination(d.Route) + ", suppressed"
 	case fib.Chosen:
 		return fmt.Sprintf("%s %s", destination(d.Route), hopWords(d.Route.Type, d.Hop))
 	case fib.Denied:
@@ -182,12 +192,12 @@ func (p *printer) assumed(s *rpdb.Snapshot, f rpdb.Flow) {
 			}
 		}
 	}
-	p.printf("assumed: %s", strings.Join(words, ", "))
+	text := "assumed: " + strings.Join(words, ", ")
 	if len(asked) == 0 {
-		p.printf("; no rule looks at any of these\n")
+		p.wrap(text + "; no rule looks at any of these")
 		return
 	}
-	p.printf("; %s\n", strings.Join(asked, ", "))
+	p.wrap(text + "; " + strings.Join(asked, ", "))
 }
 
 // openField is a part of a flow that was not given.

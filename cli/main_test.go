@@ -17,6 +17,6 @@ func (t testMain) Run() int { return kerneltest.Main(t.m) }
 
 func TestMain(m *testing.M) {
 	testscript.Main(testMain{m}, map[string]func(){
-		"rpdb": func() { os.Exit(Main()) },
+		"rpdb-program": func() { os.Exit(Main()) },
 	})
 }

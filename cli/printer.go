@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"rpdb"
 	"rpdb/plan"
@@ -21,6 +22,25 @@ func (p *printer) printf(format string, args ...any) {
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format, args...)
 	}
+}
+
+// lineWidth is how long the lines of running text get.
+const lineWidth = 79
+
+// wrap prints running text, broken between words; further lines are indented.
+func (p *printer) wrap(text string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > lineWidth {
+			p.printf("%s\n", line)
+			line = " "
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	p.printf("%s\n", line)
 }
 
 // step prints one step of a plan: sign, command, and behind it why.

@@ -72,7 +72,7 @@ func (h *scriptHost) cmdRPDB(ts *testscript.TestScript, neg bool, args []string)
 	if h.kernel != nil {
 		args = append([]string{"-n", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.kernel.NetNS().FD())}, args...)
 	}
-	err := ts.Exec("rpdb", args...)
+	err := ts.Exec("rpdb-program", args...)
 	var exit *exec.ExitError
 	switch {
 	case err == nil:

@@ -23,6 +23,8 @@ func loadNames() rpdb.Names {
 type words struct {
 	rules  iproute2.RuleView
 	routes iproute2.RouteView
+	// hideProtocol leaves out who made a rule.
+	hideProtocol bool
 }
 
 // newWords returns the words of a host: its interfaces and this machine's
@@ -35,7 +37,12 @@ func newWords(s *rpdb.Snapshot) words {
 	}
 }
 
-func (w words) rule(r rpdb.Rule) string { return safe(w.rules.Text(r)) }
+func (w words) rule(r rpdb.Rule) string {
+	if w.hideProtocol {
+		r.Protocol = rpdb.ProtocolUnspec
+	}
+	return safe(w.rules.Text(r))
+}
 
 func (w words) route(r rpdb.Route) string {
 	return safeLines(strings.TrimRight(iproute2.Route(r, w.routes), " "))
