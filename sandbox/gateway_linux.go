@@ -230,10 +230,14 @@ func (w *World) configureUpstream(ctx context.Context, g *gateway) error {
 	}
 	for _, f := range rpdb.Families() {
 		err := addRules(ctx, w.outside.conn,
-			rpdb.Rule{Family: f, Priority: 1000 + rpdb.Priority(g.mark), Action: rpdb.ToTable(table),
-				Selector: rpdb.Selector{Mark: rpdb.Mark{Value: g.mark, Mask: ^uint32(0)}}},
-			rpdb.Rule{Family: f, Priority: 2000 + rpdb.Priority(g.mark), Action: rpdb.ToTable(table),
-				Selector: rpdb.Selector{OIF: g.outsideLink}})
+			rpdb.Rule{
+				Family: f, Priority: 1000 + rpdb.Priority(g.mark), Action: rpdb.ToTable(table),
+				Selector: rpdb.Selector{Mark: rpdb.Mark{Value: g.mark, Mask: ^uint32(0)}},
+			},
+			rpdb.Rule{
+				Family: f, Priority: 2000 + rpdb.Priority(g.mark), Action: rpdb.ToTable(table),
+				Selector: rpdb.Selector{OIF: g.outsideLink},
+			})
 		if err != nil {
 			return err
 		}
@@ -267,8 +271,10 @@ func configureFilter(ctx context.Context, g *gateway) error {
 			if p.IsValid() {
 				p = p.Masked()
 			}
-			err := addRules(ctx, g.conn, rpdb.Rule{Family: f, Priority: 100 + rpdb.Priority(i), Action: rpdb.ToTable(tableForward),
-				Selector: rpdb.Selector{IIF: lan, From: p}})
+			err := addRules(ctx, g.conn, rpdb.Rule{
+				Family: f, Priority: 100 + rpdb.Priority(i), Action: rpdb.ToTable(tableForward),
+				Selector: rpdb.Selector{IIF: lan, From: p},
+			})
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"rpdb"
@@ -146,27 +148,45 @@ func (p Probe) echoReply() rpdb.Flow {
 func (p Probe) isEcho() bool { return p.Protocol == rpdb.ICMP || p.Protocol == rpdb.ICMPv6 }
 
 // String describes the probe, as in "inbound TCP to 192.0.2.10 by isp-a" or
-// "outbound UDP from 192.0.2.10".
+// "outbound UDP from 192.0.2.10 with mark 0x1". It is fit for a terminal
+// whatever the names are.
 func (p Probe) String() string {
-	protocol := "ping"
-	switch p.Protocol {
-	case rpdb.TCP:
-		protocol = "TCP"
-	case rpdb.UDP:
-		protocol = "UDP"
-	}
-	if p.Direction == Inbound {
-		return fmt.Sprintf("inbound %s to %v by %s", protocol, p.Local, p.Uplink)
-	}
-	s := fmt.Sprintf("outbound %s (%v)", protocol, p.Family)
-	if p.Local.IsValid() {
-		s = fmt.Sprintf("outbound %s from %v", protocol, p.Local)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v %s", p.Direction, p.protocolName())
+	switch {
+	case p.Direction == Inbound:
+		fmt.Fprintf(&b, " to %v by %s", p.Local, word(p.Uplink))
+	case p.Local.IsValid():
+		fmt.Fprintf(&b, " from %v", p.Local)
+	default:
+		fmt.Fprintf(&b, " (%v)", p.Family)
 	}
 	if p.Device != "" {
-		s += fmt.Sprintf(" by device %q", string(p.Device))
+		fmt.Fprintf(&b, " by device %s", word(string(p.Device)))
 	}
 	if p.Mark != 0 {
-		s += fmt.Sprintf(" with mark %#x", p.Mark)
+		fmt.Fprintf(&b, " with mark %#x", p.Mark)
+	}
+	if uid, _ := p.UID.Get(); uid != 0 && uid != noUID {
+		fmt.Fprintf(&b, " as user %d", uid)
+	}
+	return b.String()
+}
+
+func (p Probe) protocolName() string {
+	switch p.Protocol {
+	case rpdb.TCP:
+		return "TCP"
+	case rpdb.UDP:
+		return "UDP"
+	}
+	return "ping"
+}
+
+// word quotes a name that could be taken for something else.
+func word(s string) string {
+	if q := strconv.QuoteToASCII(s); s == "" || strings.ContainsRune(s, ' ') || len(q) != len(s)+2 {
+		return q
 	}
 	return s
 }
