@@ -1,8 +1,12 @@
 package kernel
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,7 +80,8 @@ func decodeLifetimes(d *netlink.Decoder, a *rpdb.Address) {
 // does without further words.
 type AddressOptions struct {
 	// NoDAD spares an IPv6 address the check for duplicates, so that it can be
-	// used at once.
+	// used at once: if the interface is up, AddAddress returns when the kernel
+	// delivers to it, which takes it some moments.
 	NoDAD bool
 	// NoPrefixRoute keeps the kernel from adding the route to the connected
 	// network.
@@ -92,7 +97,40 @@ type AddressOptions struct {
 // AddAddress gives an interface an address, with the length of the connected
 // network.
 func (c *Conn) AddAddress(link rpdb.LinkName, p netip.Prefix, o AddressOptions) error {
-	return c.address("add", unix.RTM_NEWADDR, netlink.Create|netlink.Excl, addressChange{link, p, o})
+	if err := c.address("add", unix.RTM_NEWADDR, netlink.Create|netlink.Excl, addressChange{link, p, o}); err != nil {
+		return err
+	}
+	if o.NoDAD && p.Addr().Is6() && c.isUp(link) {
+		return opError("add", fmt.Sprintf("address %v on %q", p, link), c.awaitLocal(p.Addr()))
+	}
+	return nil
+}
+
+// localWait bounds the wait for the route of an address that needs no check.
+const localWait = 100 * time.Millisecond
+
+// awaitLocal waits until the local table has the address: the kernel puts an
+// IPv6 address there from a work queue, without an event of its own. One that
+// does not get there in time is left to the kernel.
+func (c *Conn) awaitLocal(a netip.Addr) error {
+	host := netip.PrefixFrom(a, a.BitLen())
+	filter := routeFilter{family: rpdb.IPv6, table: rpdb.TableLocal, protocol: rpdb.ProtocolKernel}
+	for end := time.Now().Add(localWait); ; time.Sleep(time.Millisecond / 2) {
+		routes, _, err := c.dumpRoutes(context.Background(), filter)
+		if err != nil && !errors.Is(err, netlink.InterruptedError{}) {
+			return err
+		}
+		there := func(r rpdb.Route) bool { return r.Dst == host && r.Type == rpdb.RouteLocal }
+		if slices.ContainsFunc(routes, there) || time.Now().After(end) {
+			return nil
+		}
+	}
+}
+
+// isUp reports whether the interface is set up.
+func (c *Conn) isUp(name rpdb.LinkName) bool {
+	ifr, err := unix.NewIfreq(string(name))
+	return err == nil && c.ioctl(unix.SIOCGIFFLAGS, ifr) == nil && ifr.Uint16()&unix.IFF_UP != 0
 }
 
 // DeleteAddress takes an address from an interface; the length counts.

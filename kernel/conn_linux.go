@@ -21,8 +21,9 @@ type Options struct {
 // Conn is a connection to the kernel's routing in one network namespace. It
 // is safe for concurrent use; its exchanges are made one at a time.
 type Conn struct {
-	nl *netlink.Conn
-	ns *NetNS
+	nl   *netlink.Conn
+	ns   *NetNS
+	list ruleList
 }
 
 // Open connects to a namespace. It needs no privilege for the caller's own.
@@ -46,7 +47,7 @@ func Open(o Options) (*Conn, error) {
 }
 
 // Close ends the connection and whatever waits on it.
-func (c *Conn) Close() error { return errors.Join(c.nl.Close(), c.ns.Close()) }
+func (c *Conn) Close() error { return errors.Join(c.nl.Close(), c.list.close(), c.ns.Close()) }
 
 // NetNS returns the namespace of the connection; it is closed with it.
 func (c *Conn) NetNS() *NetNS { return c.ns }

@@ -145,23 +145,6 @@ func (c *Conn) dumpNexthops(ctx context.Context) ([]rpdb.NexthopObject, int, err
 	return objects, n, err
 }
 
-// rules reads the rules of a family as they were at one moment.
-func (c *Conn) rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
-	rules, n, err := c.dumpRules(ctx, f)
-	if n <= 1 && err == nil {
-		return rules, nil // made in one piece
-	}
-	which := classRules4
-	if f == rpdb.IPv6 {
-		which = classRules6
-	}
-	err = c.settled(ctx, classSet(0).with(which), func(class) (n int, err error) {
-		rules, n, err = c.dumpRules(ctx, f)
-		return n, err
-	})
-	return rules, err
-}
-
 // routes reads the routes that the filter admits as they were at one moment.
 func (c *Conn) routes(ctx context.Context, f routeFilter) ([]rpdb.Route, error) {
 	routes, n, err := c.dumpRoutes(ctx, f)

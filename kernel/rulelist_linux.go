@@ -1,0 +1,144 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/kernel/netlink"
+)
+
+// ruleList knows the rules of both families without reading them for every
+// deletion: it reads them once and then follows the kernel's events, which
+// tell every addition and deletion. Whatever does not fit, an overflow or the
+// deletion of a rule that it does not know, makes it read anew.
+type ruleList struct {
+	mu    sync.Mutex
+	mon   *netlink.Conn
+	known map[rpdb.Family][]rpdb.Rule
+}
+
+// ruleListBuffer holds the events of some 1000 rules between two deletions.
+const ruleListBuffer = 1 << 20
+
+// close ends the list's socket.
+func (l *ruleList) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mon == nil {
+		return nil
+	}
+	return l.mon.Close()
+}
+
+// rules returns the rules of a family in order, as they are now. The flags
+// that the kernel computes may be out of date. The result must not be changed
+// and is good until the next call.
+func (c *Conn) rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
+	l := &c.list
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mon == nil {
+		mon, err := netlink.Dial(netlink.Options{NetNS: c.ns.FD(), ReceiveBuffer: ruleListBuffer,
+			Groups: []uint32{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE}})
+		if err != nil {
+			return nil, err
+		}
+		l.mon, l.known = mon, map[rpdb.Family][]rpdb.Rule{}
+	}
+	if _, err := l.follow(); err != nil {
+		return nil, err
+	}
+	if rules, ok := l.known[f]; ok {
+		return rules, nil
+	}
+	return c.readList(ctx, f)
+}
+
+// readList reads the rules until no event came meanwhile.
+func (c *Conn) readList(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
+	l := &c.list
+	for range maxReadings {
+		rules, n, err := c.dumpRules(ctx, f)
+		if err != nil && !errors.Is(err, netlink.InterruptedError{}) {
+			return nil, err
+		}
+		dirty := classSet(0)
+		if n > 1 { // one datagram is made in one piece
+			mark := func(m netlink.Message) error { dirty |= touched(m); return nil }
+			if err := settle(ctx, l.mon, mark, &dirty); err != nil {
+				return nil, err
+			}
+		}
+		events, ferr := l.follow()
+		if ferr != nil {
+			return nil, ferr
+		}
+		if err == nil && dirty == 0 && events == 0 {
+			l.known[f] = rules
+			return rules, nil
+		}
+		clear(l.known) // what settle heard was not followed
+	}
+	return nil, &UnstableError{Class: "rules (" + f.String() + ")", Attempts: maxReadings}
+}
+
+// follow takes in the events that are there and returns how many.
+func (l *ruleList) follow() (events int, err error) {
+	for {
+		more, err := l.mon.Poll(func(m netlink.Message) error {
+			events++
+			l.take(m)
+			return nil
+		})
+		switch {
+		case errors.Is(err, netlink.OverflowError{}):
+			events++
+			clear(l.known)
+		case err != nil || !more:
+			return events, err
+		}
+	}
+}
+
+// take applies one event.
+func (l *ruleList) take(m netlink.Message) {
+	r, err := decodeRule(m.Data)
+	if err != nil {
+		if len(m.Data) == 0 || rpdb.Family(m.Data[0]).Bits() != 0 {
+			clear(l.known)
+		}
+		return // the multicast families share the groups
+	}
+	rules, ok := l.known[r.Family]
+	if !ok {
+		return
+	}
+	if m.Type == unix.RTM_NEWRULE {
+		// Behind all of the same priority, as the kernel puts it.
+		i, _ := slices.BinarySearchFunc(rules, r.Priority, func(x rpdb.Rule, p rpdb.Priority) int {
+			if x.Priority <= p {
+				return -1
+			}
+			return 1
+		})
+		l.known[r.Family] = slices.Insert(rules, i, r)
+		return
+	}
+	i := slices.IndexFunc(rules, func(x rpdb.Rule) bool { return withoutState(x) == withoutState(r) })
+	if i < 0 {
+		delete(l.known, r.Family)
+		return
+	}
+	l.known[r.Family] = slices.Delete(rules, i, i+1)
+}
+
+// withoutState returns the rule as it is stored, host bits and all.
+func withoutState(r rpdb.Rule) rpdb.Rule {
+	r.Flags &^= r.State()
+	return r
+}
