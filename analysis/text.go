@@ -15,15 +15,6 @@ func Name(l rpdb.LinkName) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// Names returns several names as they may be printed, as in "eth0 or eth1".
-func Names(links []rpdb.LinkName) string {
-	names := make([]string, len(links))
-	for i, l := range links {
-		names[i] = Name(l)
-	}
-	return strings.Join(names, " or ")
-}
-
 // Table names a table for messages, as in "table main" or "table 1001".
 func Table(t rpdb.TableID) string { return "table " + rpdb.Names{}.Table(t) }
 

@@ -17,7 +17,8 @@ func twoUplinks() *rpdb.Snapshot {
 	s := &rpdb.Snapshot{
 		Rules: rpdb.DefaultRules(rpdb.IPv4),
 		Links: []rpdb.Link{
-			{Index: 3, Name: "eth1", Flags: up}, {Index: 2, Name: "eth0", Flags: up},
+			{Index: 3, Name: "eth1", Flags: up},
+			{Index: 2, Name: "eth0", Flags: up},
 			{Index: 1, Name: "lo", Flags: up | rpdb.LinkLoopback},
 		},
 	}
