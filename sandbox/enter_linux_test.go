@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -172,9 +173,19 @@ func TestEnter(t *testing.T) {
 }
 
 // TestRehearseAsUser builds a world and sends probes as an ordinary user who
-// is root inside, and as one who is somebody else, under a rule on that id.
+// is root inside, and as one who is somebody else, under a rule on that id. The
+// namespace that it is started in stays as it is.
 func TestRehearseAsUser(t *testing.T) {
 	t.Parallel()
+	if refused != nil {
+		t.Skip(refused)
+	}
+	before := ownNamespace(t)
+	defer func() {
+		if after := ownNamespace(t); !reflect.DeepEqual(before, after) {
+			t.Errorf("own namespace before\n%+v\nafter\n%+v", before, after)
+		}
+	}()
 	for _, uid := range []string{"0", "1000", "65534"} {
 		cmd, out := startHelper(t, "rehearse "+uid)
 		if got := line(t, out); !strings.HasPrefix(got, "ready ") {
@@ -184,6 +195,21 @@ func TestRehearseAsUser(t *testing.T) {
 			t.Errorf("user %s: exit code %d", uid, code)
 		}
 	}
+}
+
+// ownNamespace reads the namespace that this process is in.
+func ownNamespace(t *testing.T) *rpdb.Snapshot {
+	t.Helper()
+	conn, err := kernel.Open(kernel.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := conn.Snapshot(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // TestEnterRefused has no namespace left.

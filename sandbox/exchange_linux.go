@@ -257,22 +257,23 @@ func (x *exchange) connected(fd int, e endpoint) error {
 		return nil
 	}
 	x.await(fd, unix.POLLIN, func(fd int) error {
-		b, ok := receiveStream(fd)
-		x.finish(ok && string(b) == payload)
+		if b, ended := receiveStream(fd); ended || len(b) > 0 {
+			x.finish(string(b) == payload)
+		}
 		return nil
 	})
 	_, err = unix.Write(fd, []byte(payload))
 	return e.blame(err)
 }
 
-// receiveStream reads once from a connection; ok is false at its end.
-func receiveStream(fd int) (b []byte, ok bool) {
+// receiveStream reads once from a connection, nothing if there is nothing yet.
+func receiveStream(fd int) (b []byte, ended bool) {
 	b = make([]byte, 2*len(payload))
 	n, err := unix.Read(fd, b)
-	if err != nil || n <= 0 {
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return nil, false
 	}
-	return b[:n], true
+	return b[:max(n, 0)], n <= 0
 }
 
 // ask sends a datagram or an echo request and waits for its answer from the
@@ -377,9 +378,11 @@ func (x *exchange) accept(listener int, e endpoint) error {
 	}
 	x.owned = append(x.owned, fd)
 	x.await(fd, unix.POLLIN, func(fd int) error {
-		b, ok := receiveStream(fd)
-		if !ok {
+		b, ended := receiveStream(fd)
+		if ended {
 			x.ignore(fd)
+		}
+		if len(b) == 0 {
 			return nil
 		}
 		_, err := unix.Write(fd, b)

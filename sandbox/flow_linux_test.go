@@ -3,7 +3,6 @@ package sandbox
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"rpdb"
 )
@@ -82,9 +81,6 @@ func flowProbes(w *World) []Probe {
 				probes = append(probes, p)
 			}
 		}
-	}
-	for i := range probes {
-		probes[i].Timeout = 100 * time.Millisecond
 	}
 	return probes
 }

@@ -11,9 +11,9 @@ import (
 	"rpdb"
 )
 
-// parallel is how many probes are under way at once: a few threads and some
-// hundred descriptors.
-const parallel = 32
+// parallel is how many probes are under way at once. Each has a thread that
+// sleeps, and a descriptor for each gateway and a few more.
+const parallel = 64
 
 // identity is who this process is for the kernel's routing.
 type identity struct {

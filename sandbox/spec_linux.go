@@ -104,7 +104,7 @@ func (s Spec) checkNames() error {
 	names, links := map[string]bool{}, map[rpdb.LinkName]bool{"lo": true}
 	claim := func(name string, link rpdb.LinkName) error {
 		switch {
-		case len(link) == 0 || len(link) > 15 || strings.ContainsAny(string(link), "/ \t\n\v\f\r\x00:") || link == "." || link == "..":
+		case !isLinkName(link):
 			return fmt.Errorf("interface %q: not a name that an interface can have", string(link))
 		case links[link]:
 			return fmt.Errorf("interface %q: taken", string(link))
@@ -129,6 +129,13 @@ func (s Spec) checkNames() error {
 		}
 	}
 	return nil
+}
+
+// isLinkName reports whether an interface can have the name (dev_valid_name).
+// The kernel takes a percent sign for a template.
+func isLinkName(link rpdb.LinkName) bool {
+	bad := func(c byte) bool { return strings.IndexByte("%/: \t\n\v\f\r\x00\xa0", c) >= 0 }
+	return len(link) > 0 && len(link) < 16 && link != "." && link != ".." && !slices.ContainsFunc([]byte(link), bad)
 }
 
 // checkGateways checks that a host with these addresses can reach its

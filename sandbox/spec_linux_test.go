@@ -83,6 +83,7 @@ func TestCompleteRefuses(t *testing.T) {
 		`rp_filter 3: not 0, 1 or 2`:                               {RPFilter: 3},
 		`interface "": not a name`:                                 {Uplinks: []Uplink{{}}},
 		`interface "a/b": not a name`:                              {Extra: []Extra{{Link: "a/b"}}},
+		`interface "eth%d": not a name`:                            {Extra: []Extra{{Link: "eth%d"}}},
 		`interface "sixteen-letters-": not a name`:                 {Extra: []Extra{{Link: "sixteen-letters-"}}},
 		`interface "lo": taken`:                                    {Uplinks: []Uplink{{Link: "lo"}}},
 		`interface "eth0": taken`:                                  {Uplinks: []Uplink{{Link: "eth0"}}, Extra: []Extra{{Link: "eth0"}}},
@@ -101,6 +102,15 @@ func TestCompleteRefuses(t *testing.T) {
 	} {
 		if _, err := s.complete(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+// TestLinkName allows what the kernel does: any other bytes, UTF-8 or not.
+func TestLinkName(t *testing.T) {
+	for name, want := range map[rpdb.LinkName]bool{"eth0.5": true, "a\xff\x1b": true, "caf\u00e9": true, "a\xa0": false, "a:1": false, "..": false} {
+		if isLinkName(name) != want {
+			t.Errorf("%q: got %v", name, !want)
 		}
 	}
 }
