@@ -6,8 +6,6 @@ TOOL  = go tool -modfile=tools/go.mod
 # the machine out of it, and cross proves it by building.
 PURE  = . ./fib/... ./analysis/... ./plan/... ./policy/... ./format/...
 FUZZTIME ?= 10s
-COUNT ?= 6
-BENCH ?= .
 
 .PHONY: all check format vet lint arch cross test test-root race bench fuzz generate golden fmt
 
