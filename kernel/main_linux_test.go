@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -23,7 +24,13 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.fuzzworker").Value.String() == "true"
 	if os.Geteuid() == 0 || os.Getenv(inUserNS) != "" || fuzzing {
-		os.Exit(m.Run())
+		before := descriptors()
+		code := m.Run()
+		if left := descriptors() - before; left > 0 && code == 0 && !fuzzing {
+			fmt.Fprintf(os.Stderr, "%d sockets and namespaces are left open\n", left)
+			code = 1
+		}
+		os.Exit(code)
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -42,6 +49,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "no user namespaces here, tests of the kernel are skipped: %v\n", err)
 		os.Exit(m.Run())
 	}
+}
+
+// descriptors counts the open sockets and namespaces of the process.
+func descriptors() (n int) {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		to, _ := os.Readlink("/proc/self/fd/" + e.Name())
+		if strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "net:") {
+			n++
+		}
+	}
+	return n
 }
 
 // namespace returns a new network namespace and a connection to it.
@@ -113,6 +132,3 @@ func delRoute(r rpdb.Route) rpdb.Change  { return rpdb.RouteChange(rpdb.Delete, 
 func prefix(s string) netip.Prefix       { return netip.MustParsePrefix(s) }
 func addr(s string) netip.Addr           { return netip.MustParseAddr(s) }
 func do(c *Conn, ch rpdb.Change) error   { return c.Do(context.Background(), ch) }
-func both(f func(f rpdb.Family) rpdb.Rule) []rpdb.Rule {
-	return []rpdb.Rule{f(rpdb.IPv4), f(rpdb.IPv6)}
-}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -408,5 +409,28 @@ func TestFirstHitIsWhatTheKernelDeletes(t *testing.T) {
 				must(t, c.nl.Execute(t.Context(), encodeRuleDeletion(r), nil))
 			}
 		}
+	}
+}
+
+// One connection serves many callers at once.
+func TestManyCallers(t *testing.T) {
+	_, c := namespace(t)
+	var all sync.WaitGroup
+	for i := range 6 {
+		all.Go(func() {
+			r := rpdb.Rule{Family: rpdb.Families()[i%2], Priority: rpdb.Priority(100 + i), Action: rpdb.ToTable(9)}
+			for range 20 {
+				if err := errors.Join(do(c, addRule(r)), do(c, deleteRule(r))); err != nil {
+					t.Error(err)
+				}
+				if _, err := c.RouteGet(t.Context(), rpdb.Flow{Dst: addr("192.0.2.1")}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if got := len(snapshot(t, c).Rules); got != 5 {
+		t.Errorf("%d rules are left", got)
 	}
 }
