@@ -236,6 +236,9 @@ func TestCasesKernel(t *testing.T) {
 	for _, c := range f.Cases {
 		t.Run(c.Name, func(t *testing.T) {
 			k := kerneltest.Real(t)
+			if c.Flow.UID != 0 {
+				kerneltest.NeedUID(t, c.Flow.UID)
+			}
 			build(t, k, f.Topology, c.Setup)
 			if c.Oracle == "ops" {
 				c.runOps(t, k)

@@ -48,7 +48,15 @@ func (m *Memory) addAddress(c AddressAdd) error {
 			a.Flags |= rpdb.AddressSecondary
 		}
 	}
-	m.addresses = append(m.addresses, a)
+	at := len(m.addresses)
+	if a.Flags&rpdb.AddressSecondary == 0 { // the secondary ones stand behind
+		if i := slices.IndexFunc(m.addresses, func(o rpdb.Address) bool {
+			return o.Link == a.Link && o.Prefix.Addr().Is4() && o.Flags&rpdb.AddressSecondary != 0
+		}); i >= 0 {
+			at = i
+		}
+	}
+	m.addresses = slices.Insert(slices.Clone(m.addresses), at, a)
 	m.tell(kernel.Event{Type: kernel.EventAddress, Address: a})
 	if l.IsUp() {
 		m.addRoutes4(a)
@@ -151,7 +159,7 @@ func (m *Memory) routesOf6(a rpdb.Address) []rpdb.Route {
 	local, connected := base, base
 	local.Type, local.Table, local.Dst = rpdb.RouteLocal, rpdb.TableLocal, netip.PrefixFrom(a.Prefix.Addr(), 128)
 	connected.Type, connected.Table, connected.Dst, connected.Metric = rpdb.RouteUnicast, rpdb.TableMain, a.Prefix.Masked(), 256
-	if a.Flags&noPrefixRoute != 0 {
+	if a.Flags&noPrefixRoute != 0 || a.Prefix.Addr().IsLoopback() {
 		return []rpdb.Route{local}
 	}
 	return []rpdb.Route{local, connected}
@@ -207,6 +215,9 @@ func (m *Memory) removeAddress(a rpdb.Address) {
 	}
 	m.tell(kernel.Event{Type: kernel.EventAddress, Deleted: true, Address: a})
 	m.forgetSource(f, a.Prefix.Addr())
+	if f == rpdb.IPv4 && len(m.addressesOf(f, a.Link)) == 0 { // IPv4 is off (fib_disable_ip)
+		m.dropRoutes(a.Link, func(r rpdb.Route) bool { return r.Family == rpdb.IPv6 })
+	}
 }
 
 // stillMade reports whether another address makes the same route.
@@ -237,8 +248,9 @@ func (m *Memory) removeKernels(r rpdb.Route) {
 	}
 }
 
-// forgetSource deals with the routes that name a source which is gone. Those
-// of IPv4 go without an event.
+// forgetSource deals with the routes that name a source which is gone. IPv4
+// drops those of table main, without an event (fib_sync_down_addr); IPv6 takes
+// the source out of them.
 func (m *Memory) forgetSource(f rpdb.Family, src netip.Addr) {
 	if slices.ContainsFunc(m.addresses, func(a rpdb.Address) bool { return a.Prefix.Addr() == src }) {
 		return
@@ -249,6 +261,8 @@ func (m *Memory) forgetSource(f rpdb.Family, src netip.Addr) {
 		}
 	}
 	if f == rpdb.IPv4 {
-		m.routes[0] = slices.DeleteFunc(slices.Clone(m.routes[0]), func(r rpdb.Route) bool { return r.PrefSrc == src })
+		m.routes[0] = slices.DeleteFunc(slices.Clone(m.routes[0]), func(r rpdb.Route) bool {
+			return r.PrefSrc == src && r.Table == rpdb.TableMain
+		})
 	}
 }

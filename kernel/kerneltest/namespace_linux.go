@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -119,4 +120,25 @@ func skip(t testing.TB, reason string) {
 		t.Fatalf("no network namespace, and %s=1: %s", envNoSkip, reason)
 	}
 	t.Skip("no network namespace: " + reason)
+}
+
+// NeedUID skips the test where a user id does not exist, as is the case for
+// all but 0 in the user namespace that [Main] makes: the kernel refuses rules
+// about such ids.
+func NeedUID(t testing.TB, uid uint32) {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		var inside, outside, count uint64
+		if _, err := fmt.Sscan(line, &inside, &outside, &count); err != nil {
+			t.Fatalf("read /proc/self/uid_map: %v", err)
+		}
+		if inside <= uint64(uid) && uint64(uid) < inside+count {
+			return
+		}
+	}
+	t.Skipf("user id %d is not mapped into this user namespace", uid)
 }

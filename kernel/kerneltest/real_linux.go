@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"rpdb/kernel"
@@ -68,7 +69,8 @@ func (k *Kernel) Execute(ctx context.Context, c Command) error {
 // send makes the kernel's refusal look as kernel.Conn makes it look.
 func (k *Kernel) send(ctx context.Context, object string, e *netlink.Encoder) error {
 	err := k.raw.Execute(ctx, e, nil)
-	if refused, ok := err.(*netlink.Error); ok {
+	var refused *netlink.Error
+	if errors.As(err, &refused) {
 		return &kernel.OpError{Op: "change", Object: object, Err: refused.Errno, Message: refused.Message, Offset: refused.Offset}
 	}
 	return err
