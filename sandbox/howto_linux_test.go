@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -128,6 +129,11 @@ func checkCure(t *testing.T, w *World, o Outcome) {
 	source := p.Local.IsValid() && o.Source == p.Local || !p.Local.IsValid() && hasAddress(want, o.Source)
 	if !o.Answered || o.Link() != want.Link || o.Spoofed() || o.Errno != 0 || !source {
 		t.Errorf("%v: want an answer by %s, got %+v", p, want.Link, o)
+	}
+	// The kernel says the same when it is asked for the probe's flow.
+	d, err := w.host.conn.RouteGet(context.Background(), p.Flow())
+	if err != nil || d.Disposition != rpdb.Sent || d.Link != want.Link || d.Src != o.Source {
+		t.Errorf("%v: asked for %+v: %+v, %v", p, p.Flow(), d, err)
 	}
 }
 
