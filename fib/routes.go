@@ -55,7 +55,7 @@ func (c *compiler) addRoute(in *rpdb.Route) {
 	c.setHops(&r, in)
 	t := rs.tableFor(r.table)
 	t.size++
-	if in.Dst.Bits() == 0 && r.table != rpdb.TableLocal {
+	if in.Dst.Bits() == 0 && r.table == t.id {
 		t.defaults++
 	}
 	if !rs.v6 {

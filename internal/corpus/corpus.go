@@ -137,3 +137,6 @@ func gateways(p netip.Prefix) []netip.Addr {
 	}
 	return list
 }
+
+// Number returns a number from 0 to below n.
+func (g *Generator) Number(n int) int { return g.r.IntN(n) }

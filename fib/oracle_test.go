@@ -1,0 +1,36 @@
+package fib_test
+
+import (
+	"reflect"
+	"testing"
+
+	"rpdb"
+	"rpdb/fib"
+	"rpdb/internal/corpus"
+	"rpdb/internal/oracle"
+)
+
+// The engine and its slow twin decide alike in random worlds; a decision that
+// differs is named with the seed of its world.
+func TestEngineAgainstOracle(t *testing.T) {
+	worlds, flows := 250, 40
+	if testing.Short() {
+		worlds = 50
+	}
+	for seed := range uint64(worlds) {
+		g := corpus.New(seed)
+		s := g.Snapshot()
+		f := fib.Compile(s)
+		for range flows {
+			for _, family := range rpdb.Families() {
+				flow := g.Flow(family)
+				flow.Socket = rpdb.SocketCall(g.Number(3))
+				got, want := f.Lookup(flow), oracle.Decide(s, flow)
+				got.Note = ""
+				if !reflect.DeepEqual(got, want) {
+					t.Fatalf("seed %d, %+v\nengine %+v\noracle %+v", seed, flow, got, want)
+				}
+			}
+		}
+	}
+}

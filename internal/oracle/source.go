@@ -1,0 +1,175 @@
+package oracle
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"rpdb"
+)
+
+// byLink lists the addresses by interface, in each as the snapshot has them.
+func (w world) byLink() []rpdb.Address {
+	list := slices.Clone(w.Addresses)
+	slices.SortStableFunc(list, func(a, b rpdb.Address) int { return cmp.Compare(a.Link, b.Link) })
+	return list
+}
+
+// address4 is the address that an interface offers toward a gateway.
+func (w world) address4(n rpdb.Nexthop, scope rpdb.Scope) netip.Addr {
+	l, _ := w.Link(n.Link)
+	limit := rpdb.ScopeHost
+	if w.Sysctls.All.RouteLocalnet || w.Sysctls.Links[l.Name].RouteLocalnet {
+		limit = rpdb.ScopeLink
+	}
+	var best netip.Addr
+	for _, a := range w.AddressesOf(rpdb.IPv4, n.Link) {
+		if a.Flags&rpdb.AddressSecondary != 0 || min(a.Scope, limit) > scope {
+			continue
+		}
+		network := a.Prefix
+		if a.Peer.IsValid() {
+			network = netip.PrefixFrom(a.Peer, a.Prefix.Bits())
+		}
+		if !n.Via.IsValid() || network.Masked().Contains(n.Via) {
+			return a.Prefix.Addr()
+		}
+		if !best.IsValid() {
+			best = a.Prefix.Addr()
+		}
+	}
+	if best.IsValid() {
+		return best
+	}
+	return w.elsewhere4(w.vrfOf(l.Name), scope)
+}
+
+// elsewhere4 is the first address of another interface of the same VRF, the
+// VRF's own before all.
+func (w world) elsewhere4(vrf rpdb.LinkName, scope rpdb.Scope) netip.Addr {
+	for _, own := range []bool{true, false} {
+		for _, a := range w.byLink() {
+			name := w.LinkName(a.Link)
+			if w.vrfOf(name) != vrf || own && (vrf == "" || name != vrf) || !a.Prefix.Addr().Is4() {
+				continue
+			}
+			if a.Flags&rpdb.AddressSecondary == 0 && a.Scope != rpdb.ScopeLink && a.Scope <= scope {
+				return a.Prefix.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+// local4 reports whether an address may be the source of a local packet.
+func (w world) local4(a netip.Addr) bool {
+	if w.hasAddress(a) {
+		return true
+	}
+	tables := []rpdb.TableID{rpdb.TableLocal}
+	if w.pristine(rpdb.IPv4) {
+		tables = append(tables, rpdb.TableMain)
+	}
+	found := w.table4(tables, packet{Flow: rpdb.Flow{Dst: a}})
+	return found.route != nil && found.found() && routeType(found.route) == rpdb.RouteLocal
+}
+
+// source6 is the best source toward a destination by RFC 6724, if the snapshot
+// tells: the addresses are compared one by one, and the first of equals stays.
+func (w world) source6(dst netip.Addr, r *rpdb.Route, by rpdb.LinkName) (netip.Addr, bool) {
+	if r != nil && r.PrefSrc.IsValid() {
+		return r.PrefSrc, true
+	}
+	out, _ := w.LinkByName(by)
+	var best rpdb.Address
+	sure := true
+	for _, a := range w.byLink() {
+		addr := a.Prefix.Addr()
+		switch {
+		case !addr.Is6() || !a.Usable() || addr.IsMulticast() || addr.IsUnspecified():
+			continue
+		case by != "" && (dst.IsMulticast() || reach6(dst) <= 2):
+			if a.Link != out.Index {
+				continue
+			}
+		case w.vrfOf(w.LinkName(a.Link)) != w.vrfOf(by):
+			continue
+		}
+		if !best.Prefix.IsValid() {
+			best = a
+			continue
+		}
+		x, y := w.merits(a, dst, out), w.merits(best, dst, out)
+		i := 0
+		for i < len(x) && x[i] == y[i] {
+			i++
+		}
+		if i == temporary {
+			sure = false
+		} else if i < len(x) && x[i] > y[i] {
+			best = a
+		}
+	}
+	return best.Prefix.Addr(), sure && best.Prefix.IsValid()
+}
+
+// temporary is the place among the merits that a setting outside the snapshot
+// decides about.
+const temporary = 5
+
+// merits rates an address, the most important first.
+func (w world) merits(a rpdb.Address, dst netip.Addr, out rpdb.Link) []int {
+	addr := a.Prefix.Addr()
+	scope := reach6(addr) - 128
+	if reach6(addr) >= reach6(dst) {
+		scope = -reach6(addr)
+	}
+	common := 0
+	x, y := addr.As16(), dst.As16()
+	for common < a.Prefix.Bits() && x[common/8]>>(7-common%8)&1 == y[common/8]>>(7-common%8)&1 {
+		common++
+	}
+	orchid := netip.MustParsePrefix("2001:10::/28")
+	return []int{
+		one(addr == dst), scope, one(a.Flags&rpdb.AddressDeprecated == 0 || addr.IsLoopback()),
+		one(out.Index == 0 || a.Link == out.Index), one(label(addr) == label(dst)),
+		one(a.Flags&rpdb.AddressSecondary != 0), one(orchid.Contains(addr) == orchid.Contains(dst)), common,
+	}
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// label looks an address up in the kernel's label table.
+func label(a netip.Addr) int {
+	best, length := 1, -1
+	for prefix, l := range map[string]int{
+		"::1/128": 0, "::/0": 1, "2002::/16": 2, "::/96": 3, "::ffff:0:0/96": 4, "fc00::/7": 5,
+		"2001::/32": 6, "2001:10::/28": 7, "fec0::/10": 11, "3ffe::/16": 12,
+	} {
+		p := netip.MustParsePrefix(prefix)
+		if p.Contains(a) && p.Bits() > length {
+			best, length = l, p.Bits()
+		}
+	}
+	return best
+}
+
+// reach6 is the scope of an address as multicast addresses number it.
+func reach6(a netip.Addr) int {
+	switch {
+	case a.IsMulticast():
+		return int(a.As16()[1] & 15)
+	case a.IsUnspecified():
+		return -1
+	case a.IsLoopback(), a.IsLinkLocalUnicast():
+		return 2
+	case netip.MustParsePrefix("fec0::/10").Contains(a):
+		return 5
+	}
+	return 14
+}
