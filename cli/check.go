@@ -67,7 +67,13 @@ func (a *app) makeReport(cmd *cobra.Command, to []string) (*report, error) {
 		defer conn.Close()
 	}
 	engine := fib.Compile(s)
-	findings, err := analysis.RunCompiled(s, engine, passes.All())
+	analyzers := passes.All()
+	for i, check := range analyzers {
+		if check.Name == answers.Analyzer().Name {
+			analyzers[i] = answers.AnalyzerFor(options)
+		}
+	}
+	findings, err := analysis.RunCompiled(s, engine, analyzers)
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +175,22 @@ func (p *printer) checkSummary(r *report) {
 	case !r.OK:
 		p.printf("Something is wrong, see above.\n")
 	default:
-		p.printf("Nothing is wrong.\n")
+		p.printf("Nothing is wrong%s.\n", butWarnings(r.Findings))
 	}
+}
+
+// butWarnings counts what is no error but worth a look.
+func butWarnings(findings []analysis.Diagnostic) string {
+	n := 0
+	for _, d := range findings {
+		if d.Severity == analysis.Warning {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d %s above", n, plural(n, "warning", "warnings"))
 }
 
 // cure shows the policy that puts wrong doors right: every uplink of the host

@@ -44,8 +44,11 @@ func (w words) rule(r rpdb.Rule) string {
 	return safe(w.rules.Text(r))
 }
 
+// route is the line of a route in a listing of its table.
 func (w words) route(r rpdb.Route) string {
-	return safeLines(strings.TrimRight(iproute2.Route(r, w.routes), " "))
+	v := w.routes
+	v.HideTable = true
+	return safeLines(strings.TrimRight(iproute2.Route(r, v), " "))
 }
 
 func (w words) table(t rpdb.TableID) string { return safe(w.rules.Names.Table(t)) }

@@ -47,7 +47,7 @@ func (r *resolver) resolvePart(p uplinkPart, gw Located[netip.Addr]) {
 	chosen, reasons := p.choose(live)
 	p.usable = usableFirst(chosen)
 	reasons = append(reasons, p.unusable(chosen)...)
-	ready := len(p.usable) > 0 && p.reaches(live)
+	ready := len(p.usable) > 0 && p.reaches(live) && p.link.IsUp()
 	if ready {
 		r.parts = append(r.parts, p)
 	}
@@ -224,11 +224,12 @@ func (r *resolver) addRoute(name string, route rpdb.Route) {
 // default keeps its way, so a network behind another interface is not lost.
 func (r *resolver) uplinkRules() {
 	for _, f := range rpdb.Families() {
-		if slices.ContainsFunc(r.doc.Uplinks, func(u Uplink) bool { return u.Gateway(f).IsSet() }) {
-			r.addRule("uplinks: main without default", rpdb.Rule{
-				Family: f, Action: rpdb.ToTable(rpdb.TableMain),
-				Suppress: rpdb.Suppressor{PrefixLength: rpdb.Some[int32](0)},
-			})
+		main := rpdb.Rule{
+			Family: f, Action: rpdb.ToTable(rpdb.TableMain), Protocol: rpdb.ProtocolRPDB,
+			Suppress: rpdb.Suppressor{PrefixLength: rpdb.Some[int32](0)},
+		}
+		if r.needsMain(main) {
+			r.addRule("uplinks: main without default", main)
 		}
 	}
 	for _, p := range r.parts {
@@ -247,6 +248,20 @@ func (r *resolver) uplinkRules() {
 			Family: p.family, Selector: rpdb.Selector{OIF: p.link.Name}, Action: rpdb.ToTable(p.table),
 		})
 	}
+}
+
+// needsMain reports whether the rule that all uplinks of a family share has to
+// be there: for an uplink that can be resolved, and where it stands already
+// for one that waits and keeps what it has.
+func (r *resolver) needsMain(main rpdb.Rule) bool {
+	if slices.ContainsFunc(r.parts, func(p uplinkPart) bool { return p.family == main.Family }) {
+		return true
+	}
+	stands := slices.ContainsFunc(r.host.RulesOf(main.Family), func(have rpdb.Rule) bool {
+		have.Priority = main.Priority
+		return have.Canonical() == main.Canonical()
+	})
+	return stands && slices.ContainsFunc(r.doc.Uplinks, func(u Uplink) bool { return u.Gateway(main.Family).IsSet() })
 }
 
 func (r *resolver) addRule(name string, rule rpdb.Rule) {

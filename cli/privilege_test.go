@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"rpdb/kernel/kerneltest"
+)
+
+// TestApplyWithoutPrivilege runs apply in a host that belongs to another user
+// namespace: everything can be read, and nothing changed.
+func TestApplyWithoutPrivilege(t *testing.T) {
+	host := kerneltest.Real(t)
+	err := kerneltest.Script(t.Context(), host,
+		"ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up",
+		"ip addr add 192.168.0.10/24 dev eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	text := "uplinks: [{interface: eth0, gateways: [192.168.0.1]}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before, err := host.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr strings.Builder
+	err = host.NetNS().Do(func() error {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Args = []string{"rpdb-program", "apply", file}
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+		return cmd.Run()
+	})
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != exitFailed {
+		t.Fatalf("apply: %v\n%s", err, stderr.String())
+	}
+	for _, want := range []string{"operation not permitted", "hint: changing rules and routes needs CAP_NET_ADMIN"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("stderr lacks %q:\n%s", want, stderr.String())
+		}
+	}
+	if want := "Failed; nothing was changed.\n"; stdout.String() != want {
+		t.Errorf("stdout %q", stdout.String())
+	}
+	after, err := host.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after.Rules) != len(before.Rules) || len(after.Routes) != len(before.Routes) {
+		t.Error("something was changed")
+	}
+}
