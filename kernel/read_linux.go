@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,9 @@ func (c *Conn) dumpRules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, int, 
 		}
 		if len(rules) > 0 && r.Priority < rules[len(rules)-1].Priority {
 			return netlink.InterruptedError{}
+		}
+		if len(rules) == cap(rules) { // append would grow a long list by a quarter
+			rules = slices.Grow(rules, max(16, len(rules)))
 		}
 		rules = append(rules, r)
 		return nil
@@ -76,6 +80,9 @@ func (c *Conn) dumpRoutes(ctx context.Context, f routeFilter) ([]rpdb.Route, int
 		}
 		r, err := decodeRoute(b)
 		if err == nil && f.admits(r) {
+			if len(routes) == cap(routes) {
+				routes = slices.Grow(routes, max(16, len(routes)))
+			}
 			routes = append(routes, r)
 		}
 		return err
