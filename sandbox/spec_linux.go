@@ -25,7 +25,7 @@ type Spec struct {
 	RPFilter uint8
 	// Outside are addresses that the outside world answers on, besides one of
 	// each family that Build chooses: for rules on destinations. None may be in
-	// a prefix of an interface.
+	// a connected network of an interface; twice the same is once.
 	Outside []netip.Addr
 	// Avoid are prefixes that addresses made up by Build must not be in: those
 	// that the rules and routes of a policy name. Default routes do no harm.
@@ -95,7 +95,13 @@ func (s Spec) complete() (Spec, error) {
 	}
 	four, err4 := a.outside(rpdb.IPv4)
 	six, err6 := a.outside(rpdb.IPv6)
-	s.Outside = append([]netip.Addr{four, six}, s.Outside...)
+	given := s.Outside
+	s.Outside = []netip.Addr{four, six}
+	for _, a := range given {
+		if !slices.Contains(s.Outside, a) {
+			s.Outside = append(s.Outside, a)
+		}
+	}
 	return s, errors.Join(err4, err6, s.checkOutside())
 }
 
@@ -168,12 +174,9 @@ func onLink(g netip.Addr, addresses []netip.Prefix) bool {
 // checkOutside refuses addresses of the outside that some interface has on its
 // link.
 func (s Spec) checkOutside() error {
-	for i, a := range s.Outside {
+	for _, a := range s.Outside {
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.IsLinkLocalUnicast() {
 			return fmt.Errorf("outside address %v: not an address of the Internet", a)
-		}
-		if slices.Contains(s.Outside[:i], a) {
-			return fmt.Errorf("outside address %v: given twice", a)
 		}
 		for _, p := range s.connected() {
 			if p.Contains(a) {

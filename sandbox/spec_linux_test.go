@@ -31,7 +31,7 @@ func TestComplete(t *testing.T) {
 		"outside's usual places in use": {
 			Spec{
 				Uplinks: []Uplink{{Link: "a", Gateways: addrs("203.0.113.1", "2001:db8:ffff::1")}},
-				Avoid:   prefixes("198.51.100.0/25", "0.0.0.0/0", "::/0"), Outside: addrs("192.0.2.1", "2001:db8:f000::7"),
+				Avoid:   prefixes("198.51.100.0/25", "0.0.0.0/0", "::/0"), Outside: addrs("192.0.2.1", "2001:db8:f000::7", "192.0.2.1"),
 			},
 			[][]netip.Prefix{prefixes("203.0.113.10/24", "2001:db8:ffff::10/64")},
 			addrs("198.19.0.10", "2001:db8:f001::10", "192.0.2.1", "2001:db8:f000::7"),
@@ -97,7 +97,6 @@ func TestCompleteRefuses(t *testing.T) {
 		`address invalid Prefix: not valid`:                        {Uplinks: []Uplink{{Link: "eth0", Addresses: []netip.Prefix{{}}}}},
 		`outside address 192.0.2.7: in the connected network`:      {Uplinks: uplink("192.0.2.1", "").Uplinks, Outside: addrs("192.0.2.7")},
 		`outside address 127.0.0.1: not an address of the`:         {Outside: addrs("127.0.0.1")},
-		`outside address 192.0.2.7: given twice`:                   {Outside: addrs("192.0.2.7", "192.0.2.7")},
 		`all networks from 203.0.113.0/24 to 198.19.60.0/24 are i`: {Avoid: prefixes("203.0.0.0/8", "198.0.0.0/8", "192.0.0.0/8")},
 	} {
 		if _, err := s.complete(); err == nil || !strings.Contains(err.Error(), want) {
