@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program returns this test binary as the program rpdb.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Args = append([]string{"rpdb-program"}, args...)
+	return cmd
+}
+
+// TestTryExamples rehearses every example: the README's first command.
+func TestTryExamples(t *testing.T) {
+	files, err := filepath.Glob("../examples/*.yaml")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("examples: %q, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			var stderr strings.Builder
+			cmd := program(t, "try", "--json", file)
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v\n%s\n%s", err, out, stderr.String())
+			}
+			var r rehearsal
+			if err := json.Unmarshal(out, &r); err != nil {
+				t.Fatal(err)
+			}
+			if !r.OK || len(r.After) < 10 || len(r.Steps) == 0 {
+				t.Errorf("ok %v, %d probes, %d steps", r.OK, len(r.After), len(r.Steps))
+			}
+			for _, p := range r.After {
+				if !p.Agrees {
+					t.Errorf("%s: engine said %s", p.Name, foretold(p.Predicted))
+				}
+			}
+		})
+	}
+}
+
+// TestTryShowsTheFault: before the policy the second uplink's addresses do
+// not answer, after it they do, by their own uplink.
+func TestTryShowsTheFault(t *testing.T) {
+	out, err := program(t, "try", "../examples/two-uplinks.yaml").Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	before, after, ok := strings.Cut(string(out), "After the policy")
+	if !ok {
+		t.Fatalf("no table after the policy:\n%s", out)
+	}
+	for _, address := range []string{"10.10.0.10", "2001:db8:b::10"} {
+		name := "outside -> " + address + " by isp-b"
+		if row := rowOf(before, name); !strings.Contains(row, " eth0 ") || strings.Count(row, "dropped") != 3 {
+			t.Errorf("before: %q", row)
+		}
+		if row := rowOf(after, name); !strings.Contains(row, " eth1 ") || strings.Count(row, " ok") != 3 {
+			t.Errorf("after: %q", row)
+		}
+	}
+	for line := range strings.Lines(string(out)) {
+		if len(line) > 101 {
+			t.Errorf("line of %d bytes: %q", len(line), line)
+		}
+	}
+}
+
+func rowOf(text, name string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), name+" ") {
+			return line
+		}
+	}
+	return ""
+}
+
+// TestTryFindsAPolicyThatDoesNotWork: a policy that denies what an uplink must
+// answer ends with exit code 1, though the engine foretold it.
+func TestTryFindsAPolicyThatDoesNotWork(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "deny.yaml")
+	text := `
+uplinks: [{interface: eth0, gateways: [192.168.0.1]}]
+rules:
+  - {name: deny, family: ipv4, from: 192.168.0.10, action: prohibit}
+  - uplinks
+`
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := program(t, "try", file).Output()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "FAILED: ") || !strings.Contains(string(out), "EACCES") {
+		t.Errorf("output:\n%s", out)
+	}
+}
+
+// TestTryInterrupted: Ctrl-C ends try within moments and with an error, at
+// whatever moment it comes, and leaves no child behind.
+func TestTryInterrupted(t *testing.T) {
+	for _, after := range []time.Duration{20 * time.Millisecond, 120 * time.Millisecond, 300 * time.Millisecond} {
+		cmd := program(t, "try", "../examples/three-uplinks.yaml")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(after)
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("interrupted after %v: no error", after)
+		}
+		if err := syscall.Kill(-cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("interrupted after %v: a process is left", after)
+		}
+	}
+}
