@@ -14,6 +14,7 @@ type defaultChoice struct {
 	first  int
 	chosen []int // indices of routes
 	either []rpdb.Hop
+	note   string
 }
 
 // chooseDefault replaces the route found by the one that the kernel prefers
@@ -31,13 +32,16 @@ func (n *node) chooseDefault(k *key, res *result) {
 		res.route = &n.routes[c.chosen[0]]
 		res.hop = &res.route.hops[0]
 		if len(c.chosen) > 1 {
-			res.either, res.note = c.either, noteDefaults
+			res.either, res.note = c.either, c.note
 		}
 		return
 	}
 }
 
-const noteDefaults = "equal default routes take turns, by the state of their gateways"
+const (
+	noteDefaults       = "equal default routes take turns, by the state of their gateways"
+	noteDefaultsSource = "equal default routes take turns, and with them their sources"
+)
 
 // prepareDefaults works out all choices of a node of default routes, once.
 func (n *node) prepareDefaults(main rpdb.TableID) {
@@ -95,13 +99,16 @@ func (r *route) allDead() bool {
 
 // outcomes collects what may be chosen whatever the last choice was.
 func (n *node) outcomes(tos uint8, first int, group []int) defaultChoice {
-	c := defaultChoice{tos: tos, first: first}
+	c := defaultChoice{tos: tos, first: first, note: noteDefaults}
 	for last := -1; last < len(group); last++ {
 		i := group[n.detectDeath(group, last)]
 		if !slices.Contains(c.chosen, i) {
 			c.chosen = append(c.chosen, i)
 			h := &n.routes[i].hops[0]
 			c.either = append(c.either, h.out())
+			if n.routes[i].prefsrc.IsValid() {
+				c.note = noteDefaultsSource
+			}
 		}
 	}
 	return c

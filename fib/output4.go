@@ -39,6 +39,9 @@ func (f *FIB) output4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 // repeatEach4 asks again for every source that the first answer may have
 // picked. Only if all end among the first one's hops is that the answer.
 func (f *FIB) repeatEach4(early, flow rpdb.Flow, first rpdb.Decision, rec *recorder) rpdb.Decision {
+	if first.Note == noteDefaultsSource {
+		return unknown(first.Note)
+	}
 	for _, h := range first.Either {
 		src := f.selectAddr4(f.byName[h.Link], h.Via, rpdb.ScopeGlobal)
 		early.Src, flow.Src = src, src
@@ -205,11 +208,11 @@ const noteMultipath = "the multipath hash cannot be foreseen"
 // commonSource4 returns the source that all hops of a route agree on, invalid
 // if they differ.
 func commonSource4(v *verdict) netip.Addr {
+	if v.note != "" { // default routes that take turns
+		return netip.Addr{}
+	}
 	if v.route.prefsrc.IsValid() {
 		return v.route.prefsrc
-	}
-	if v.note == noteDefaults {
-		return netip.Addr{}
 	}
 	src := v.route.hops[0].src
 	for i := range v.route.hops {

@@ -11,7 +11,12 @@ import (
 // not change the snapshot, and is meant for small ones: every lookup reads all
 // of it. Note is left empty; every other field is as the engine fills it.
 func Decide(s *rpdb.Snapshot, flow rpdb.Flow) rpdb.Decision {
-	w := world{s}
+	d := world{s}.decide(flow)
+	d.Note = ""
+	return d
+}
+
+func (w world) decide(flow rpdb.Flow) rpdb.Decision {
 	flow.Dst, flow.Src = flow.Dst.WithZone(""), flow.Src.WithZone("")
 	if !flow.Dst.IsValid() || flow.Src.IsValid() && flow.Src.Is4() != flow.Dst.Is4() {
 		return rpdb.Decision{}
@@ -60,6 +65,7 @@ type answer struct {
 	route   *rpdb.Route
 	hop     rpdb.Nexthop
 	either  []rpdb.Hop
+	turns   []*rpdb.Route // default routes that take turns
 }
 
 func (a answer) found() bool { return !a.unknown && a.errno == 0 }

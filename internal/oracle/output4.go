@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"net/netip"
+	"slices"
 
 	"rpdb"
 )
@@ -39,6 +40,9 @@ func (w world) output4(flow rpdb.Flow) rpdb.Decision {
 		return d
 	}
 	first, ambiguous := d, !d.Src.IsValid() && len(d.Either) > 0
+	if ambiguous && d.Note != "" {
+		return rpdb.Decision{}
+	}
 	for _, src := range sources {
 		early.Src, flow.Src = src, src
 		if d = w.send4(early); d.Disposition.Delivered() && early.SPort != flow.SPort {
@@ -109,6 +113,8 @@ func (w world) send4(flow rpdb.Flow) rpdb.Decision {
 	return w.found4(p, a)
 }
 
+func hasSource(r *rpdb.Route) bool { return r.PrefSrc.IsValid() }
+
 // onLink4 sends by the bound interface without a route.
 func (w world) onLink4(p packet) rpdb.Decision {
 	l, _ := w.LinkByName(p.OIF)
@@ -136,24 +142,26 @@ func (w world) found4(p packet, a answer) rpdb.Decision {
 		}
 		return w.leave4(p, to, d, rpdb.Hop{})
 	}
-	found := a.route
 	a = w.choose4(a, inside)
 	d := w.decision(a)
 	d.Realms = w.realms(a)
 	if p.sourceless() {
-		p.Src = w.source4(inside, a, found)
+		p.Src = w.source4(inside, a)
+	}
+	if slices.ContainsFunc(a.turns, hasSource) {
+		d.Note = "source"
 	}
 	return w.leave4(p, d.Link, d, d.Hop)
 }
 
 // source4 is the source for a packet without one, if it can be told.
-func (w world) source4(p packet, a answer, found *rpdb.Route) netip.Addr {
+func (w world) source4(p packet, a answer) netip.Addr {
 	hops, _ := w.nexthops(a.route)
-	if a.route.PrefSrc.IsValid() && (len(a.either) == 0 || len(hops) > 1) {
-		return a.route.PrefSrc
-	}
-	if len(a.either) > 0 && len(hops) < 2 {
+	if len(a.turns) > 0 {
 		return netip.Addr{}
+	}
+	if a.route.PrefSrc.IsValid() {
+		return a.route.PrefSrc
 	}
 	link := w.LinkName(a.hop.Link)
 	if len(a.either) == 0 && p.vrf != "" && w.vrfOf(link) != p.vrf {

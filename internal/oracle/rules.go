@@ -16,14 +16,9 @@ func (w world) pristine(f rpdb.Family) bool {
 	if custom != rpdb.CustomisedUnknown {
 		return custom == rpdb.CustomisedNo
 	}
-	var now, fresh []rpdb.Rule
-	for _, r := range w.RulesOf(f) {
-		now = append(now, r.Canonical())
-	}
-	for _, r := range rpdb.DefaultRules(f) {
-		fresh = append(fresh, r.Canonical())
-	}
-	return slices.Equal(now, fresh)
+	now, fresh := w.RulesOf(f), rpdb.DefaultRules(f)
+	same := func(a, b rpdb.Rule) bool { return a.Canonical() == b.Canonical() }
+	return slices.EqualFunc(now, fresh, same)
 }
 
 // walk asks the rules.

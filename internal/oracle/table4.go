@@ -133,11 +133,13 @@ func (w world) default4(a answer, p packet) answer {
 	}
 	hops, _ := w.nexthops(chosen[0])
 	a.route, a.hop, a.either = chosen[0], hops[0], nil
+	if len(chosen) == 1 {
+		return a
+	}
+	a.turns = chosen
 	for _, r := range chosen {
 		hops, _ := w.nexthops(r)
-		if len(chosen) > 1 {
-			a.either = append(a.either, w.hop(hops[0]))
-		}
+		a.either = append(a.either, w.hop(hops[0]))
 	}
 	return a
 }
