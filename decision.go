@@ -12,21 +12,23 @@ type Errno uint16
 
 // The errors that routing decisions end in.
 const (
-	EPERM        Errno = 1
-	ENODEV       Errno = 19
-	EACCES       Errno = 13
-	EINVAL       Errno = 22
-	EEXIST       Errno = 17
-	ENOENT       Errno = 2
-	ENETDOWN     Errno = 100
-	ENETUNREACH  Errno = 101
-	EHOSTUNREACH Errno = 113
-	EXDEV        Errno = 18
+	EPERM         Errno = 1
+	ENODEV        Errno = 19
+	EACCES        Errno = 13
+	EINVAL        Errno = 22
+	EEXIST        Errno = 17
+	ENOENT        Errno = 2
+	ENETDOWN      Errno = 100
+	ENETUNREACH   Errno = 101
+	EHOSTUNREACH  Errno = 113
+	EXDEV         Errno = 18
+	EADDRNOTAVAIL Errno = 99
 )
 
 var errnoWords = wordTable[Errno]{kind: "errno", words: map[Errno]string{
 	0: "", EPERM: "EPERM", ENODEV: "ENODEV", EACCES: "EACCES", EINVAL: "EINVAL", EEXIST: "EEXIST",
 	ENOENT: "ENOENT", ENETDOWN: "ENETDOWN", ENETUNREACH: "ENETUNREACH", EHOSTUNREACH: "EHOSTUNREACH", EXDEV: "EXDEV",
+	EADDRNOTAVAIL: "EADDRNOTAVAIL",
 }}
 
 // String returns the symbol of errno(3), or the number.

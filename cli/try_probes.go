@@ -43,11 +43,35 @@ func trySpec(doc *policy.Document) sandbox.Spec {
 	}
 	for _, r := range doc.Rules {
 		if to := r.Selector.To; to.IsValid() && to.Bits() > 0 {
-			spec.Outside = append(spec.Outside, inside(to))
 			spec.Avoid = append(spec.Avoid, to)
+			if a := inside(to); canBeOutside(spec, a) {
+				spec.Outside = append(spec.Outside, a)
+			}
 		}
 	}
 	return spec
+}
+
+// canBeOutside reports whether the outside world can have an address: a
+// unicast one in no network of an uplink. An uplink without an address gets
+// one of the gateway's /24 or /64.
+func canBeOutside(spec sandbox.Spec, a netip.Addr) bool {
+	if !a.IsGlobalUnicast() {
+		return false
+	}
+	bits := map[rpdb.Family]int{rpdb.IPv4: 24, rpdb.IPv6: 64}
+	for _, u := range spec.Uplinks {
+		networks := slices.Clone(u.Addresses)
+		for _, gw := range u.Gateways {
+			networks = append(networks, netip.PrefixFrom(gw, bits[rpdb.FamilyOf(gw)]))
+		}
+		for _, n := range networks {
+			if n.Masked().Contains(a) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func values[T any](located []policy.Located[T]) []T {

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"rpdb/kernel/kerneltest"
+)
+
+// howtoHost is the host of the README: two uplinks and one default route.
+func howtoHost() []string {
+	return strings.Split(`sysctl net.ipv6.conf.default.addr_gen_mode=1
+ip link add eth0 type veth peer name gw0
+ip link add eth1 type veth peer name gw1
+ip link set eth0 up
+ip link set gw0 up
+ip link set eth1 up
+ip link set gw1 up
+ip addr add 192.168.0.10/24 dev eth0
+ip addr add 10.10.0.10/24 dev eth1
+ip addr add 2001:db8:a::10/64 dev eth0 nodad
+ip addr add 2001:db8:b::10/64 dev eth1 nodad
+ip route add default via 192.168.0.1
+ip -6 route add default via 2001:db8:a::1`, "\n")
+}
+
+// TestReadme runs the tour of the README in its order on the host that it
+// describes: every command prints what the README shows. A line of three dots
+// stands for any lines.
+func TestReadme(t *testing.T) {
+	data, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(data)
+	host := kerneltest.Real(t)
+	if err := kerneltest.Script(t.Context(), host, howtoHost()...); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(examples, filepath.Join(dir, "examples")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(fences(readme, "yaml")[0]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for _, fence := range fences(readme, "console") {
+		for block := range strings.SplitSeq("\n"+fence, "\n$ ") {
+			line, want, _ := strings.Cut(block, "\n")
+			if line == "" {
+				continue
+			}
+			commands++
+			args := strings.Fields(strings.TrimPrefix(line, "sudo "))[1:]
+			var out []byte
+			_ = host.NetNS().Do(func() error {
+				cmd := exec.Command("/proc/self/exe")
+				cmd.Args, cmd.Dir = append([]string{"rpdb-program"}, args...), dir
+				out, _ = cmd.Output()
+				return nil
+			})
+			if got := string(out); !elided(want).MatchString(strings.TrimRight(got, "\n")) {
+				t.Errorf("$ %s\n%s\nthe README shows\n%s", line, got, want)
+			}
+		}
+	}
+	if commands < 6 {
+		t.Errorf("the README shows %d commands only", commands)
+	}
+}
+
+// fences returns the fenced blocks of a language.
+func fences(text, language string) []string {
+	var found []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)\n```$").FindAllStringSubmatch(text, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+// elided is the pattern of an output with lines left out.
+func elided(want string) *regexp.Regexp {
+	var pattern strings.Builder
+	for i, line := range strings.Split(want, "\n") {
+		switch {
+		case line == "..." && i == 0:
+			pattern.WriteString(`(?:.*\n)*?`)
+			continue
+		case line == "...":
+			pattern.WriteString(`(?:.*\n?)*?`)
+			continue
+		}
+		pattern.WriteString(regexp.QuoteMeta(line) + `(?:\n|$)`)
+	}
+	return regexp.MustCompile(`\A` + pattern.String() + `\z`)
+}
