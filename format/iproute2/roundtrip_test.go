@@ -171,7 +171,7 @@ func (g generator) route() rpdb.Route {
 
 func TestRuleRoundTrip(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(1, 2))}
-	for range 8000 {
+	for range 4000 {
 		r := g.rule()
 		for _, op := range []rpdb.ChangeOp{rpdb.Add, rpdb.Delete} {
 			line := iproute2.RuleCommand(op, r, shipped())
@@ -205,7 +205,7 @@ func full(p rpdb.Ports) rpdb.Ports {
 
 func TestRouteRoundTrip(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(3, 4))}
-	for range 8000 {
+	for range 4000 {
 		r := g.route()
 		line := iproute2.RouteCommand(rpdb.Add, r, view())
 		words, err := iproute2.Split(line)

@@ -130,7 +130,7 @@ func (v RouteView) attributes(w *words, r rpdb.Route) {
 	if r.PrefSrc.IsValid() {
 		w.add("src", r.PrefSrc.String())
 	}
-	if r.Metric != 0 {
+	if r.Metric != 0 || r.Family == rpdb.IPv6 { // which always sends it
 		w.addf("metric", "%d", r.Metric)
 	}
 }

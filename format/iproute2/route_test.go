@@ -64,7 +64,7 @@ func TestRouteListing(t *testing.T) {
 		{"2001:db8:81::/48 from 2001:db8::/64 via fe80::5 dev v0 metric 7", "2001:db8:81::/48 from 2001:db8::/64 via fe80::5 dev v0 metric 7 pref medium$"},
 		{"unreachable 2001:db8::/32 dev lo metric 9999", "unreachable 2001:db8::/32 dev lo metric 9999 pref medium$"},
 		{"2001:db8:9::/48 nexthop via fe80::5 dev v0 nexthop via fe80::6 dev w0",
-			"2001:db8:9::/48 pref medium\n\tnexthop via fe80::5 dev v0 weight 1 \n\tnexthop via fe80::6 dev w0 weight 1 $"},
+			"2001:db8:9::/48 metric 0 pref medium\n\tnexthop via fe80::5 dev v0 weight 1 \n\tnexthop via fe80::6 dev w0 weight 1 $"},
 	} {
 		if got := iproute2.Route(mustRoute(t, 0, tt.added), view()) + "$"; got != tt.listed {
 			t.Errorf("%s\n got %q\nwant %q", tt.added, got, tt.listed)
