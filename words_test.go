@@ -70,7 +70,7 @@ func TestWords(t *testing.T) {
 	checkWords(t, map[rpdb.Customised]string{0: "unknown", 1: "no", 2: "yes"})
 	checkWords(t, map[rpdb.ChangeOp]string{0: "none", 1: "add", 2: "replace", 3: "delete"})
 	checkWords(t, map[rpdb.Errno]string{
-		0: "", 1: "EPERM", 2: "ENOENT", 13: "EACCES", 17: "EEXIST", 18: "EXDEV", 19: "ENODEV", 22: "EINVAL",
+		0: "", 1: "EPERM", 2: "ENOENT", 13: "EACCES", 17: "EEXIST", 18: "EXDEV", 19: "ENODEV", 22: "EINVAL", 99: "EADDRNOTAVAIL",
 		100: "ENETDOWN", 101: "ENETUNREACH", 113: "EHOSTUNREACH",
 	})
 }

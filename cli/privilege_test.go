@@ -16,6 +16,7 @@ import (
 func TestApplyWithoutPrivilege(t *testing.T) {
 	host := kerneltest.Real(t)
 	err := kerneltest.Script(t.Context(), host,
+		"sysctl net.ipv6.conf.default.addr_gen_mode=1",
 		"ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up",
 		"ip addr add 192.168.0.10/24 dev eth0")
 	if err != nil {
