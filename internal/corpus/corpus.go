@@ -9,11 +9,20 @@ import (
 )
 
 // Generator makes worlds and flows. It is not safe for concurrent use.
-type Generator struct{ r *rand.Rand }
+type Generator struct {
+	r       *rand.Rand
+	sources map[rpdb.Family][]netip.Prefix
+	targets map[rpdb.Family][]netip.Prefix
+}
 
 // New returns a generator whose output depends on the seed alone.
 func New(seed uint64) *Generator {
-	return &Generator{r: rand.New(rand.NewPCG(seed, 0x72706462))}
+	g := &Generator{r: rand.New(rand.NewPCG(seed, 0x72706462))}
+	g.sources, g.targets = map[rpdb.Family][]netip.Prefix{}, map[rpdb.Family][]netip.Prefix{}
+	for _, f := range rpdb.Families() {
+		g.sources[f], g.targets[f] = sources(f), destinations(f)
+	}
+	return g
 }
 
 // chance is true once in n times.

@@ -11,7 +11,7 @@ import (
 // third of the flows come in by an interface.
 func (g *Generator) Flow(f rpdb.Family) rpdb.Flow {
 	flow := rpdb.Flow{
-		Dst:     g.edge(pick(g, g.sources(f))),
+		Dst:     g.edge(pick(g, g.sources[f])),
 		IPProto: pick(g, []rpdb.IPProto{rpdb.UDP, rpdb.UDP, rpdb.TCP, icmp(f)}),
 		UID:     pick(g, []uint32{0, 0, 1, 2, 999, 1000, 1001, 4294967294}),
 		Mark:    pick(g, []uint32{0, 0, 1, 2, 3, 0x101, 0xffffffff}),
@@ -29,7 +29,7 @@ func (g *Generator) Flow(f rpdb.Family) rpdb.Flow {
 	links := []rpdb.LinkName{"e0", "e1", "e2"}
 	if g.chance(3) {
 		flow.IIF, flow.UID = pick(g, links), 0
-		flow.Src = g.edge(pick(g, g.sources(f)))
+		flow.Src = g.edge(pick(g, g.sources[f]))
 		return flow
 	}
 	if g.chance(2) {
@@ -39,7 +39,7 @@ func (g *Generator) Flow(f rpdb.Family) rpdb.Flow {
 		flow.OIF = pick(g, append(links, "lo"))
 	}
 	if g.chance(40) {
-		flow.Src = g.edge(pick(g, g.sources(f)))
+		flow.Src = g.edge(pick(g, g.sources[f]))
 	}
 	return flow
 }

@@ -83,7 +83,7 @@ func hopFlags(s *rpdb.Snapshot, f rpdb.Family, i rpdb.LinkIndex) rpdb.NexthopFla
 
 func (g *Generator) route(s *rpdb.Snapshot, f rpdb.Family) rpdb.Route {
 	r := rpdb.Route{
-		Family: f, Table: pick(g, tables()[:6]), Dst: pick(g, destinations(f)), Type: rpdb.RouteUnicast,
+		Family: f, Table: pick(g, tables()[:6]), Dst: pick(g, g.targets[f]), Type: rpdb.RouteUnicast,
 		Protocol: rpdb.ProtocolStatic, Metric: pick(g, []uint32{1, 2, 100, 1024}),
 	}
 	if f == rpdb.IPv4 {

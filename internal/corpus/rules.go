@@ -23,7 +23,7 @@ func destinations(f rpdb.Family) []netip.Prefix {
 		"10.9.9.9/32", "10.9.9.8/31", "20.0.0.0/8", "198.18.0.0/15")
 }
 
-func (g *Generator) sources(f rpdb.Family) []netip.Prefix {
+func sources(f rpdb.Family) []netip.Prefix {
 	list := hosts4()
 	if f == rpdb.IPv6 {
 		list = hosts6()
@@ -120,9 +120,9 @@ func (g *Generator) selector(f rpdb.Family) (s rpdb.Selector) {
 
 func (g *Generator) selectAddress(f rpdb.Family, s *rpdb.Selector) {
 	if g.chance(2) {
-		s.From = pick(g, g.sources(f))
+		s.From = pick(g, g.sources[f])
 	} else {
-		s.To = pick(g, g.sources(f))
+		s.To = pick(g, g.sources[f])
 	}
 }
 
