@@ -30,6 +30,9 @@ func (a *app) open() (*kernel.Conn, error) {
 // that it came from, nil if it came from a file. The caller closes the kernel.
 func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 	if a.snapshot != "" {
+		if a.netns != "" {
+			return nil, nil, &usageError{text: "--snapshot and --netns exclude each other"}
+		}
 		s, err := a.readSnapshot()
 		return s, nil, err
 	}

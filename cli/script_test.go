@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,7 +70,9 @@ func (h *scriptHost) cmdConfigure(program string) func(*testscript.TestScript, b
 }
 
 func (h *scriptHost) cmdRPDB(ts *testscript.TestScript, neg bool, args []string) {
-	if h.kernel != nil {
+	// A state from a file, and try, are not about the host.
+	ofHost := !slices.Contains(args, "--snapshot") && !slices.Contains(args, "try")
+	if h.kernel != nil && ofHost {
 		args = append([]string{"-n", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.kernel.NetNS().FD())}, args...)
 	}
 	err := ts.Exec("rpdb-program", args...)

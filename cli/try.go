@@ -3,8 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 	"rpdb/apply"
@@ -41,9 +44,22 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 	if rpFilter > 2 {
 		return fmt.Errorf("--rp-filter %d: it is 0, 1 or 2", rpFilter)
 	}
+	if a.netns != "" {
+		return &usageError{"try: --netns: the host of a rehearsal has a namespace of its own", "apply works in a namespace: rpdb --netns NAME apply FILE"}
+	}
+	if file == "-" {
+		if err := a.keepInput(); err != nil {
+			return fmt.Errorf("try: read standard input: %w", err)
+		}
+	}
 	doc, err := a.readPolicy(file)
 	if err != nil {
 		return err
+	}
+	if file == "-" {
+		if _, err := os.Stdin.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("try: read standard input: %w", err)
+		}
 	}
 	inside, code, err := sandbox.Enter(sandbox.EnterOptions{UID: rehearsalUID(doc)})
 	if err != nil {
@@ -66,6 +82,28 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 	if !r.OK {
 		return &codeError{code: exitFailed}
 	}
+	return nil
+}
+
+// keepInput puts standard input into a file in memory, since the child reads
+// it once more.
+func (a *app) keepInput() error {
+	data, err := readBounded(a.In, "standard input")
+	if err != nil {
+		return err
+	}
+	fd, err := unix.MemfdCreate("policy", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "policy")
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	os.Stdin, a.In = f, f
 	return nil
 }
 

@@ -78,6 +78,20 @@ func TestTryShowsTheFault(t *testing.T) {
 	}
 }
 
+// TestTryReadsStandardInput: the policy is read by parent and child.
+func TestTryReadsStandardInput(t *testing.T) {
+	file, err := os.Open("../examples/two-uplinks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := program(t, "try", "-")
+	cmd.Stdin = file
+	if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "The policy works") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func rowOf(text, name string) string {
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(strings.TrimSpace(line), name+" ") {
