@@ -26,11 +26,12 @@ func Compile(s *rpdb.Snapshot) *FIB {
 	f.addAddresses(s)
 	f.v4 = newRuleset(s, rpdb.IPv4, s.Custom4)
 	f.v6 = newRuleset(s, rpdb.IPv6, s.Custom6)
-	c := compiler{FIB: f, objects: map[uint32]rpdb.NexthopObject{}, hops: map[hopKey][]hop{}, neighbours: map[neighbourKey]rpdb.NeighbourState{}}
+	c := newCompiler(f)
 	c.index(s)
 	for i := range s.Routes {
 		c.addRoute(&s.Routes[i])
 	}
+	c.noteShared()
 	c.finish(&f.v4)
 	c.finish(&f.v6)
 	f.addRules(&f.v4, s)

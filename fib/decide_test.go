@@ -1,6 +1,7 @@
 package fib_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"rpdb"
@@ -256,5 +257,20 @@ func TestNeverCustomised(t *testing.T) {
 	s.Rules, s.Custom6 = nil, rpdb.CustomisedNo
 	if got := brief(fib.Compile(s).Lookup(flow(t, "2001:db9::1"))); got != byMain6 {
 		t.Errorf("IPv6 with all rules deleted: got %s, want %s", got, byMain6)
+	}
+}
+
+// Linux 6.18 caches IPv6 answers by nexthop: of two routes by one object, the
+// prefix of either may be compared with suppress_prefixlength.
+func TestSharedNexthopObject(t *testing.T) {
+	s := world(t, "-6 rule add pref 100 lookup 300 suppress_prefixlength 0",
+		"-6 route add default nhid 7 table 300", "-6 route add 2001:db9::/32 nhid 7 table 400")
+	s.Nexthops = []rpdb.NexthopObject{{ID: 7, Family: rpdb.IPv6, Nexthop: rpdb.Nexthop{Link: 3, Via: netip.MustParseAddr("2001:db8:1::9")}}}
+	if got, want := brief(fib.Compile(s).Lookup(flow(t, "2001:dba::1"))), "unknown rule 100"; got != want {
+		t.Errorf("shared: got %s, want %s", got, want)
+	}
+	s.Routes = s.Routes[:len(s.Routes)-1]
+	if got := brief(fib.Compile(s).Lookup(flow(t, "2001:dba::1"))); got != byMain6 {
+		t.Errorf("alone: got %s, want %s", got, byMain6)
 	}
 }

@@ -19,8 +19,11 @@ type FIB struct {
 	local4 map[netip.Addr]bool // IPv4 addresses of this host, whatever their state
 	addrs6 []address6          // IPv6 addresses that may become a source, in the kernel's order
 
-	sysctls     sysctls
-	realms      bool // some IPv4 rule or route carries realms
+	sysctls sysctls
+	realms  bool // some IPv4 rule or route carries realms
+	// shared holds, by nexthop object, the prefix lengths of all IPv6 routes
+	// that lead over the same nexthops.
+	shared      map[uint32]span
 	customLocal bool // somebody other than the kernel added an IPv4 route of type local
 }
 

@@ -74,6 +74,8 @@ func (f *FIB) deliver6(k *key, v *verdict, d *rpdb.Decision) {
 	switch {
 	case k.hasSrc || !unspecified(k.src):
 		d.Src = k.src
+	case v.route.nhid != 0: // the kernel asks the first member of a group
+		d.Src, _ = f.source6(k.dst, v.route, &v.route.hops[0])
 	case len(v.either) == 0 || v.route.prefsrc.IsValid():
 		d.Src, _ = f.source6(k.dst, v.route, v.hop)
 	}

@@ -14,7 +14,12 @@ type compiler struct {
 	objects    map[uint32]rpdb.NexthopObject
 	neighbours map[neighbourKey]rpdb.NeighbourState
 	hops       map[hopKey][]hop
+	users      map[uint32][]uint32 // objects of IPv6 routes, to their nexthops
+	lengths    map[uint32]span     // of the IPv6 routes by a nexthop
 }
+
+// span is a range of prefix lengths.
+type span struct{ min, max int }
 
 type neighbourKey struct {
 	link rpdb.LinkIndex
@@ -28,6 +33,13 @@ type hopKey struct {
 	scope   rpdb.Scope
 	typ     rpdb.RouteType
 	v6      bool
+}
+
+func newCompiler(f *FIB) compiler {
+	return compiler{
+		FIB: f, objects: map[uint32]rpdb.NexthopObject{}, neighbours: map[neighbourKey]rpdb.NeighbourState{},
+		hops: map[hopKey][]hop{}, users: map[uint32][]uint32{}, lengths: map[uint32]span{},
+	}
 }
 
 func (c *compiler) index(s *rpdb.Snapshot) {
@@ -53,6 +65,9 @@ func (c *compiler) addRoute(in *rpdb.Route) {
 	}
 	r := newRoute(in)
 	c.setHops(&r, in)
+	if rs.v6 && r.nhid != 0 {
+		c.noteObject(&r, in.Dst.Bits())
+	}
 	t := rs.tableFor(r.table)
 	t.size++
 	if in.Dst.Bits() == 0 && r.table == t.id {
@@ -69,6 +84,46 @@ func (c *compiler) addRoute(in *rpdb.Route) {
 		n = nodeOf(n.sub, src, n)
 	}
 	n.routes = append(n.routes, r)
+}
+
+// noteObject notes the prefix length of an IPv6 route under all nexthops of its
+// object.
+func (c *compiler) noteObject(r *route, length int) {
+	c.users[r.nhid] = nil
+	for _, id := range c.members(r.nhid) {
+		was, seen := c.lengths[id]
+		if !seen {
+			was = span{length, length}
+		}
+		c.lengths[id] = span{min(was.min, length), max(was.max, length)}
+		c.users[r.nhid] = append(c.users[r.nhid], id)
+	}
+}
+
+// members returns the ids of the nexthops that an object leads to.
+func (c *compiler) members(id uint32) []uint32 {
+	group := c.objects[id].Group
+	if len(group) == 0 {
+		return []uint32{id}
+	}
+	var ids []uint32
+	for _, m := range group {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// noteShared works out, for every object that IPv6 routes use, the range of
+// prefix lengths of all routes that share a nexthop with it.
+func (c *compiler) noteShared() {
+	c.shared = make(map[uint32]span, len(c.users))
+	for id, members := range c.users {
+		all := c.lengths[members[0]]
+		for _, m := range members[1:] {
+			all = span{min(all.min, c.lengths[m].min), max(all.max, c.lengths[m].max)}
+		}
+		c.shared[id] = all
+	}
 }
 
 // noteRoute4 notes what makes incoming packets subject to the full check of

@@ -61,6 +61,7 @@ const (
 	noteUnknownRule = "the deciding rule has attributes that this program does not know"
 	noteUnknownVRF  = "the table of the VRF is not in the snapshot"
 	noteNoSource    = "the source that the rule asks for cannot be told from the snapshot"
+	noteShared      = "routes share a nexthop object, and the kernel may compare the prefix of another one of them"
 	noteGroup       = "the interface group depends on a multipath choice that cannot be foreseen"
 )
 
@@ -143,10 +144,10 @@ func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) re
 		}
 		k.src = src
 	}
-	by, clear := r.suppresses(rs, &v.result)
+	by, doubt := f.suppresses(rs, r, &v.result)
 	switch {
-	case !clear:
-		return result{outcome: unclear, note: noteGroup}
+	case doubt != "":
+		return result{outcome: unclear, note: doubt}
 	case by != "":
 		rec.step(r, stepSuppressed, *v, by)
 		return result{}
@@ -155,33 +156,41 @@ func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) re
 }
 
 // suppresses returns the suppressor that refuses a route, "" if none does
-// (fib4_rule_suppress, fib6_rule_suppress). It is not clear if the route is
-// multipath, its member unknown and the members' groups differ.
-func (r *rule) suppresses(rs *ruleset, res *result) (by string, clear bool) {
+// (fib4_rule_suppress, fib6_rule_suppress), and the reason if that cannot be
+// told.
+func (f *FIB) suppresses(rs *ruleset, r *rule, res *result) (by, doubt string) {
+	if shared, ok := f.shared[res.route.nhid]; rs.v6 && ok {
+		// Linux 6.18 caches answers by nexthop, not by route: the prefix
+		// compared may be that of another route by the same object.
+		if int32(shared.min) <= r.prefixLen && r.prefixLen < int32(shared.max) {
+			return "", noteShared
+		}
+	}
 	if int32(res.node.destination().Bits()) <= r.prefixLen {
-		return "suppress_prefixlength", true
+		return "suppress_prefixlength", ""
 	}
 	if !r.hasIfGroup {
-		return "", true
+		return "", ""
 	}
 	h := res.hop
 	if !rs.v6 { // the choice of the path comes later
 		h = &res.route.hops[0]
 	}
-	refused := h.link != nil && h.link.Group == r.ifGroup
+	refused := h.inGroup(r.ifGroup)
 	if rs.v6 && len(res.either) > 0 {
 		for i := range res.route.hops {
-			other := res.route.hops[i].link
-			if (other != nil && other.Group == r.ifGroup) != refused {
-				return "", false
+			if res.route.hops[i].inGroup(r.ifGroup) != refused {
+				return "", noteGroup
 			}
 		}
 	}
 	if refused {
-		return "suppress_ifgroup", true
+		return "suppress_ifgroup", ""
 	}
-	return "", true
+	return "", ""
 }
+
+func (h *hop) inGroup(group uint32) bool { return h.link != nil && h.link.Group == group }
 
 // tableOf returns the table that a rule looks up for a flow, nil if it is
 // absent; not ok if the table of a VRF is not known. A rule for VRFs that

@@ -17,6 +17,7 @@ func (g *Generator) routes(s *rpdb.Snapshot, f rpdb.Family) {
 	if f == rpdb.IPv6 {
 		s.Routes = append(s.Routes, multicastRoutes()...)
 	}
+	g.objects(s, f)
 	seen := map[rpdb.RouteKey]bool{}
 	for range g.r.IntN(61) {
 		r := g.route(s, f)
@@ -105,8 +106,58 @@ func (g *Generator) route(s *rpdb.Snapshot, f rpdb.Family) rpdb.Route {
 		r.Realms, r.Pref = 0, 0
 		return r
 	}
+	if g.chance(8) {
+		r.NexthopID, r.Realms, r.Pref = objectID(f)+uint32(g.r.IntN(6)), 0, 0
+		r.Nexthops = objectHops(s, r.NexthopID)
+		if f == rpdb.IPv6 {
+			r.Src = netip.Prefix{} // the kernel refuses both together
+		}
+		return r
+	}
 	g.hops(s, &r)
 	return r
+}
+
+// objectID is the number of a family's first nexthop object. Three lead to the
+// gateways .3 of the networks, two are groups, the last is a blackhole.
+func objectID(f rpdb.Family) uint32 { return uint32(f) * 10 }
+
+func (g *Generator) objects(s *rpdb.Snapshot, f rpdb.Family) {
+	hosts, id := hosts4(), objectID(f)
+	if f == rpdb.IPv6 {
+		hosts = hosts6()
+	}
+	for i, p := range hosts {
+		s.Nexthops = append(s.Nexthops, rpdb.NexthopObject{
+			ID: id + uint32(i), Family: f, Nexthop: rpdb.Nexthop{Link: rpdb.LinkIndex(i + 2), Via: gateways(p)[0]},
+		})
+	}
+	for i, members := range [][]uint32{{0, 1}, {2, 1, 0}} {
+		o := rpdb.NexthopObject{ID: id + 3 + uint32(i)}
+		for _, m := range members {
+			o.Group = append(o.Group, rpdb.GroupMember{ID: id + m, Weight: uint32(1 + g.r.IntN(3))})
+		}
+		s.Nexthops = append(s.Nexthops, o)
+	}
+	s.Nexthops = append(s.Nexthops, rpdb.NexthopObject{ID: id + 5, Family: f, Blackhole: true, Nexthop: rpdb.Nexthop{Link: 1}})
+}
+
+// objectHops is what the kernel lists for a route by a nexthop object.
+func objectHops(s *rpdb.Snapshot, id uint32) (hops []rpdb.Nexthop) {
+	for _, o := range s.Nexthops {
+		if o.ID != id {
+			continue
+		}
+		if len(o.Group) == 0 {
+			return []rpdb.Nexthop{o.Nexthop}
+		}
+		for _, m := range o.Group {
+			n := objectHops(s, m.ID)[0]
+			n.Weight = m.Weight
+			hops = append(hops, n)
+		}
+	}
+	return hops
 }
 
 // hops leads a route somewhere: one gateway, a device, or several gateways.

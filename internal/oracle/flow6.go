@@ -43,8 +43,12 @@ func (w world) send6(flow rpdb.Flow) rpdb.Decision {
 	}
 	d.Disposition = rpdb.Sent
 	if p.sourceless() {
+		by := a.hop
+		if hops, _ := w.nexthops(a.route); a.route.NexthopID != 0 {
+			by, a.either = hops[0], nil
+		}
 		if len(a.either) == 0 || a.route.PrefSrc.IsValid() {
-			d.Src, _ = w.source6(p.Dst, a.route, w.LinkName(a.hop.Link))
+			d.Src, _ = w.source6(p.Dst, a.route, w.LinkName(by.Link))
 		}
 	} else {
 		d.Src = p.Src

@@ -138,6 +138,9 @@ func findsSource(r *rpdb.Rule, p packet) bool {
 }
 
 func (w world) suppressed(r *rpdb.Rule, a answer) (refused, unsure bool) {
+	if length, ok := r.Suppress.PrefixLength.Get(); ok && w.disputed(a.route, length) {
+		return false, true
+	}
 	if length, ok := r.Suppress.PrefixLength.Get(); ok && length != -1 && int32(a.route.Dst.Bits()) <= length {
 		return true, false
 	}
@@ -160,6 +163,42 @@ func (w world) suppressed(r *rpdb.Rule, a answer) (refused, unsure bool) {
 		}
 	}
 	return inGroup(a.hop), false
+}
+
+// disputed reports whether IPv6 routes that lead over a nexthop object of this
+// one would be judged differently: the kernel may take one for the other.
+func (w world) disputed(r *rpdb.Route, length int32) bool {
+	if r.Family == rpdb.IPv4 || r.NexthopID == 0 {
+		return false
+	}
+	short, long := false, false
+	for i := range w.Routes {
+		o := &w.Routes[i]
+		if o.Family != rpdb.IPv6 || o.NexthopID == 0 {
+			continue
+		}
+		shares := slices.ContainsFunc(w.members(o.NexthopID), func(id uint32) bool {
+			return slices.Contains(w.members(r.NexthopID), id)
+		})
+		if shares {
+			fits := int32(o.Dst.Bits()) <= length
+			short, long = short || fits, long || !fits
+		}
+	}
+	return short && long
+}
+
+// members lists the nexthops of an object.
+func (w world) members(id uint32) []uint32 {
+	o, _ := w.object(id)
+	if len(o.Group) == 0 {
+		return []uint32{id}
+	}
+	var ids []uint32
+	for _, m := range o.Group {
+		ids = append(ids, m.ID)
+	}
+	return ids
 }
 
 // matches reports whether a rule applies.
