@@ -25,7 +25,7 @@ type node struct {
 	routes []route
 	up     *node // next shorter prefix of the same trie
 	// IPv6: sub holds the routes to this destination that have a source
-	// prefix, owner leads back from there. subs is sub as a list.
+	// prefix, owner leads back from there.
 	sub    *bart.Table[*node]
 	owner  *node
 	choice []defaultChoice // IPv4 default routes: which one output takes

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"rpdb"
@@ -44,8 +45,49 @@ type LookupTrace struct {
 // Step is what became of one rule. Every rule of the list has exactly one step
 // in each walk, in the order of the list, also those that were not asked.
 type Step struct {
-	Rule   rpdb.Rule `json:"rule"`
-	Detail Detail    `json:"detail"`
+	Rule   rpdb.Rule
+	Detail Detail
+}
+
+// stepJSON is the JSON form of a Step: Outcome names the type of Detail.
+type stepJSON struct {
+	Rule    rpdb.Rule `json:"rule"`
+	Outcome string    `json:"outcome"`
+	Detail  Detail    `json:"detail,omitempty"`
+}
+
+// MarshalJSON writes an object with "rule", "outcome" (not-matched, miss,
+// no-table, throw, suppressed, chosen, denied, goto, unresolved-goto, nop,
+// not-asked, unknown) and, where there is more to say, "detail".
+func (s Step) MarshalJSON() ([]byte, error) {
+	j := stepJSON{Rule: s.Rule, Outcome: "not-asked", Detail: s.Detail}
+	switch s.Detail.(type) {
+	case NotMatched:
+		j.Outcome = "not-matched"
+	case Miss:
+		j.Outcome = "miss"
+	case NoTable:
+		j.Outcome = "no-table"
+	case Throw:
+		j.Outcome = "throw"
+	case Suppressed:
+		j.Outcome = "suppressed"
+	case Chosen:
+		j.Outcome = "chosen"
+	case Denied:
+		j.Outcome = "denied"
+	case GotoFollowed:
+		j.Outcome = "goto"
+	case GotoUnresolved:
+		j.Outcome = "unresolved-goto"
+	case NopPassed:
+		j.Outcome, j.Detail = "nop", nil
+	case NotAsked:
+		j.Detail = nil
+	case Unknown:
+		j.Outcome = "unknown"
+	}
+	return json.Marshal(j)
 }
 
 // Detail says what a rule did. It is one of the types of this package that end
@@ -55,72 +97,72 @@ type Detail interface {
 	detail()
 }
 
-// NotMatched: the rule does not apply. Field is the first selector that is
+// NotMatched says that the rule does not apply. Field is the first selector that is
 // false, in the words of ip-rule(8), or "not" if all are true and inverted.
 type NotMatched struct {
-	Field string `json:"not_matched"`
+	Field string `json:"selector"`
 }
 
-// Miss: the table has no usable route to the destination.
+// Miss says that the table has no usable route to the destination.
 type Miss struct {
-	Table rpdb.TableID `json:"miss"`
+	Table rpdb.TableID `json:"table"`
 }
 
-// NoTable: the table does not exist or is empty.
+// NoTable says that the table does not exist or is empty.
 type NoTable struct {
-	Table rpdb.TableID `json:"no_table"`
+	Table rpdb.TableID `json:"table"`
 }
 
-// Throw: the table's best route says to leave the table.
+// Throw says that the table's best route says to leave the table.
 type Throw struct {
 	Table rpdb.TableID `json:"table"`
-	Route rpdb.Route   `json:"throw"`
+	Route rpdb.Route   `json:"route"`
 }
 
-// Suppressed: the table has a route, and the rule refuses it. By is
+// Suppressed says that the table has a route, and the rule refuses it. By is
 // "suppress_prefixlength" or "suppress_ifgroup".
 type Suppressed struct {
 	Table rpdb.TableID `json:"table"`
-	Route rpdb.Route   `json:"suppressed"`
+	Route rpdb.Route   `json:"route"`
 	By    string       `json:"by"`
 }
 
-// Chosen: the route that the packet takes, and its nexthop. Either is as in
+// Chosen is the route that the packet takes, and its nexthop. Either is as in
 // [rpdb.Decision].
 type Chosen struct {
 	Table  rpdb.TableID `json:"table"`
-	Route  rpdb.Route   `json:"chosen"`
+	Route  rpdb.Route   `json:"route"`
 	Hop    rpdb.Hop     `json:"hop"`
 	Either []rpdb.Hop   `json:"either,omitempty"`
 }
 
-// Denied: the rule's action, or an error route in Table, ends the walk. Table
+// Denied says that the rule's action, or an error route in Table, ends the walk. Table
 // is 0 and Route zero if the rule itself denies.
 type Denied struct {
-	Errno rpdb.Errno   `json:"denied"`
+	Errno rpdb.Errno   `json:"errno"`
 	Table rpdb.TableID `json:"table,omitzero"`
 	Route rpdb.Route   `json:"route,omitzero"`
 }
 
-// GotoFollowed: the walk went on at the first rule of priority Target.
+// GotoFollowed says that the walk went on at the first rule of priority Target.
 type GotoFollowed struct {
-	Target rpdb.Priority `json:"goto"`
+	Target rpdb.Priority `json:"target"`
 }
 
-// GotoUnresolved: there is no rule of priority Target, so the rule did nothing.
+// GotoUnresolved says that there is no rule of priority Target, so the rule did nothing.
 type GotoUnresolved struct {
-	Target rpdb.Priority `json:"unresolved_goto"`
+	Target rpdb.Priority `json:"target"`
 }
 
-// NopPassed: the rule applies and does nothing.
+// NopPassed says that the rule applies and does nothing.
 type NopPassed struct{}
 
-// NotAsked: the walk ended before the rule, or a goto jumped over it.
+// NotAsked says that the walk ended before the rule, or a goto jumped over it.
 type NotAsked struct{}
 
-// Unknown: the rule would decide, but how is not in the snapshot.
+// Unknown says that the rule would decide, but how is not in the snapshot.
 type Unknown struct {
-	Reason string `json:"unknown"`
+	Reason string `json:"reason"`
 }
 
 func (NotMatched) detail()     {}
