@@ -1,7 +1,9 @@
 package fib_test
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"rpdb"
@@ -272,5 +274,29 @@ func TestSharedNexthopObject(t *testing.T) {
 	s.Routes = s.Routes[:len(s.Routes)-1]
 	if got := brief(fib.Compile(s).Lookup(flow(t, "2001:dba::1"))); got != byMain6 {
 		t.Errorf("alone: got %s, want %s", got, byMain6)
+	}
+}
+
+// A group of nexthop objects passes members without a neighbour over, also
+// when the hash is not known; with none left it takes the first.
+func TestGroupSkipsFailedMembers(t *testing.T) {
+	objects := []rpdb.NexthopObject{
+		{ID: 1, Nexthop: rpdb.Nexthop{Link: 3, Via: netip.MustParseAddr("2001:db8:1::9")}},
+		{ID: 2, Nexthop: rpdb.Nexthop{Link: 4, Via: netip.MustParseAddr("2001:db8:2::9")}},
+		{ID: 3, Group: []rpdb.GroupMember{{ID: 1, Weight: 1}, {ID: 2, Weight: 1}}},
+	}
+	for _, c := range []struct{ failed, want string }{
+		{"", "sent dev e1 via 2001:db8:1::9 src 2001:db8:1::1 table 254 rule 32766 either e1,e2"},
+		{"e1", "sent dev e2 via 2001:db8:2::9 src 2001:db8:1::1 table 254 rule 32766"},
+		{"e1 e2", "sent dev e1 via 2001:db8:1::9 src 2001:db8:1::1 table 254 rule 32766"},
+	} {
+		s := world(t, "-6 route add 2001:db9::/32 nhid 3")
+		s.Nexthops = objects
+		for _, name := range strings.Fields(c.failed) {
+			run(t, s, fmt.Sprintf("neigh 2001:db8:%c::9 dev %s failed", name[1], name))
+		}
+		if got := brief(fib.Compile(s).Lookup(flow(t, "2001:db9::1"))); got != c.want {
+			t.Errorf("failed %q: got %s, want %s", c.failed, got, c.want)
+		}
 	}
 }

@@ -75,7 +75,9 @@ func setBounds(hops []hop, group bool) {
 func (f *FIB) multipath4(k *key, r *route, found *hop) (*hop, []rpdb.Hop) {
 	hash, ok := f.hash4(k)
 	switch {
-	case !ok || r.multi.resilient:
+	case r.multi.group && (!ok || r.multi.resilient):
+		return r.multi.sets[0].choice(&r.hops[0])
+	case !ok:
 		return r.multi.set4(k, found)
 	case r.multi.group:
 		return groupMember(r.hops, hash), nil
@@ -102,7 +104,7 @@ func (f *FIB) multipath4(k *key, r *route, found *hop) (*hop, []rpdb.Hop) {
 
 // set4 is multipath4 for a hash that is not known.
 func (m *multipath) set4(k *key, found *hop) (*hop, []rpdb.Hop) {
-	if k.output && k.hasSrc && !m.group {
+	if k.output && k.hasSrc {
 		for i := range m.sets {
 			if m.sets[i].src == k.src {
 				return m.sets[i].choice(found)
@@ -145,7 +147,9 @@ func groupMember(hops []hop, hash int64) *hop {
 func (f *FIB) multipath6(k *key, r *route, found *hop) (*hop, []rpdb.Hop) {
 	hash, ok := f.hash6(k)
 	switch {
-	case !ok || r.multi.resilient:
+	case r.multi.group && (!ok || r.multi.resilient):
+		return r.multi.sets[0].choice(&r.hops[0])
+	case !ok:
 		return r.multi.set6(k, found)
 	case r.multi.group:
 		return groupMember(r.hops, hash), nil
@@ -167,7 +171,7 @@ func (f *FIB) multipath6(k *key, r *route, found *hop) (*hop, []rpdb.Hop) {
 
 // set6 is multipath6 for a hash that is not known.
 func (m *multipath) set6(k *key, found *hop) (*hop, []rpdb.Hop) {
-	if k.strict && k.want != 0 && !m.group {
+	if k.strict && k.want != 0 {
 		for i := range m.sets {
 			if m.sets[i].link == k.want {
 				return m.sets[i].narrowed(found)

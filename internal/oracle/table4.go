@@ -101,6 +101,9 @@ func (w world) multipath4(a answer, hops []rpdb.Nexthop, p packet) (rpdb.Nexthop
 	case len(able) > 1:
 		return able[0], w.choices(able)
 	}
+	if group {
+		able = append(able, hops[0])
+	}
 	if len(able) > 0 {
 		return able[0], nil
 	}

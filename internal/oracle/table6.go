@@ -165,8 +165,13 @@ func (w world) multipath6(a answer, p packet) (rpdb.Nexthop, []rpdb.Hop) {
 			}
 			return w.share(a.route, hops, slices.Index(hops, n)) >= 0 && w.score6(a.route, n, p, reach) >= 0
 		})
-		if len(able) > 1 {
+		switch {
+		case len(able) > 1 && group:
+			return able[0], w.choices(able)
+		case len(able) > 1:
 			return a.hop, w.choices(able)
+		case group:
+			return append(able, hops[0])[0], nil
 		}
 		return a.hop, nil
 	}
