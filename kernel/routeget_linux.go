@@ -164,7 +164,8 @@ func (c *Conn) decision(f rpdb.Flow, r rpdb.Route) (rpdb.Decision, error) {
 		Realms:      r.Realms,
 		Note:        unasked(f),
 	}
-	if r.PrefSrc.IsValid() {
+	// IPv6 names the source that it would choose even where one was given.
+	if r.PrefSrc.IsValid() && !f.Src.IsValid() {
 		d.Src = r.PrefSrc
 	}
 	switch r.Type {
