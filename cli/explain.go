@@ -66,7 +66,7 @@ func (a *app) explain(ctx context.Context, flow rpdb.Flow) error {
 		}
 	}
 	e := explanation{Version: 1, Trace: fib.Compile(s).Trace(flow)}
-	if err := e.askKernel(ctx, conn, flow); err != nil {
+	if err := e.askKernel(ctx, conn, s, flow); err != nil {
 		return err
 	}
 	if a.json {
@@ -76,12 +76,12 @@ func (a *app) explain(ctx context.Context, flow rpdb.Flow) error {
 }
 
 // askKernel puts the same flow to the running kernel, where it can be put.
-func (e *explanation) askKernel(ctx context.Context, conn *kernel.Conn, flow rpdb.Flow) error {
+func (e *explanation) askKernel(ctx context.Context, conn *kernel.Conn, s *rpdb.Snapshot, flow rpdb.Flow) error {
 	if conn == nil {
 		e.Unasked = "the state is from a file"
 		return nil
 	}
-	if reason := unaskable(flow); reason != "" {
+	if reason := unaskable(s, flow); reason != "" {
 		e.Unasked = reason
 		return nil
 	}
@@ -96,8 +96,10 @@ func (e *explanation) askKernel(ctx context.Context, conn *kernel.Conn, flow rpd
 
 // unaskable returns why RTM_GETROUTE cannot be asked about a flow, "" if it
 // can.
-func unaskable(f rpdb.Flow) string {
+func unaskable(s *rpdb.Snapshot, f rpdb.Flow) string {
 	switch {
+	case f.IsInput() && f.Family() == rpdb.IPv6 && !s.Sysctls.IPv6Forward:
+		return "route get does not look whether IPv6 forwarding is on"
 	case f.Socket == rpdb.Connect:
 		return "route get asks once, connect asks again"
 	case f.Socket == rpdb.SendTo && f.OIF != "" && f.Family() == rpdb.IPv6:
