@@ -1,0 +1,166 @@
+package kernel
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+)
+
+func openSocket(t *testing.T, ns *NetNS) *RuleSocket {
+	t.Helper()
+	s, err := OpenRuleSocket(Options{NetNS: ns})
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// payloadOf is a request that says of a rule all but its priority.
+func payloadOf(r rpdb.Rule) []byte {
+	b := encodeRule(unix.RTM_NEWRULE, 0, r).Payload()
+	return append(b[:sizeofRuleHdr:sizeofRuleHdr], b[sizeofRuleHdr+8:]...)
+}
+
+// Without a priority the kernel chooses one, and the echo tells it; the first
+// rule that agrees with a deletion goes.
+func TestRuleSocketSends(t *testing.T) {
+	ns, _ := namespace(t)
+	s := openSocket(t, ns)
+	r := rpdb.Rule{Family: rpdb.IPv4, Action: rpdb.ToTable(100)}
+	for _, want := range []rpdb.Priority{32765, 32764} {
+		told, err := s.Send(t.Context(), RuleRequest{Echo: true, Payload: payloadOf(r)})
+		must(t, err)
+		if len(told) != 1 || told[0].Rule.Priority != want || told[0].Deleted() {
+			t.Fatalf("added %+v, want priority %d", told, want)
+		}
+	}
+	told, err := s.Send(t.Context(), RuleRequest{Delete: true, Echo: true, Payload: payloadOf(r)})
+	must(t, err)
+	if len(told) != 1 || told[0].Rule.Priority != 32764 || !told[0].Deleted() {
+		t.Errorf("deleted %+v, want the first", told)
+	}
+	silent, err := s.Send(t.Context(), RuleRequest{Delete: true, Payload: payloadOf(r)})
+	if err != nil || len(silent) != 0 {
+		t.Errorf("without echo: %v, %v", silent, err)
+	}
+	_, err = s.Send(t.Context(), RuleRequest{Delete: true, Payload: payloadOf(r)})
+	var refused *Refusal
+	if !errors.As(err, &refused) || refused.Errno != unix.ENOENT {
+		t.Errorf("deleting what is gone: %v", err)
+	}
+	if _, _, err := s.List(t.Context(), unix.AF_MPLS); !errors.Is(err, unix.EAFNOSUPPORT) {
+		t.Errorf("a family without rules: %v", err)
+	}
+}
+
+func TestFlushManyRules(t *testing.T) {
+	ns, c := namespace(t)
+	s := openSocket(t, ns)
+	for i := range 3000 {
+		force(t, c, rpdb.Rule{Family: rpdb.IPv6, Priority: rpdb.Priority(10 + i), Action: rpdb.ToTable(100)})
+	}
+	must(t, s.Flush(t.Context(), unix.AF_INET6, func(r rpdb.Rule) bool { return r.Action.Table() == 100 }))
+	rules, consistent, err := s.List(t.Context(), unix.AF_INET6)
+	must(t, err)
+	if len(rules) != 2 || !consistent {
+		t.Errorf("%d rules are left, want the two of the kernel", len(rules))
+	}
+}
+
+// A chosen rule that the kernel cannot be made to delete without another one
+// stays, and both stay in their order.
+func TestFlushSparesWhatItCannotReach(t *testing.T) {
+	ns, c := namespace(t)
+	s := openSocket(t, ns)
+	plain := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1)}
+	plain.Selector.From = prefix("192.0.2.0/24")
+	inverted := plain
+	inverted.Selector.Not = true
+	force(t, c, plain)
+	force(t, c, inverted)
+	var other *OtherRuleError
+	err := s.Flush(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Selector.Not })
+	if !errors.As(err, &other) || other.Hit != plain {
+		t.Errorf("got %v", err)
+	}
+	if rules := snapshot(t, c).RulesOf(rpdb.IPv4); len(rules) != 5 {
+		t.Errorf("left: %+v", rules)
+	}
+	must(t, s.Flush(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Priority == 100 }))
+	if rules := snapshot(t, c).RulesOf(rpdb.IPv4); len(rules) != 3 {
+		t.Errorf("left: %+v", rules)
+	}
+}
+
+func TestRestoreRules(t *testing.T) {
+	_, c := namespace(t)
+	before := snapshot(t, c).Rules
+	more := []rpdb.Rule{
+		{Family: rpdb.IPv4, Priority: 0, Action: rpdb.ToTable(7)},
+		{Family: rpdb.IPv4, Priority: 100, Action: rpdb.Goto(32766), Flags: rpdb.RuleUnresolved},
+		{Family: rpdb.IPv6, Priority: 100, Action: rpdb.Blackhole()},
+		{Family: rpdb.IPv6, Priority: 100, Action: rpdb.Blackhole()},
+	}
+	want := slices.Concat(before, more)
+	want[len(before)+1].Flags = 0
+	for round, count := range []int{4, 0} {
+		added, err := c.RestoreRules(t.Context(), slices.Concat(before, more))
+		must(t, err)
+		if added != count {
+			t.Errorf("round %d: added %d, want %d", round, added, count)
+		}
+		got := snapshot(t, c).Rules
+		slices.SortStableFunc(want, rpdb.Rule.Compare)
+		if !slices.Equal(got, want) {
+			t.Errorf("round %d:\n got %+v\nwant %+v", round, got, want)
+		}
+	}
+}
+
+// A rule that the kernel refuses takes those before it back, also where the
+// kernel would delete another one first.
+func TestRestoreRulesAllOrNothing(t *testing.T) {
+	_, c := namespace(t)
+	first := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1)}
+	first.Selector.From, first.Selector.Not = prefix("192.0.2.0/24"), true
+	force(t, c, first)
+	force(t, c, rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.Nop()})
+	before := snapshot(t, c).Rules
+	same := first
+	same.Selector.Not = false
+	added, err := c.RestoreRules(t.Context(), []rpdb.Rule{
+		{Family: rpdb.IPv6, Priority: 5, Action: rpdb.ToTable(9)}, same,
+		{Family: rpdb.IPv4, Priority: 200, Action: rpdb.Goto(100)},
+	})
+	if !errors.Is(err, unix.EINVAL) || added != 0 {
+		t.Errorf("got %d, %v", added, err)
+	}
+	if got := snapshot(t, c).Rules; !slices.Equal(got, before) {
+		t.Errorf("\n got %+v\nwant %+v", got, before)
+	}
+}
+
+func TestMonitorTellsOnlyWhatWasAsked(t *testing.T) {
+	ns, c := namespace(t)
+	w, err := Monitor(Options{NetNS: ns}, []EventType{EventRule, EventLink}, []rpdb.Family{rpdb.IPv6})
+	must(t, err)
+	defer w.Close()
+	for _, f := range rpdb.Families() {
+		must(t, do(c, addRule(rpdb.Rule{Family: f, Priority: 5, Action: rpdb.ToTable(100)})))
+	}
+	must(t, c.SetLink("lo", LinkChange{Down: true}))
+	must(t, do(c, deleteRule(rpdb.Rule{Family: rpdb.IPv6, Priority: 5, Action: rpdb.ToTable(100)})))
+	for _, deleted := range []bool{false, true} {
+		ev, err := w.Next(t.Context())
+		must(t, err)
+		if ev.Type != EventRule || ev.Rule.Family != rpdb.IPv6 || ev.Deleted != deleted {
+			t.Errorf("got %+v", ev)
+		}
+	}
+	if groups := eventGroup(EventRoute, rpdb.IPv4) + eventGroup(EventRoute, rpdb.IPv6); groups != unix.RTNLGRP_IPV4_ROUTE+unix.RTNLGRP_IPV6_ROUTE {
+		t.Errorf("groups of routes: %d", groups)
+	}
+}
