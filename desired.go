@@ -1,5 +1,7 @@
 package rpdb
 
+import "net/netip"
+
 // Desired is what a policy means on one host: the rules in order and the
 // routes that should be there, what it owns, and what it still waits for.
 // Whoever made it owns it.
@@ -52,4 +54,7 @@ type Waiting struct {
 	// belong to the part; Family 0 is both.
 	Family Family  `json:"family,omitzero"`
 	Table  TableID `json:"table,omitzero"`
+	// Dst is the destination of a single route that waits. The zero prefix is
+	// the whole of an uplink, with its rules.
+	Dst netip.Prefix `json:"dst,omitzero"`
 }

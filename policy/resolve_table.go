@@ -46,7 +46,9 @@ func (r *resolver) resolveRoute(t TableRef, id rpdb.TableID, doc Route, f rpdb.F
 		route.Nexthops = append(route.Nexthops, hop)
 	}
 	if why != "" {
-		r.wait(fmt.Sprintf("%s (%v)", name, f), f, id, "%s", why)
+		r.out.Waiting = append(r.out.Waiting, rpdb.Waiting{
+			Name: fmt.Sprintf("%s (%v)", name, f), Reason: printable(why), Family: f, Table: id, Dst: route.Dst,
+		})
 		return
 	}
 	r.addRoute(name, route)
