@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -14,7 +15,9 @@ const step = 10
 // number gives the rules of one family that have no priority of their own one
 // of our range, in their order. A rule that is there already keeps its
 // priority wherever the order allows it: most rules do not move when one is
-// added, removed or put elsewhere.
+// added, removed or put elsewhere. The others get numbers at which no rule
+// stands, as long as there are enough: the kernel refuses some rules beside
+// others of one priority.
 func number(actual *rpdb.Snapshot, desired rpdb.Desired, family rpdb.Family) ([]rpdb.DesiredRule, error) {
 	var rules []rpdb.DesiredRule
 	for _, w := range desired.Rules {
@@ -28,13 +31,10 @@ func number(actual *rpdb.Snapshot, desired rpdb.Desired, family rpdb.Family) ([]
 		return nil, fmt.Errorf("plan rules (%v): %d rules, and the range %d-%d has room for %d",
 			family, len(floating), FirstPriority, LastPriority, capacity)
 	}
-	fixed := keep(rules, floating, ownByIdentity(actual, family))
-	priorities, ok := fill(fixed)
-	if !ok {
-		priorities, _ = fill(make([]rpdb.Priority, len(floating)))
-	}
-	for i, at := range floating {
-		rules[at].Rule.Priority = priorities[i]
+	present := actual.RulesOf(family)
+	kept := keep(rules, floating, ownByIdentity(present))
+	for i, p := range allot(kept, present) {
+		rules[floating[i]].Rule.Priority = p
 	}
 	return resolveGotos(rules)
 }
@@ -50,31 +50,57 @@ func floatingIndexes(rules []rpdb.DesiredRule) []int {
 	return at
 }
 
-func ownByIdentity(actual *rpdb.Snapshot, family rpdb.Family) map[rpdb.Rule][]rpdb.Priority {
-	own := map[rpdb.Rule][]rpdb.Priority{}
-	for _, r := range actual.RulesOf(family) {
+func ownByIdentity(present []rpdb.Rule) map[rpdb.Rule][]rpdb.Rule {
+	own := map[rpdb.Rule][]rpdb.Rule{}
+	for _, r := range present {
 		if IsOwnRule(r) {
-			own[identity(r)] = append(own[identity(r)], r.Priority)
+			own[identity(r)] = append(own[identity(r)], r)
 		}
 	}
 	return own
 }
 
 // keep returns for each floating rule the priority that it has now, or 0 if it
-// has none or cannot keep it: what is kept is a longest increasing run.
-func keep(rules []rpdb.DesiredRule, floating []int, own map[rpdb.Rule][]rpdb.Priority) []rpdb.Priority {
+// has none or cannot keep it: what is kept is a longest increasing run, but
+// for gotos that lead elsewhere from now on.
+func keep(rules []rpdb.DesiredRule, floating []int, own map[rpdb.Rule][]rpdb.Rule) []rpdb.Priority {
 	now := make([]rpdb.Priority, len(floating))
+	leads := make([]rpdb.Priority, len(floating))
 	for i, at := range floating {
 		id := identity(rules[at].Rule)
 		if have := own[id]; len(have) > 0 {
-			now[i], own[id] = have[0], have[1:]
+			now[i], leads[i], own[id] = have[0].Priority, have[0].Action.Target(), have[1:]
 		}
 	}
 	kept := make([]rpdb.Priority, len(now))
 	for _, i := range longestIncreasing(now) {
 		kept[i] = now[i]
 	}
+	dropGotos(rules, floating, kept, leads)
 	return kept
+}
+
+// dropGotos clears the kept priority of gotos that lead elsewhere than they
+// did. The last rule comes first: a goto leads to a later rule, which may be
+// such a goto itself.
+func dropGotos(rules []rpdb.DesiredRule, floating []int, kept, leads []rpdb.Priority) {
+	stands := map[string]rpdb.Priority{}
+	i := len(floating) - 1
+	for _, w := range slices.Backward(rules) {
+		to := w.Rule.Action.Target()
+		if w.GotoName != "" {
+			to = stands[w.GotoName]
+		}
+		if w.Pinned {
+			stands[w.Name] = w.Rule.Priority
+			continue
+		}
+		if w.Rule.Action.Type() == rpdb.ActionGoto && leads[i] != to {
+			kept[i] = 0
+		}
+		stands[w.Name] = kept[i]
+		i--
+	}
 }
 
 // longestIncreasing returns the indexes of a longest strictly increasing
@@ -86,12 +112,15 @@ func longestIncreasing(values []rpdb.Priority) []int {
 		if v == 0 {
 			continue
 		}
-		k, _ := slices.BinarySearchFunc(tails, v, func(t int, v rpdb.Priority) int { return int(values[t]) - int(v) })
+		k, _ := slices.BinarySearchFunc(tails, v, func(t int, v rpdb.Priority) int { return cmp.Compare(values[t], v) })
 		before[i] = -1
 		if k > 0 {
 			before[i] = tails[k-1]
 		}
-		tails = append(tails[:k], append([]int{i}, tails[min(k+1, len(tails)):]...)...)
+		if k == len(tails) {
+			tails = append(tails, i)
+		}
+		tails[k] = i
 	}
 	if len(tails) == 0 {
 		return nil
@@ -104,9 +133,36 @@ func longestIncreasing(values []rpdb.Priority) []int {
 	return run
 }
 
-// fill gives the zeros of an increasing list priorities between their
-// neighbours. It reports false if a gap is too narrow.
-func fill(fixed []rpdb.Priority) ([]rpdb.Priority, bool) {
+// allot gives the zeros of an increasing list priorities between their
+// neighbours, at numbers where no rule stands. Where a gap is too narrow, all
+// move to such numbers; where there are too few of these, numbers of rules
+// that stand there now have to do.
+func allot(kept []rpdb.Priority, present []rpdb.Rule) []rpdb.Priority {
+	taken := map[rpdb.Priority]bool{}
+	for _, r := range present {
+		taken[r.Priority] = true
+	}
+	var free, all []rpdb.Priority
+	for p := FirstPriority + 1; p <= LastPriority; p++ {
+		all = append(all, p)
+		if !taken[p] {
+			free = append(free, p)
+		}
+	}
+	none := make([]rpdb.Priority, len(kept))
+	for _, numbers := range [][]rpdb.Priority{free, all} {
+		for _, fixed := range [][]rpdb.Priority{kept, none} {
+			if out, ok := fill(fixed, numbers); ok {
+				return out
+			}
+		}
+	}
+	return none // not reached: all has room for every list that number takes
+}
+
+// fill gives the zeros of an increasing list some of the numbers, which are
+// in order too. It reports false if a gap is too narrow.
+func fill(fixed, numbers []rpdb.Priority) ([]rpdb.Priority, bool) {
 	out := slices.Clone(fixed)
 	below := FirstPriority
 	for i := 0; i < len(out); {
@@ -123,7 +179,7 @@ func fill(fixed []rpdb.Priority) ([]rpdb.Priority, bool) {
 		if end < len(out) {
 			above = out[end]
 		}
-		if !spread(out[i:end], below, above, end == len(out)) {
+		if !spread(out[i:end], between(numbers, below, above), end == len(out)) {
 			return nil, false
 		}
 		i = end
@@ -131,35 +187,43 @@ func fill(fixed []rpdb.Priority) ([]rpdb.Priority, bool) {
 	return out, true
 }
 
-// spread fills a gap between two priorities, both excluded. At the end of the
-// list the rules follow each other closely, to leave room behind them.
-func spread(gap []rpdb.Priority, below, above rpdb.Priority, atEnd bool) bool {
-	n := rpdb.Priority(len(gap))
-	room := above - below - 1
-	if room < n {
+// between returns the numbers between two others, both excluded.
+func between(numbers []rpdb.Priority, below, above rpdb.Priority) []rpdb.Priority {
+	first, _ := slices.BinarySearch(numbers, below+1)
+	end, _ := slices.BinarySearch(numbers, above)
+	return numbers[first:end]
+}
+
+// spread fills a gap with numbers at equal distances. At the end of the list
+// the rules follow each other closely, to leave room behind them.
+func spread(gap, numbers []rpdb.Priority, atEnd bool) bool {
+	if len(numbers) < len(gap) {
 		return false
 	}
-	distance := max((room+1)/(n+1), 1)
+	distance := max((len(numbers)+1)/(len(gap)+1), 1)
 	if atEnd {
 		distance = min(distance, step)
 	}
 	for i := range gap {
-		gap[i] = below + distance*rpdb.Priority(i+1)
+		gap[i] = numbers[distance*(i+1)-1]
 	}
 	return true
 }
 
 // resolveGotos writes the priorities of named targets into the gotos.
 func resolveGotos(rules []rpdb.DesiredRule) ([]rpdb.DesiredRule, error) {
+	stands := map[string]rpdb.Priority{}
+	for _, w := range slices.Backward(rules) {
+		stands[w.Name] = w.Rule.Priority // the first of the name, in the end
+	}
 	for i, w := range rules {
 		if w.GotoName == "" {
 			continue
 		}
-		target := slices.IndexFunc(rules, func(t rpdb.DesiredRule) bool { return t.Name == w.GotoName })
-		if target < 0 {
+		to, ok := stands[w.GotoName]
+		if !ok {
 			return nil, fmt.Errorf("plan %s: goto %q: no such rule (%v)", w.Name, w.GotoName, w.Rule.Family)
 		}
-		to := rules[target].Rule.Priority
 		if to <= w.Rule.Priority {
 			return nil, fmt.Errorf("plan %s: goto %q: target %d does not stand behind %d", w.Name, w.GotoName, to, w.Rule.Priority)
 		}

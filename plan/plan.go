@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -62,7 +61,7 @@ func (p Plan) Count() (add, change, remove int) {
 }
 
 // ConflictError says that a foreign route stands where a route of the policy
-// must be. Nothing can be planned until one of them goes.
+// must be, or one of ours that we do not fully understand. Nothing can be planned until one of them goes.
 type ConflictError struct {
 	Name    string     // the part of the policy
 	Wanted  rpdb.Route // the route of the policy
@@ -71,6 +70,9 @@ type ConflictError struct {
 
 // Error names the part of the policy, the route and the owner of the other.
 func (e *ConflictError) Error() string {
+	if e.Foreign.Protocol == rpdb.ProtocolRPDB {
+		return fmt.Sprintf("plan %s: %v: a route with attributes that are not known here stands there already", e.Name, e.Wanted)
+	}
 	return fmt.Sprintf("plan %s: %v: a route of protocol %d stands there already", e.Name, e.Wanted, e.Foreign.Protocol)
 }
 
@@ -84,7 +86,8 @@ func Diff(actual *rpdb.Snapshot, desired rpdb.Desired) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	d.plan.Steps = slices.Concat(d.newRoutes, d.newRules, d.oldRules, d.oldRoutes)
+	// Never nil, which JSON writes as null.
+	d.plan.Steps = slices.Concat([]Step{}, d.newRoutes, d.newRules, d.oldRules, d.oldRoutes)
 	return d.plan, nil
 }
 
@@ -97,12 +100,31 @@ type differ struct {
 	newRoutes, newRules, oldRules, oldRoutes []Step
 }
 
-// waits reports whether a part of the policy in this family and table is
-// waiting, so that what is there of it must stay.
-func (d *differ) waits(f rpdb.Family, t rpdb.TableID) bool {
-	return t != 0 && slices.ContainsFunc(d.desired.Waiting, func(w rpdb.Waiting) bool {
-		return w.Table == t && (w.Family == 0 || w.Family == f)
+// routeWaits reports whether a route is of a part of the policy that waits, so
+// that it must stay.
+func (d *differ) routeWaits(r rpdb.Route) bool {
+	return slices.ContainsFunc(d.desired.Waiting, func(w rpdb.Waiting) bool {
+		return waitsIn(w, r.Family, r.Table) && (!w.Dst.IsValid() || w.Dst.Masked() == r.Dst.Masked())
 	})
+}
+
+// ruleWaits reports whether a rule is of a part of the policy that waits: one
+// that a waiting uplink's recipe makes. Rules of the policy's list never wait.
+func (d *differ) ruleWaits(r rpdb.Rule) bool {
+	s := r.Selector
+	recipe := s == rpdb.Selector{From: s.From} || s == rpdb.Selector{OIF: s.OIF}
+	return recipe && r.Action.Type() == rpdb.ActionTable && r.Suppress == rpdb.Suppressor{} &&
+		slices.ContainsFunc(d.desired.Waiting, func(w rpdb.Waiting) bool {
+			return !w.Dst.IsValid() && waitsIn(w, r.Family, r.Action.Table())
+		})
+}
+
+func waitsIn(w rpdb.Waiting, f rpdb.Family, t rpdb.TableID) bool {
+	return t != 0 && w.Table == t && (w.Family == 0 || w.Family == f)
+}
+
+func (d *differ) note(format string, args ...any) {
+	d.plan.Notes = append(d.plan.Notes, fmt.Sprintf(format, args...))
 }
 
 // IsOwnRule reports whether a rule carries our protocol number and a priority
@@ -131,18 +153,4 @@ func OwnTables(actual *rpdb.Snapshot, desired rpdb.Desired) map[rpdb.TableID]boo
 // reservedTable reports whether the kernel itself fills the table.
 func reservedTable(t rpdb.TableID) bool {
 	return t == rpdb.TableUnspec || rpdb.TableDefault <= t && t <= rpdb.TableLocal
-}
-
-// byOrder sorts steps by the order of the objects they change: routes without
-// a gateway before those with one, so that gateways can be resolved.
-func byOrder(a, b Step) int {
-	ra, rb := a.Change.Route, b.Change.Route
-	return cmp.Or(cmp.Compare(ra.Family, rb.Family), cmp.Compare(ra.Table, rb.Table), cmp.Compare(gatewayRank(*ra), gatewayRank(*rb)))
-}
-
-func gatewayRank(r rpdb.Route) int {
-	if slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return n.Via.IsValid() }) {
-		return 1
-	}
-	return 0
 }

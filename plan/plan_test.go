@@ -154,7 +154,7 @@ func TestOldGoesAfterNewCame(t *testing.T) {
 	d.Rules = wantRules(from("10.10.0.11/32", table)).Rules
 	expect(t, mustDiff(t, s, d),
 		"add route 10.10.0.0/24 table 82000 (IPv4)",
-		"add rule 10010 (IPv4)",
+		"add rule 10011 (IPv4)", // the old one's number is taken
 		"delete rule 10010 (IPv4)",
 		"delete route default table 82000 (IPv4)", // by a gateway of the network that goes last
 		"delete route 10.20.0.0/24 table 82000 (IPv4)",

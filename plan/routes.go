@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 
 	"rpdb"
@@ -23,8 +26,9 @@ func (d *differ) diffRoutes() error {
 		errs = append(errs, d.wantRoute(w, present[key]))
 	}
 	d.dropRoutes(wanted)
-	slices.SortStableFunc(d.newRoutes, byOrder)
-	slices.SortStableFunc(d.oldRoutes, func(a, b Step) int { return byOrder(b, a) })
+	d.newRoutes = inLookupOrder(d.newRoutes)
+	d.oldRoutes = inLookupOrder(d.oldRoutes)
+	slices.Reverse(d.oldRoutes)
 	return errors.Join(errs...)
 }
 
@@ -48,11 +52,11 @@ func (d *differ) wantRoute(w rpdb.DesiredRoute, present []rpdb.Route) error {
 	var own []rpdb.Route
 	for _, r := range present {
 		switch {
-		case r.Protocol == rpdb.ProtocolRPDB:
+		case r.Protocol == rpdb.ProtocolRPDB && r.Unknown == "":
 			own = append(own, r)
 		case sameButProtocol(r, w.Route):
 			d.plan.Kept++
-			d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("%v is there already, made by protocol %d: left to its owner", w.Route, r.Protocol))
+			d.note("%v is there already, made by protocol %d: left to its owner", w.Route, r.Protocol)
 			return nil
 		default:
 			return &ConflictError{Name: w.Name, Wanted: w.Route, Foreign: r}
@@ -62,17 +66,21 @@ func (d *differ) wantRoute(w rpdb.DesiredRoute, present []rpdb.Route) error {
 		d.addRoute(w)
 		return nil
 	}
-	for _, extra := range own[1:] {
-		d.deleteRoute(extra, "stands there twice")
+	// The kernel does not make a second route equal to one that is there.
+	keep := max(slices.IndexFunc(own, func(r rpdb.Route) bool { return equal(r, w.Route) }), 0)
+	for i, extra := range own {
+		if i != keep {
+			d.deleteRoute(extra, "stands there twice")
+		}
 	}
-	if own[0].Equal(w.Route) {
+	if equal(own[keep], w.Route) {
 		d.plan.Kept++
 		return nil
 	}
 	d.newRoutes = append(d.newRoutes, Step{
 		Change: rpdb.RouteChange(rpdb.Replace, w.Route), Name: w.Name,
-		Reason:  "differs: " + routeDifference(own[0], w.Route),
-		Inverse: rpdb.RouteChange(rpdb.Replace, own[0]),
+		Reason:  "differs: " + routeDifference(own[keep], w.Route),
+		Inverse: rpdb.RouteChange(rpdb.Replace, own[keep]),
 	})
 	return nil
 }
@@ -93,20 +101,96 @@ func (d *differ) deleteRoute(r rpdb.Route, reason string) {
 // dropRoutes plans the removal of our routes that the policy does not want.
 func (d *differ) dropRoutes(wanted map[rpdb.RouteKey]bool) {
 	own := OwnTables(d.actual, d.desired)
+	strays := map[rpdb.TableID]int{}
 	for _, r := range d.actual.Routes {
 		inOwnTable := own[r.Table] || FirstTable <= r.Table && r.Table <= LastTable
-		if !inOwnTable || r.Protocol != rpdb.ProtocolRPDB || r.Unknown != "" {
-			continue
-		}
-		if !wanted[r.Key()] && !d.waits(r.Family, r.Table) {
+		switch {
+		case r.Protocol != rpdb.ProtocolRPDB || wanted[r.Key()]:
+		case !inOwnTable || r.Unknown != "":
+			strays[r.Table]++
+		case d.routeWaits(r):
+			d.plan.Kept++
+		default:
 			d.deleteRoute(r, "not in the policy")
 		}
 	}
+	for _, t := range slices.Sorted(maps.Keys(strays)) {
+		d.note("table %d is not of the policy and holds routes with our protocol number (%d): left alone", t, strays[t])
+	}
+}
+
+// inLookupOrder returns the steps in the order in which the kernel compares
+// their routes: the longest prefix first, then the smallest metric. Added in
+// this order, or deleted in the opposite one, they never send a packet where
+// neither the old table nor the new one would; a default route does not
+// catch what an exception is about to. But a route on the link that a gateway
+// stands on comes before those by the gateway, which the kernel refuses else.
+func inLookupOrder(steps []Step) []Step {
+	slices.SortStableFunc(steps, func(a, b Step) int { return compareLookup(*a.Change.Route, *b.Change.Route) })
+	var direct []int
+	for i, s := range steps {
+		if onLink(*s.Change.Route) {
+			direct = append(direct, i)
+		}
+	}
+	out, done := make([]Step, 0, len(steps)), make([]bool, len(steps))
+	add := func(i int) {
+		if !done[i] {
+			done[i] = true
+			out = append(out, steps[i])
+		}
+	}
+	type gateway struct {
+		table rpdb.TableID
+		addr  netip.Addr
+	}
+	seen := map[gateway]bool{}
+	for i, s := range steps {
+		for _, n := range s.Change.Route.Nexthops {
+			gw := gateway{s.Change.Route.Table, n.Via}
+			if !n.Via.IsValid() || seen[gw] {
+				continue
+			}
+			seen[gw] = true
+			for _, j := range direct {
+				if r := steps[j].Change.Route; r.Table == gw.table && r.Dst.Contains(gw.addr) {
+					add(j)
+				}
+			}
+		}
+		add(i)
+	}
+	return out
+}
+
+func compareLookup(a, b rpdb.Route) int {
+	return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Table, b.Table),
+		cmp.Compare(b.Dst.Bits(), a.Dst.Bits()), cmp.Compare(a.Key().Metric, b.Key().Metric))
+}
+
+// onLink reports whether a route leads to its destination without a gateway.
+func onLink(r rpdb.Route) bool {
+	return r.Type == rpdb.RouteUnicast && slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return !n.Via.IsValid() })
+}
+
+// equal is [rpdb.Route.Equal], and takes the nexthops of an IPv6 route for
+// the set that they are: the kernel may list them in any order.
+func equal(a, b rpdb.Route) bool {
+	if a.Family == rpdb.IPv6 && len(a.Nexthops) > 1 {
+		a.Nexthops, b.Nexthops = sorted(a.Nexthops), sorted(b.Nexthops)
+	}
+	return a.Equal(b)
+}
+
+func sorted(hops []rpdb.Nexthop) []rpdb.Nexthop {
+	return slices.SortedFunc(slices.Values(hops), func(a, b rpdb.Nexthop) int {
+		return cmp.Or(a.Via.Compare(b.Via), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Weight, b.Weight))
+	})
 }
 
 func sameButProtocol(a, b rpdb.Route) bool {
 	a.Protocol = b.Protocol
-	return a.Equal(b)
+	return equal(a, b)
 }
 
 // routeDifference names the first field in which two routes of one key differ.
