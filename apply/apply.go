@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -80,8 +81,9 @@ func (e *RollbackError) Unwrap() []error { return append([]error{e.Cause}, e.Lef
 
 // Run carries out a plan that was made for the desired state, and verifies
 // that a new plan would be empty. If a step fails, if the result differs, or
-// if ctx ends, it undoes in reverse order what it did; the rollback does not
-// heed ctx. Running an empty plan sends nothing and reads nothing. The errors
+// if ctx ends, it undoes in reverse order what it did; a step that has begun
+// and the rollback do not heed ctx. A step that somebody else made first is
+// neither an error nor undone. Running an empty plan sends nothing and reads nothing. The errors
 // are *StepError, *VerifyError, the error of ctx, and *RollbackError around
 // them.
 //
@@ -90,7 +92,7 @@ func Run(ctx context.Context, k Kernel, p plan.Plan, desired rpdb.Desired, o Opt
 	if p.Empty() {
 		return Result{}, nil
 	}
-	done, err := runSteps(ctx, k, p.Steps, o)
+	done, undo, err := runSteps(ctx, k, p.Steps, o)
 	var after *rpdb.Snapshot
 	if err == nil {
 		after, err = verify(ctx, k, desired)
@@ -98,23 +100,58 @@ func Run(ctx context.Context, k Kernel, p plan.Plan, desired rpdb.Desired, o Opt
 	if err == nil {
 		return Result{Done: done, After: after}, nil
 	}
-	return rollback(context.WithoutCancel(ctx), k, done, err)
+	result, err := rollback(context.WithoutCancel(ctx), k, undo, err)
+	result.RolledBack = len(done) > 0
+	return result, err
 }
 
-func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done []plan.Step, err error) {
+// runSteps makes the changes. It returns the steps that were made, and those to
+// take back if it fails: the same, and a replacement that failed, since it may
+// have been made in part. What others have done meanwhile is in neither.
+func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done, undo []plan.Step, err error) {
 	for i, s := range steps {
 		if err := ctx.Err(); err != nil {
-			return done, fmt.Errorf("apply step %d: %w", i+1, err)
+			return done, undo, fmt.Errorf("apply step %d: %w", i+1, err)
 		}
 		if o.Progress != nil {
 			o.Progress(s)
 		}
-		if err := k.Do(ctx, s.Change); err != nil && !gone(s.Change, err) {
-			return done, &StepError{Index: i, Step: s, Err: err}
+		// The end of ctx between sending and acknowledgement would leave it
+		// open whether the change was made.
+		err := k.Do(context.WithoutCancel(ctx), s.Change)
+		switch {
+		case err == nil:
+			done, undo = append(done, s), append(undo, s)
+		case overtaken(err) && stands(ctx, k, s.Change):
+		case s.Change.Op == rpdb.Replace:
+			return done, append(undo, s), &StepError{Index: i, Step: s, Err: err}
+		default:
+			return done, undo, &StepError{Index: i, Step: s, Err: err}
 		}
-		done = append(done, s)
 	}
-	return done, nil
+	return done, undo, nil
+}
+
+// overtaken reports whether an error may mean that somebody else made the
+// change first.
+func overtaken(err error) bool {
+	return errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH)
+}
+
+// stands reports whether the state is as if a change had been made: exactly
+// the object is there, or it is not.
+func stands(ctx context.Context, k Kernel, c rpdb.Change) bool {
+	s, err := k.Snapshot(ctx)
+	if err != nil {
+		return false
+	}
+	var there bool
+	if c.Rule != nil {
+		there = slices.ContainsFunc(s.Rules, func(r rpdb.Rule) bool { return r.Canonical() == c.Rule.Canonical() })
+	} else {
+		there = slices.ContainsFunc(s.Routes, func(r rpdb.Route) bool { return r.Equal(*c.Route) })
+	}
+	return there == (c.Op != rpdb.Delete)
 }
 
 // verify reads the state back and plans again: a plan that is not empty is a
@@ -134,20 +171,15 @@ func verify(ctx context.Context, k Kernel, desired rpdb.Desired) (*rpdb.Snapshot
 	return after, nil
 }
 
-// gone reports whether a deletion failed because somebody else made it first.
-func gone(c rpdb.Change, err error) bool {
-	return c.Op == rpdb.Delete && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH))
-}
-
 // rollback takes the steps back, the last one first.
-func rollback(ctx context.Context, k Kernel, done []plan.Step, cause error) (Result, error) {
+func rollback(ctx context.Context, k Kernel, undo []plan.Step, cause error) (Result, error) {
 	var left []error
-	for i := len(done) - 1; i >= 0; i-- {
-		if err := k.Do(ctx, done[i].Inverse); err != nil && !gone(done[i].Inverse, err) {
-			left = append(left, fmt.Errorf("take back step %d: %w", i+1, err))
+	for _, s := range slices.Backward(undo) {
+		if err := k.Do(ctx, s.Inverse); err != nil && !stands(ctx, k, s.Inverse) {
+			left = append(left, fmt.Errorf("take back %v: %w", s.Change, err))
 		}
 	}
-	result := Result{RolledBack: len(done) > 0}
+	var result Result
 	if after, err := k.Snapshot(ctx); err == nil {
 		result.After = after
 	}

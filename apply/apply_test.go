@@ -23,6 +23,8 @@ type fakeKernel struct {
 	failing error
 	// stuck refuses every change after the first failure.
 	stuck bool
+	// heeds makes a change that ctx ends underway, and returns the error of ctx.
+	heeds bool
 }
 
 func (k *fakeKernel) Snapshot(context.Context) (*rpdb.Snapshot, error) {
@@ -31,7 +33,7 @@ func (k *fakeKernel) Snapshot(context.Context) (*rpdb.Snapshot, error) {
 	return &s, nil
 }
 
-func (k *fakeKernel) Do(_ context.Context, c rpdb.Change) error {
+func (k *fakeKernel) Do(ctx context.Context, c rpdb.Change) error {
 	k.sent = append(k.sent, c.String())
 	n := len(k.sent)
 	if k.onSend != nil {
@@ -40,10 +42,14 @@ func (k *fakeKernel) Do(_ context.Context, c rpdb.Change) error {
 	if n == k.failAt || k.stuck && k.failAt > 0 && n > k.failAt {
 		return k.failing
 	}
+	do := k.doRoute
 	if c.Rule != nil {
-		return k.doRule(c)
+		do = k.doRule
 	}
-	return k.doRoute(c)
+	if err := do(c); err != nil || !k.heeds {
+		return err
+	}
+	return ctx.Err()
 }
 
 func (k *fakeKernel) doRule(c rpdb.Change) error {
@@ -210,16 +216,80 @@ func TestRollbackThatFailsSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
-func TestObjectDeletedByOthersMeanwhileIsNoFailure(t *testing.T) {
-	k, d := howto()
-	k.onSend = func(n int) {
-		if n == 4 { // just before our own deletion
-			k.state.Rules = slices.DeleteFunc(k.state.Rules, func(r rpdb.Rule) bool {
-				return r.Priority == 10010 && r.Selector.From == netip.MustParsePrefix("10.10.0.9/32")
-			})
+// TestWhatOthersDidMeanwhileIsNeitherFailureNorUndone: the old rule is deleted,
+// or the new one is added, just before we come to it.
+func TestWhatOthersDidMeanwhileIsNeitherFailureNorUndone(t *testing.T) {
+	oif := func(r rpdb.Rule) bool { return r.Selector.OIF == "eth1" }
+	for _, fails := range []bool{false, true} {
+		k, d := howto()
+		k.lie = func(r rpdb.Rule) bool { return fails && r.Selector.From == netip.MustParsePrefix("10.10.0.10/32") }
+		k.onSend = func(n int) {
+			switch n {
+			case 3:
+				s, _ := k.Snapshot(t.Context())
+				p, _ := plan.Diff(s, d)
+				for _, s := range p.Steps {
+					if s.Change.Rule != nil && oif(*s.Change.Rule) {
+						k.state.Rules = append(k.state.Rules, *s.Change.Rule)
+					}
+				}
+			case 4:
+				k.state.Rules = slices.DeleteFunc(k.state.Rules, func(r rpdb.Rule) bool {
+					return r.Selector.From == netip.MustParsePrefix("10.10.0.9/32")
+				})
+			}
+		}
+		result, err := run(t, t.Context(), k, d)
+		if fails != (err != nil) {
+			t.Errorf("fails %v: %v", fails, err)
+		}
+		if !fails && len(result.Done) != 2 {
+			t.Errorf("says that %d steps were made", len(result.Done))
+		}
+		if !slices.ContainsFunc(k.state.Rules, oif) {
+			t.Errorf("fails %v: the rule that somebody else added is gone", fails)
+		}
+		if slices.ContainsFunc(k.state.Rules, func(r rpdb.Rule) bool { return r.Selector.From == netip.MustParsePrefix("10.10.0.9/32") }) {
+			t.Errorf("fails %v: the rule that somebody else deleted is back", fails)
 		}
 	}
-	if _, err := run(t, t.Context(), k, d); err != nil {
+}
+
+// TestReplacementThatFailsHalfway: the kernel stores something and refuses.
+func TestReplacementThatFailsHalfway(t *testing.T) {
+	k, d := howto()
+	before, _ := k.Snapshot(t.Context())
+	k.failAt, k.failing = 1, syscall.EOPNOTSUPP
+	k.onSend = func(n int) {
+		if n == 1 {
+			k.state.Routes = slices.Clone(k.state.Routes)
+			k.state.Routes[0].Nexthops = []rpdb.Nexthop{{Via: netip.MustParseAddr("10.10.0.99"), Link: 3}}
+		}
+	}
+	if _, err := run(t, t.Context(), k, d); !errors.Is(err, syscall.EOPNOTSUPP) {
 		t.Errorf("got %v", err)
+	}
+	if !sameState(*before, k.state) {
+		t.Errorf("not the old state: %v", k.state.Routes)
+	}
+}
+
+// TestStepThatBeganIsFinished: a change whose acknowledgement the end of the
+// context cuts off would be left behind.
+func TestStepThatBeganIsFinished(t *testing.T) {
+	k, d := howto()
+	before, _ := k.Snapshot(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	k.onSend = func(n int) {
+		if n == 2 {
+			cancel()
+		}
+	}
+	k.heeds = true
+	if _, err := run(t, ctx, k, d); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if !sameState(*before, k.state) {
+		t.Errorf("not the old state: %v", k.state.Rules)
 	}
 }
