@@ -69,8 +69,7 @@ func (c *Conn) readList(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error)
 		}
 		dirty := classSet(0)
 		if n > 1 { // one datagram is made in one piece
-			mark := func(m netlink.Message) error { dirty |= touched(m); return nil }
-			if err := settle(ctx, l.mon, mark, &dirty); err != nil {
+			if err := settle(ctx, l.mon, &dirty, classSet(0).with(classRules4).with(classRules6)); err != nil {
 				return nil, err
 			}
 		}

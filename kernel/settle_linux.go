@@ -39,6 +39,12 @@ const allClasses classSet = 1<<classes - 1
 func (s classSet) with(c class) classSet { return s | 1<<c }
 func (s classSet) has(c class) bool      { return s&(1<<c) != 0 }
 
+// mark adds what an event touches.
+func (s *classSet) mark(m netlink.Message) error {
+	*s |= touched(m)
+	return nil
+}
+
 // first returns the class with the smallest number.
 func (s classSet) first() class {
 	for c := range class(classes) {
@@ -74,16 +80,21 @@ func (c *Conn) monitor(buffer int) (*netlink.Conn, error) {
 }
 
 // touched returns the classes that an event says may have changed. An
-// interface or address that changes takes IPv4 routes with it without an event
-// of theirs, rules say whether their interfaces exist, and routes lead where
-// their nexthop objects lead.
+// interface that changes takes nexthop objects and routes with it without an
+// event of theirs (IPv6 routes under skip_notify_on_dev_down), as an address
+// does IPv4 routes; rules say whether their interfaces exist, and routes lead
+// where their nexthop objects lead.
+//
+// The event comes before those silent deletions. The kernel makes both under
+// one lock, which the reading of links waits for; links are the first class,
+// so an event that takes others silently has them read again behind it.
 func touched(m netlink.Message) classSet {
 	v6 := len(m.Data) > 0 && m.Data[0] == unix.AF_INET6
 	switch m.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		return classSet(0).with(classLinks).with(classRoutes4).with(classRules4).with(classRules6)
+		return allClasses &^ classSet(0).with(classAddresses)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		return classSet(0).with(classAddresses).with(classRoutes4)
+		return classSet(0).with(classLinks).with(classAddresses).with(classRoutes4)
 	case rtmNewNexthop, rtmDelNexthop:
 		return classSet(0).with(classNexthops).with(classRoutes4).with(classRoutes6)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
@@ -120,10 +131,6 @@ func (c *Conn) settled(ctx context.Context, todo classSet, read func(class) (int
 	}
 	defer mon.Close()
 	var dirty classSet
-	mark := func(m netlink.Message) error {
-		dirty |= touched(m)
-		return nil
-	}
 	wanted := todo
 	for range maxReadings {
 		torn := false
@@ -140,12 +147,12 @@ func (c *Conn) settled(ctx context.Context, todo classSet, read func(class) (int
 			}
 			torn = torn || n > 1
 		}
-		if torn && dirty == 0 {
-			if err := settle(ctx, mon, mark, &dirty); err != nil {
+		if torn {
+			if err := settle(ctx, mon, &dirty, wanted); err != nil {
 				return err
 			}
 		}
-		if err := pollAll(mon, mark, &dirty); err != nil {
+		if err := pollAll(mon, &dirty); err != nil {
 			return err
 		}
 		if todo = dirty & wanted; todo == 0 {
@@ -159,25 +166,28 @@ func (c *Conn) settled(ctx context.Context, todo classSet, read func(class) (int
 	return &UnstableError{Class: todo.first().String(), Attempts: maxReadings}
 }
 
-// settle waits for one event, for a short time.
-func settle(ctx context.Context, mon *netlink.Conn, mark func(netlink.Message) error, dirty *classSet) error {
+// settle listens for a short time, or until an event touches what is wanted.
+func settle(ctx context.Context, mon *netlink.Conn, dirty *classSet, wanted classSet) error {
 	wait, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	err := mon.Receive(wait, mark)
-	switch {
-	case errors.Is(err, netlink.OverflowError{}):
-		*dirty = allClasses
-		return nil
-	case ctx.Err() == nil && wait.Err() != nil:
-		return nil
+	for *dirty&wanted == 0 {
+		err := mon.Receive(wait, dirty.mark)
+		switch {
+		case errors.Is(err, netlink.OverflowError{}):
+			*dirty = allClasses
+		case err != nil && ctx.Err() == nil && wait.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // pollAll reads the events that are there.
-func pollAll(mon *netlink.Conn, mark func(netlink.Message) error, dirty *classSet) error {
+func pollAll(mon *netlink.Conn, dirty *classSet) error {
 	for {
-		more, err := mon.Poll(mark)
+		more, err := mon.Poll(dirty.mark)
 		switch {
 		case errors.Is(err, netlink.OverflowError{}):
 			*dirty = allClasses

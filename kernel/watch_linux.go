@@ -37,9 +37,10 @@ func (t EventType) String() string {
 // Event is one change in the namespace. Of the objects the one that Type names
 // is set, as it is now, or if Deleted as it was.
 //
-// What the kernel does not tell: IPv4 routes that go with an interface or an
-// address, routes that go with their nexthop object, gotos that find or lose
-// their target, and rules whose interface comes or goes.
+// What the kernel does not tell: IPv4 routes and nexthop objects that go with an
+// interface, IPv4 routes that go with an address, routes that go with their
+// nexthop object, gotos that find or lose their target, and rules whose
+// interface comes or goes.
 type Event struct {
 	Type    EventType
 	Deleted bool
