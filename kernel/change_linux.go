@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -106,17 +107,14 @@ func (c *Conn) addRule(ctx context.Context, r rpdb.Rule) error {
 }
 
 // findRule returns the rule, if it is there.
-func (c *Conn) findRule(ctx context.Context, r rpdb.Rule) ([]rpdb.Rule, error) {
-	rules, err := c.rules(ctx, r.Family)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range rules {
-		if sameRule(r, s) {
-			return []rpdb.Rule{s}, nil
+func (c *Conn) findRule(ctx context.Context, r rpdb.Rule) (found []rpdb.Rule, err error) {
+	err = c.withRules(ctx, r.Family, func(rules []rpdb.Rule) error {
+		if i := slices.IndexFunc(rules, func(s rpdb.Rule) bool { return sameRule(r, s) }); i >= 0 {
+			found = []rpdb.Rule{rules[i]}
 		}
-	}
-	return nil, nil
+		return nil
+	})
+	return found, err
 }
 
 // explainExists adds to EEXIST what the errno does not say: the kernel compares
@@ -170,22 +168,23 @@ func sameRule(meant, stored rpdb.Rule) bool {
 
 // deleteRule deletes exactly r.
 func (c *Conn) deleteRule(ctx context.Context, r rpdb.Rule) error {
-	rules, err := c.rules(ctx, r.Family)
-	if err != nil {
-		return err
-	}
 	want := r.Canonical()
-	for _, stored := range rules {
-		if stored.Canonical() != want {
-			continue
+	var stored rpdb.Rule // has the host bits that the kernel compares
+	err := c.withRules(ctx, r.Family, func(rules []rpdb.Rule) error {
+		i := slices.IndexFunc(rules, func(s rpdb.Rule) bool { return s.Canonical() == want })
+		if i < 0 {
+			return unix.ENOENT
 		}
-		// The stored form has the host bits that the kernel compares.
+		stored = rules[i]
 		if hit, ok := firstHit(stored, rules); ok && hit.Canonical() != want {
 			return &OtherRuleError{Hit: hit}
 		}
-		return c.deleteStored(ctx, stored)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return unix.ENOENT
+	return c.deleteStored(ctx, stored)
 }
 
 // deleteStored sends the deletion and looks at what went.

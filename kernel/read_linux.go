@@ -154,15 +154,8 @@ func (c *Conn) dumpNexthops(ctx context.Context) ([]rpdb.NexthopObject, int, err
 
 // routes reads the routes that the filter admits as they were at one moment.
 func (c *Conn) routes(ctx context.Context, f routeFilter) ([]rpdb.Route, error) {
-	routes, n, err := c.dumpRoutes(ctx, f)
-	if n <= 1 && err == nil {
-		return routes, nil
-	}
-	which := classRoutes4
-	if f.family == rpdb.IPv6 {
-		which = classRoutes6
-	}
-	err = c.settled(ctx, classSet(0).with(which), func(class) (n int, err error) {
+	var routes []rpdb.Route
+	err := c.steady(ctx, ofFamily(f.family, classRoutes4, classRoutes6), func() (n int, err error) {
 		routes, n, err = c.dumpRoutes(ctx, f)
 		return n, err
 	})

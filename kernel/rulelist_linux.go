@@ -35,10 +35,10 @@ func (l *ruleList) close() error {
 	return l.mon.Close()
 }
 
-// rules returns the rules of a family in order, as they are now. The flags
-// that the kernel computes may be out of date. The result must not be changed
-// and is good until the next call.
-func (c *Conn) rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
+// withRules gives the rules of a family to use, in order, as they are now. The
+// flags that the kernel computes may be out of date. Nobody else has the list
+// meanwhile: use must neither keep nor change it, nor ask for it again.
+func (c *Conn) withRules(ctx context.Context, f rpdb.Family, use func([]rpdb.Rule) error) error {
 	l := &c.list
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,17 +46,21 @@ func (c *Conn) rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
 		mon, err := netlink.Dial(netlink.Options{NetNS: c.ns.FD(), ReceiveBuffer: ruleListBuffer,
 			Groups: []uint32{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE}})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		l.mon, l.known = mon, map[rpdb.Family][]rpdb.Rule{}
 	}
 	if _, err := l.follow(); err != nil {
-		return nil, err
+		return err
 	}
-	if rules, ok := l.known[f]; ok {
-		return rules, nil
+	rules, ok := l.known[f]
+	if !ok {
+		var err error
+		if rules, err = c.readList(ctx, f); err != nil {
+			return err
+		}
 	}
-	return c.readList(ctx, f)
+	return use(rules)
 }
 
 // readList reads the rules until no event came meanwhile.

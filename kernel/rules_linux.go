@@ -13,3 +13,13 @@ func (c *Conn) Rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
 	rules, err := c.rules(ctx, f)
 	return rules, opError("read", "rules ("+f.String()+")", err)
 }
+
+// rules reads the rules of a family as they were at one moment.
+func (c *Conn) rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
+	var rules []rpdb.Rule
+	err := c.steady(ctx, ofFamily(f, classRules4, classRules6), func() (n int, err error) {
+		rules, n, err = c.dumpRules(ctx, f)
+		return n, err
+	})
+	return rules, err
+}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rpdb"
 	"rpdb/kernel/netlink"
 )
 
@@ -29,6 +30,14 @@ const (
 func (c class) String() string {
 	return [classes]string{"links", "addresses", "nexthop objects",
 		"rules (IPv4)", "rules (IPv6)", "routes (IPv4)", "routes (IPv6)"}[c]
+}
+
+// ofFamily returns the class of one family.
+func ofFamily(f rpdb.Family, four, six class) class {
+	if f == rpdb.IPv6 {
+		return six
+	}
+	return four
 }
 
 // classSet is a set of classes.
@@ -119,6 +128,15 @@ const (
 	// that it disturbed; 2 ms were seen.
 	settleTime = 4 * time.Millisecond
 )
+
+// steady reads one class, and only if that took several datagrams goes to the
+// trouble of [Conn.settled].
+func (c *Conn) steady(ctx context.Context, cl class, read func() (int, error)) error {
+	if n, err := read(); n <= 1 && err == nil {
+		return nil
+	}
+	return c.settled(ctx, classSet(0).with(cl), func(class) (int, error) { return read() })
+}
 
 // settled has the classes read until none of them changed between its reading
 // and the end, so that all together are the state of one moment. Only what
