@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +14,8 @@ import (
 type EventType uint8
 
 // Rule, route, interface, address and nexthop object events carry their
-// object. An overflow says that events were lost: read everything anew.
+// object. An overflow says that events were lost, all that were queued among
+// them: read everything anew. What happens after it was told is told again.
 const (
 	EventRule EventType = iota + 1
 	EventRoute
@@ -70,8 +70,8 @@ func NewWatcher(next func(context.Context) (Event, error), close func() error) *
 	return &Watcher{next: next, close: close}
 }
 
-// Next waits for the next event. When ctx ends it returns the error of ctx and
-// loses nothing. After Close the error is os.ErrClosed.
+// Next waits for the next event, and for other callers. When ctx ends it
+// returns the error of ctx and loses nothing. After Close the error is os.ErrClosed.
 func (w *Watcher) Next(ctx context.Context) (Event, error) { return w.next(ctx) }
 
 // Close ends the watcher and the calls that wait on it.
@@ -92,45 +92,76 @@ func (c *Conn) watch(ctx context.Context, buffer int) (*Watcher, error) {
 	if err != nil {
 		return nil, opError("watch", "network namespace", err)
 	}
-	s := &eventSource{mon: mon, port: c.nl.Port()}
+	s := &eventSource{mon: mon, port: c.nl.Port(), turn: make(chan struct{}, 1)}
 	return NewWatcher(s.next, mon.Close), nil
 }
 
 // eventSource reads events off a socket, a datagram at a time.
 type eventSource struct {
-	mon   *netlink.Conn
-	port  uint32
-	mu    sync.Mutex
+	mon  *netlink.Conn
+	port uint32
+	turn chan struct{} // full while a caller has what is below
+	// queue holds what was read and not yet told; lost is set from an overflow
+	// until it is told.
 	queue []Event
+	lost  bool
 }
 
 func (s *eventSource) next(ctx context.Context) (Event, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.queue) == 0 {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return Event{}, ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	for len(s.queue) == 0 && !s.lost {
 		s.queue = s.queue[:0:0]
-		err := s.mon.Receive(ctx, func(m netlink.Message) error {
-			ev, ok, err := decodeEvent(m)
-			if err != nil {
-				// What cannot be read is lost like what never came.
-				ev, ok = Event{Type: EventOverflow}, true
-			}
-			if ok {
-				ev.Own = m.PID == s.port && m.Seq != 0
-				s.queue = append(s.queue, ev)
-			}
-			return nil
-		})
+		err := s.mon.Receive(ctx, s.take)
 		if errors.Is(err, netlink.OverflowError{}) {
-			return Event{Type: EventOverflow}, nil
-		}
-		if err != nil {
+			s.lost = true
+		} else if err != nil {
 			return Event{}, err
 		}
+	}
+	if s.lost {
+		return s.overflow(ctx)
 	}
 	ev := s.queue[0]
 	s.queue = s.queue[1:]
 	return ev, nil
+}
+
+// take queues what a message tells.
+func (s *eventSource) take(m netlink.Message) error {
+	ev, ok, err := decodeEvent(m)
+	if err != nil {
+		// What cannot be read is lost like what never came.
+		ev, ok = Event{Type: EventOverflow}, true
+	}
+	if ok {
+		ev.Own = m.PID == s.port && m.Seq != 0
+		s.queue = append(s.queue, ev)
+	}
+	return nil
+}
+
+// overflow empties the socket and tells the overflow. The kernel reports it
+// once and then drops events in silence until the socket is empty, so telling
+// it before would lose what happens in between.
+func (s *eventSource) overflow(ctx context.Context) (Event, error) {
+	for {
+		more, err := s.mon.Poll(func(netlink.Message) error { return nil })
+		switch {
+		case ctx.Err() != nil:
+			return Event{}, ctx.Err()
+		case errors.Is(err, netlink.OverflowError{}):
+		case err != nil:
+			return Event{}, err
+		case !more:
+			s.queue, s.lost = nil, false
+			return Event{Type: EventOverflow}, nil
+		}
+	}
 }
 
 // decodeEvent reads an event; ok is false for what is none of ours.

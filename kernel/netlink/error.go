@@ -34,8 +34,9 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Errno }
 
 // OverflowError says that the receive buffer was full and messages are lost.
-// Those that were queued before can still be read, and the socket works on:
-// whoever follows events must read everything anew. It is ENOBUFS for
+// Those that were queued before can still be read. Until they have been, the
+// kernel drops all that comes, without a further error: whoever follows events
+// must empty the socket and then read everything anew. It is ENOBUFS for
 // errors.Is.
 type OverflowError struct{}
 
