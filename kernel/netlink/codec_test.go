@@ -201,6 +201,7 @@ func TestEncoderRefusesWhatDoesNotFit(t *testing.T) {
 		"record":    func(e *Encoder) { e.Record(make([]byte, 8), func() { e.Bytes(1, make([]byte, 65524)) }) },
 		"address":   func(e *Encoder) { e.Addr(1, netip.Addr{}) },
 		"raw":       func(e *Encoder) { e.Raw([]byte{9, 0, 1, 0, 0}) },
+		"string":    func(e *Encoder) { e.String(1, "eth0\x00.1") },
 	} {
 		e := NewEncoder(nil, 24, 0, nil)
 		write(e)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -43,10 +42,10 @@ type Conn struct {
 	port   uint32
 	strict bool
 
-	mu  sync.Mutex // held for one exchange, guards all below
-	seq uint32
-	buf []byte
-	rx  received
+	turn chan struct{} // full during one exchange, which has all below
+	seq  uint32
+	buf  []byte
+	rx   received
 	// try and wait are readOnce in the shapes that RawConn wants, made once.
 	try  func(uintptr)
 	wait func(uintptr) bool
@@ -77,7 +76,7 @@ func dial(o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	c := &Conn{buf: make([]byte, firstBuffer), seq: 1}
+	c := &Conn{turn: make(chan struct{}, 1), buf: make([]byte, firstBuffer), seq: 1}
 	if err := c.setUp(fd, o); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -168,6 +167,18 @@ func (c *Conn) Strict() bool { return c.strict }
 // os.ErrClosed.
 func (c *Conn) Close() error { return c.file.Close() }
 
+// begin waits until no other exchange is under way, or ctx ends.
+func (c *Conn) begin(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Conn) end() { <-c.turn }
+
 // Execute sends the request that e holds, with Request and Ack set, and waits
 // for the acknowledgement. What the kernel answers before that, such as the
 // echo of a change, is given to each, which may be nil; the message is valid
@@ -175,8 +186,10 @@ func (c *Conn) Close() error { return c.file.Close() }
 // underway. When ctx ends the wait, the change may have been made all the
 // same.
 func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	defer c.end()
 	seq, err := c.send(ctx, e, Request|Ack)
 	if err != nil {
 		return err
@@ -210,8 +223,10 @@ func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error
 // dump that the kernel flags as inconsistent is given in full and ends in
 // [InterruptedError].
 func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (datagrams int, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer c.end()
 	seq, err := c.send(ctx, e, Request|Dump)
 	if err != nil {
 		return 0, err
@@ -219,6 +234,9 @@ func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (
 	interrupted := false
 	for {
 		ms, err := c.datagram(ctx)
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			c.drain(seq)
 			return datagrams, err
@@ -257,8 +275,10 @@ func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (
 // valid only during the call. [OverflowError] says that messages were lost;
 // the next call works.
 func (c *Conn) Receive(ctx context.Context, each func(Message) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	defer c.end()
 	ms, err := c.datagram(ctx)
 	if err != nil {
 		return err
@@ -269,8 +289,8 @@ func (c *Conn) Receive(ctx context.Context, each func(Message) error) error {
 // Poll is Receive that does not wait: it reports whether there was a datagram,
 // or an overflow.
 func (c *Conn) Poll(each func(Message) error) (bool, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.turn <- struct{}{}
+	defer c.end()
 	for {
 		if err := closed(c.raw.Control(c.try)); err != nil {
 			return false, err

@@ -118,6 +118,35 @@ func TestAbandonedDump(t *testing.T) {
 	}
 }
 
+// The end of a context ends a dump that is under way, and the wait for an
+// exchange that somebody else makes.
+func TestContextEnds(t *testing.T) {
+	c := open(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	links := NewEncoder(nil, unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg)) // its end comes in a datagram of its own
+	n, err := c.Dump(ctx, links, func(Message) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%d datagrams, %v", n, err)
+	}
+	waiting := make(chan error)
+	go func() { waiting <- c.Receive(context.Background(), func(Message) error { return nil }) }()
+	time.Sleep(5 * time.Millisecond)
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	second := make(chan error, 1)
+	go func() { second <- c.Execute(ctx, rulesRequest(), nil) }()
+	select {
+	case err := <-second:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("waits for the other exchange")
+	}
+	c.Close()
+	<-waiting
+}
+
 func TestWaitingEnds(t *testing.T) {
 	c := open(t, Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

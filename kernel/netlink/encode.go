@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Nested marks the type of an attribute that holds attributes (NLA_F_NESTED);
@@ -51,8 +52,13 @@ func (e *Encoder) Bytes(typ uint16, b []byte) {
 	e.end(start)
 }
 
-// String writes an attribute that holds s and the NUL byte that ends it.
+// String writes an attribute that holds s and the NUL byte that ends it. It is
+// an error if s has one itself: the kernel would read no further.
 func (e *Encoder) String(typ uint16, s string) {
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		e.fail(fmt.Errorf("encode attribute %d: %q has a NUL byte", typ, s))
+		return
+	}
 	start := e.begin(typ)
 	e.b = append(append(e.b, s...), 0)
 	e.end(start)
