@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 	"syscall"
 
@@ -105,13 +104,14 @@ func (e *UnstableError) Error() string {
 // Unwrap returns EAGAIN.
 func (e *UnstableError) Unwrap() error { return syscall.EAGAIN }
 
-// opError returns err as an OpError, nil for nil.
+// opError returns err as an OpError, nil for nil. A refusal by the kernel is
+// taken apart; one that is only a part of what went wrong is left where it is.
 func opError(op, object string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var refused *netlink.Error
-	if !errors.As(err, &refused) {
+	refused, ok := err.(*netlink.Error)
+	if !ok {
 		return &OpError{Op: op, Object: object, Err: err}
 	}
 	e := &OpError{Op: op, Object: object, Err: refused.Errno, Message: refused.Message, Offset: refused.Offset}

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"sync"
@@ -248,6 +249,21 @@ func TestExtendedReportHasAnOffset(t *testing.T) {
 	var op *OpError
 	if err := do(c, addRule(r)); !errors.As(err, &op) || op.Message != "Invalid flow label mask" || op.Offset == 0 {
 		t.Errorf("got %#v", op)
+	}
+}
+
+// What went wrong first stays in sight when the kernel refuses to mend it.
+func TestErrorsBehindErrors(t *testing.T) {
+	hit := rpdb.Rule{Family: rpdb.IPv4, Priority: 7}
+	refused := &netlink.Error{Errno: syscall.EPERM, Message: "no"}
+	err := opError("delete", "rule 7 (IPv4)", fmt.Errorf("%w, and did: %w", &OtherRuleError{Hit: hit}, refused))
+	var other *OtherRuleError
+	if !errors.As(err, &other) || other.Hit != hit || !errors.Is(err, syscall.EPERM) || !errors.Is(err, syscall.EBUSY) {
+		t.Errorf("got %#v", err)
+	}
+	want := "delete rule 7 (IPv4): the kernel would delete another rule 7 (IPv4) before it, and did: operation not permitted: no"
+	if err.Error() != want {
+		t.Errorf("got %v", err)
 	}
 }
 

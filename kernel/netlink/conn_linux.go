@@ -205,6 +205,9 @@ func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error
 			switch {
 			case !c.answers(m, seq):
 			case m.Type == typeError || m.Type == typeDone:
+				if failed == nil {
+					return parseAck(m)
+				}
 				return errors.Join(parseAck(m), failed)
 			case each != nil && failed == nil:
 				failed = each(m)
