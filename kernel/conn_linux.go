@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -55,8 +56,8 @@ func (c *Conn) NetNS() *NetNS { return c.ns }
 // linkIndex returns the number of an interface.
 func (c *Conn) linkIndex(name rpdb.LinkName) (rpdb.LinkIndex, error) {
 	ifr, err := unix.NewIfreq(string(name))
-	if err != nil || name == "" {
-		return 0, unix.ENODEV // no interface can have this name
+	if err != nil || name == "" || strings.ContainsRune(string(name), ':') {
+		return 0, unix.ENODEV // no interface can have this name; the kernel would cut it at the colon
 	}
 	if err := c.ioctl(unix.SIOCGIFINDEX, ifr); err != nil {
 		return 0, err

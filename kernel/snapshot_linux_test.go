@@ -305,6 +305,7 @@ func TestLinks(t *testing.T) {
 		`set link "eth1": invalid argument: up and down exclude each other`: c.SetLink("eth1", LinkChange{Up: true, Down: true}),
 		`add address 192.0.2.1/24 on "wan0": no such device`:                c.AddAddress("wan0", prefix("192.0.2.1/24"), AddressOptions{}),
 		`delete nexthop object 77: no such file or directory`:               c.DeleteNexthop(77),
+		`delete link "eth1:1": no such device`:                              c.DeleteLink("eth1:1"),
 		`add veth "eth1", "x": file exists`:                                 c.AddVeth(VethEnd{Name: "eth1"}, VethEnd{Name: "x"}),
 		`set link "a-name-too-long-for-it": no such device`:                 c.SetLink("a-name-too-long-for-it", LinkChange{Up: true}),
 		`add address invalid Prefix on "eth1": invalid argument`:            c.AddAddress("eth1", netip.Prefix{}, AddressOptions{}),
