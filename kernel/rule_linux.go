@@ -265,9 +265,10 @@ func encodeSelector(e *netlink.Encoder, s rpdb.Selector) {
 	}
 }
 
-// encodeMasks writes values with masks. Full masks of ports, DSCP and marks
-// are what the kernel adds itself, so they are left out where an older kernel
-// does not know their attribute.
+// encodeMasks writes values with masks. Full masks of ports are what the kernel
+// adds itself, so they are left out. That of DSCP is given: without it the
+// kernel takes a rule with any mask for the same, and deletes it. A kernel that
+// does not know the attribute ignores it, and has full masks only.
 func encodeMasks(e *netlink.Encoder, s rpdb.Selector) {
 	if s.Mark != (rpdb.Mark{}) {
 		e.Uint32(fraFwmark, s.Mark.Value)
@@ -275,9 +276,7 @@ func encodeMasks(e *netlink.Encoder, s rpdb.Selector) {
 	}
 	if d, ok := s.DSCP.Get(); ok {
 		e.Uint8(fraDSCP, d.Value)
-		if d.Mask != fullDSCPMask {
-			e.Uint8(fraDSCPMask, d.Mask)
-		}
+		e.Uint8(fraDSCPMask, d.Mask)
 	}
 	if l := s.FlowLabel; l != (rpdb.FlowLabel{}) {
 		e.NetUint32(fraFlowLabel, l.Value)

@@ -62,7 +62,9 @@ func selectors(f rpdb.Family) []func(*rpdb.Selector) {
 		func(s *rpdb.Selector) { s.DSCP = rpdb.Some(rpdb.DSCP{Value: 46, Mask: 0x3f}) },
 		func(s *rpdb.Selector) { s.DSCP = rpdb.Some(rpdb.DSCP{Value: 8, Mask: 0x38}) },
 		func(s *rpdb.Selector) { s.DSCP = rpdb.Some(rpdb.DSCP{}) },
+		func(s *rpdb.Selector) { s.DSCP = rpdb.Some(rpdb.DSCP{Value: 8, Mask: 0x3f}) },
 		func(s *rpdb.Selector) { s.Mark = rpdb.Mark{Value: 0x10, Mask: 0xffffffff} },
+		func(s *rpdb.Selector) { s.Mark = rpdb.Mark{Value: 0x105, Mask: 0xffff} },
 		func(s *rpdb.Selector) { s.Mark = rpdb.Mark{Value: 0x105, Mask: 0xff} },
 		func(s *rpdb.Selector) { s.Mark = rpdb.Mark{Value: 0, Mask: 1} },
 		func(s *rpdb.Selector) { s.Mark = rpdb.Mark{Value: 7} },
@@ -78,7 +80,11 @@ func selectors(f rpdb.Family) []func(*rpdb.Selector) {
 		func(s *rpdb.Selector) { s.DPort = rpdb.Ports{First: 443, Last: 443} },
 		func(s *rpdb.Selector) { s.SPort = rpdb.Ports{First: 80, Last: 80, Mask: 0xfff0} },
 		func(s *rpdb.Selector) { s.DPort = rpdb.Ports{First: 0x100, Last: 0x100, Mask: 0xff00} },
+		func(s *rpdb.Selector) { s.SPort = rpdb.Port(80) },
+		func(s *rpdb.Selector) { s.SPort, s.DPort = rpdb.Port(1), rpdb.Port(65534) },
 		func(s *rpdb.Selector) { s.TunID = 1<<63 + 5 },
+		func(s *rpdb.Selector) { s.TunID = 1<<64 - 1 },
+		func(s *rpdb.Selector) { s.IIF = "\xff\x1b[31m\xfe" },
 	}
 	if f == rpdb.IPv6 {
 		list = append(list,
@@ -424,6 +430,73 @@ func TestFirstHitIsWhatTheKernelDeletes(t *testing.T) {
 			if r.Priority == 100 {
 				must(t, c.nl.Execute(t.Context(), encodeRuleDeletion(r), nil))
 			}
+		}
+	}
+}
+
+// Of two rules of one priority, the deletion of the second takes away the
+// second or is refused, whatever tells them apart.
+func TestDeletionOfTheSecondOfEveryPair(t *testing.T) {
+	_, c := namespace(t)
+	for _, f := range rpdb.Families() {
+		var rules []rpdb.Rule
+		for _, change := range selectors(f) {
+			r := rpdb.Rule{Family: f, Priority: 100, Action: rpdb.ToTable(100)}
+			change(&r.Selector)
+			rules = append(rules, r.Canonical())
+		}
+		refused := 0
+		for _, first := range rules {
+			for _, second := range rules {
+				if first == second {
+					continue
+				}
+				force(t, c, first)
+				force(t, c, second)
+				err := do(c, deleteRule(second))
+				var other *OtherRuleError
+				left := rulesAt(t, c, f, 100)
+				switch {
+				case err == nil && (len(left) != 1 || left[0] != first):
+					t.Errorf("%+v\nbehind %+v: left %+v", second.Selector, first.Selector, left)
+				case errors.As(err, &other):
+					refused++
+					if len(left) != 2 || left[0] != first || other.Hit.Canonical() != first {
+						t.Errorf("%+v\nbehind %+v: left %+v, %v", second.Selector, first.Selector, left, err)
+					}
+				case err != nil:
+					t.Errorf("%+v: %v", second.Selector, err)
+				}
+				for range left {
+					must(t, do(c, deleteRule(rulesAt(t, c, f, 100)[0])))
+				}
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%v: no deletion was refused", f)
+		}
+	}
+}
+
+// rulesAt returns the canonical forms of the rules of one priority.
+func rulesAt(t *testing.T, c *Conn, f rpdb.Family, p rpdb.Priority) (at []rpdb.Rule) {
+	t.Helper()
+	for _, r := range listed(t, c, f) {
+		if r.Priority == p {
+			at = append(at, r.Canonical())
+		}
+	}
+	return at
+}
+
+// Masks make rules differ, also for the kernel's check of what exists.
+func TestMasksTellRulesApart(t *testing.T) {
+	_, c := namespace(t)
+	for _, f := range rpdb.Families() {
+		for _, mask := range []uint8{0x38, 0x3f, 0x08} {
+			r := rpdb.Rule{Family: f, Priority: 100, Action: rpdb.ToTable(7)}
+			r.Selector.DSCP = rpdb.Some(rpdb.DSCP{Value: 8, Mask: mask})
+			must(t, do(c, addRule(r)))
 		}
 	}
 }
