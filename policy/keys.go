@@ -176,6 +176,10 @@ func readRoutes(p *parser, key string, n *yaml.Node, t *Table) {
 	})
 }
 
+// maxMTU is the largest MTU that the kernel stores (ip_metrics_convert): of a
+// larger one it makes this.
+const maxMTU = 65535 - 15
+
 func routeTypeWord() scalar[rpdb.RouteType] {
 	words := []string{"unicast", "local", "blackhole", "unreachable", "prohibit", "throw"}
 	return word("a type that a route of a policy can have", words, func(w string) (t rpdb.RouteType) {
@@ -202,7 +206,7 @@ func routeFields() []field[Route] {
 		{"metric", "Orders routes to the same prefix, the smallest first", unsigned[uint32]("0 to 4294967295", 0, math.MaxUint32).shape, false, one(unsigned[uint32]("a number", 0, math.MaxUint32), func(r *Route) *uint32 { return &r.Metric })},
 		{"type", "What it does with packets; by default unicast", routeTypeWord().shape, false, one(routeTypeWord(), func(r *Route) *rpdb.RouteType { return &r.Type })},
 		{"onlink", "The gateway is on the link, though no network of the interface holds it", boolean().shape, false, one(boolean(), func(r *Route) *bool { return &r.Onlink })},
-		{"mtu", "The largest packet, in bytes", unsigned[uint32]("68 to 65535", 68, 65535).shape, false, one(unsigned[uint32]("a number of bytes", 68, 65535), func(r *Route) *uint32 { return &r.MTU })},
+		{"mtu", "The largest packet, in bytes", unsigned[uint32]("68 to 65520", 68, maxMTU).shape, false, one(unsigned[uint32]("a number of bytes", 68, maxMTU), func(r *Route) *uint32 { return &r.MTU })},
 		{"family", "The family, where `to`, `via` and `src` do not say it; without it a default route is for both", familyWord().shape, false, one(familyWord(), func(r *Route) *rpdb.Family { return &r.Family })},
 		{"nexthops", "Several ways, among which flows are shared by weight", weight, false, readNexthops},
 	}

@@ -21,8 +21,8 @@ import (
 //
 // The result is a function of the arguments: resolving again gives the same.
 // Table numbers that the document leaves open are chosen in its order; an
-// uplink keeps the number that a rule of ours on the host shows for it, so
-// that reordering uplinks renumbers none.
+// uplink or a table keeps the number that rules of ours on the host show for
+// it, so that adding or reordering some renumbers no other.
 func (d *Document) Resolve(s *rpdb.Snapshot, n rpdb.Names) (rpdb.Desired, error) {
 	r := &resolver{reporter: reporter{file: d.File}, doc: d, host: s, names: n}
 	r.numberTables()
@@ -47,8 +47,9 @@ type resolver struct {
 	byName map[string]rpdb.TableID // the tables of the document
 	ids    map[rpdb.TableID]bool
 	parts  []uplinkPart
-	// live are the tables that the host uses, found when first asked for.
-	live map[rpdb.TableID]bool
+	// live are the tables that the host uses, and looked those that rules of
+	// ours look up, each found when first asked for.
+	live, looked map[rpdb.TableID]bool
 }
 
 // wait adds a part that waits for the host.
@@ -130,7 +131,9 @@ func (r *resolver) table(text string) (rpdb.TableID, bool) {
 
 func isKernelTable(t rpdb.TableID) bool { return rpdb.TableDefault <= t && t <= rpdb.TableLocal }
 
-// inUse reports whether a table has routes on the host, or is a VRF's.
+// inUse reports whether a table has routes on the host, is a VRF's, or is
+// looked up by a rule that stands: what was applied stays right when the
+// routes of others go, as they do with their interface.
 func (r *resolver) inUse(t rpdb.TableID) bool {
 	if r.live == nil {
 		r.live = map[rpdb.TableID]bool{}
@@ -139,6 +142,9 @@ func (r *resolver) inUse(t rpdb.TableID) bool {
 		}
 		for _, l := range r.host.Links {
 			r.live[l.VRFTable] = true
+		}
+		for _, rule := range r.host.Rules {
+			r.live[rule.Action.Table()] = true
 		}
 	}
 	return r.live[t]

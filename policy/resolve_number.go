@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"rpdb"
 )
@@ -30,6 +33,7 @@ func (r *resolver) numberTables() {
 			r.tables.uplinks[i] = r.presentNumber(u)
 		}
 	}
+	r.presentOthers()
 	for i, u := range r.doc.Uplinks {
 		r.tables.uplinks[i] = r.settle(u.Table, r.tables.uplinks[i], firstUplinkTable, lastUplinkTable)
 	}
@@ -42,8 +46,8 @@ func (r *resolver) numberTables() {
 // table, 0 if neither does, and marks it as taken.
 func (r *resolver) knownNumber(t TableRef) rpdb.TableID {
 	id, named := t.Number, rpdb.TableID(0)
-	if t.Name != "" {
-		named, _ = r.names.TableByName(t.Name)
+	if n, _ := r.names.TableByName(t.Name); r.names.Tables[n] == t.Name {
+		named = n // and not a name that reads as a number, as that of an interface may
 	}
 	switch {
 	case id == 0 && named == 0:
@@ -75,12 +79,67 @@ func (r *resolver) presentNumber(u Uplink) rpdb.TableID {
 	return 0
 }
 
-// settle gives a table without a number the first free one of a range, and
-// adds the table to the result.
+// ruleOnHost tells rules apart by family, selector, and by which of the rules
+// with both it is, counted in the order of the walk.
+type ruleOnHost struct {
+	family   rpdb.Family
+	selector rpdb.Selector
+	nth      int
+}
+
+// presentOthers finds the numbers that tables other than those of uplinks have
+// on the host: a rule of the document that stands there looks its table up.
+// The number that most of a table's rules show is its own.
+func (r *resolver) presentOthers() {
+	there, count := map[ruleOnHost]rpdb.TableID{}, map[ruleOnHost]int{}
+	for _, rule := range r.host.Rules {
+		if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable {
+			k := ruleOnHost{family: rule.Family, selector: rule.Selector.Canonical()}
+			count[k]++
+			there[ruleOnHost{k.family, k.selector, count[k]}] = rule.Action.Table()
+		}
+	}
+	index := map[string]int{}
+	for i, t := range r.doc.Tables {
+		if t.Name != "" && r.tables.others[i] == 0 {
+			index[t.Name] = i
+		}
+	}
+	type claim struct {
+		table  int
+		number rpdb.TableID
+	}
+	votes := map[claim]int{}
+	clear(count)
+	for _, rule := range r.doc.Rules {
+		for _, f := range rule.Families() {
+			k := ruleOnHost{family: f, selector: rule.Selector.Canonical()}
+			count[k]++
+			t := there[ruleOnHost{f, k.selector, count[k]}]
+			if i, ok := index[rule.Lookup.Value]; ok && t >= firstOtherTable && t <= lastOtherTable {
+				votes[claim{i, t}]++
+			}
+		}
+	}
+	claims := slices.SortedFunc(maps.Keys(votes), func(a, b claim) int {
+		return cmp.Or(cmp.Compare(votes[b], votes[a]), cmp.Compare(a.table, b.table), cmp.Compare(a.number, b.number))
+	})
+	for _, c := range claims {
+		if r.tables.others[c.table] == 0 && !r.ids[c.number] {
+			r.tables.others[c.table], r.ids[c.number] = c.number, true
+		}
+	}
+}
+
+// settle gives a table without a number a free one of a range, and adds the
+// table to the result. A number that a rule of ours on the host still looks up
+// is the last resort: its packets would see the new routes.
 func (r *resolver) settle(t TableRef, id, first, last rpdb.TableID) rpdb.TableID {
-	for n := first; id == 0 && n <= last; n++ {
-		if !r.ids[n] && r.names.Tables[n] == "" {
-			id = n
+	for _, spare := range []bool{true, false} {
+		for n := first; id == 0 && n <= last; n++ {
+			if !r.ids[n] && r.names.Tables[n] == "" && !(spare && r.looksUp(n)) {
+				id = n
+			}
 		}
 	}
 	if id == 0 {
@@ -92,6 +151,19 @@ func (r *resolver) settle(t TableRef, id, first, last rpdb.TableID) rpdb.TableID
 	}
 	r.out.Tables = append(r.out.Tables, rpdb.DesiredTable{ID: id, Name: t.Name})
 	return id
+}
+
+// looksUp reports whether a rule of ours on the host looks a table up.
+func (r *resolver) looksUp(t rpdb.TableID) bool {
+	if r.looked == nil {
+		r.looked = map[rpdb.TableID]bool{}
+		for _, rule := range r.host.Rules {
+			if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable {
+				r.looked[rule.Action.Table()] = true
+			}
+		}
+	}
+	return r.looked[t]
 }
 
 // tableText names a table for messages.

@@ -20,6 +20,10 @@ func (r *resolver) resolveTables() {
 	}
 }
 
+func hasGateway(doc Route) bool {
+	return slices.ContainsFunc(doc.Hops, func(h Hop) bool { return h.Via.IsSet() })
+}
+
 // resolveRoute adds one route in one family, or says what it waits for.
 func (r *resolver) resolveRoute(t TableRef, id rpdb.TableID, doc Route, f rpdb.Family, written map[rpdb.RouteKey]Position) {
 	route := rpdb.Route{
@@ -68,7 +72,7 @@ func scopeOf(doc Route, f rpdb.Family) rpdb.Scope {
 		return rpdb.ScopeGlobal
 	case doc.Type == rpdb.RouteLocal:
 		return rpdb.ScopeHost
-	case slices.ContainsFunc(doc.Hops, func(h Hop) bool { return h.Via.IsSet() }):
+	case hasGateway(doc):
 		return rpdb.ScopeGlobal
 	}
 	return rpdb.ScopeLink
@@ -136,7 +140,7 @@ func (r *resolver) linkOf(gw netip.Addr) (rpdb.Link, bool) {
 // one that the interface cannot reach.
 func (r *resolver) gatewayWaits(gw Located[netip.Addr], l rpdb.Link, t rpdb.TableID) string {
 	f := rpdb.FamilyOf(gw.Value)
-	if f == rpdb.IPv6 && gw.Value.IsLinkLocalUnicast() || r.onLinkRoute(gw.Value, l, t) {
+	if f == rpdb.IPv6 && gw.Value.IsLinkLocalUnicast() {
 		return ""
 	}
 	live := r.liveAddresses(f, l)
@@ -153,6 +157,8 @@ func (r *resolver) gatewayWaits(gw Located[netip.Addr], l rpdb.Link, t rpdb.Tabl
 		}
 	}
 	switch {
+	case r.onLinkRoute(gw.Value, l, t): // asked late: it looks at all routes
+		return ""
 	case tentative != "":
 		return tentative
 	case len(live) == 0:
@@ -164,13 +170,17 @@ func (r *resolver) gatewayWaits(gw Located[netip.Addr], l rpdb.Link, t rpdb.Tabl
 }
 
 // onLinkRoute reports whether a route without a gateway leads to an address by
-// an interface: one on the host in the same table or in main, or one that the
-// document lists before in the same table.
+// an interface: one on the host in the same table or in main, or one of the
+// document in the same table.
 func (r *resolver) onLinkRoute(a netip.Addr, l rpdb.Link, t rpdb.TableID) bool {
 	leads := func(route rpdb.Route) bool {
 		return (route.Table == t || route.Table == rpdb.TableMain) && !route.IsDefault() && route.Dst.Contains(a) &&
 			slices.ContainsFunc(route.Nexthops, func(n rpdb.Nexthop) bool { return n.Link == l.Index && !n.Via.IsValid() })
 	}
-	listed := func(d rpdb.DesiredRoute) bool { return leads(d.Route) }
-	return slices.ContainsFunc(r.host.Routes, leads) || slices.ContainsFunc(r.out.Routes, listed)
+	listed := func(doc Route) bool {
+		return doc.Type == rpdb.RouteUnicast && doc.To.Contains(a) &&
+			slices.ContainsFunc(doc.Hops, func(h Hop) bool { return h.Dev == l.Name && !h.Via.IsSet() })
+	}
+	at := slices.Index(r.tables.others, t)
+	return at >= 0 && slices.ContainsFunc(r.doc.Tables[at].Routes, listed) || slices.ContainsFunc(r.host.Routes, leads)
 }
