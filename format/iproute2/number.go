@@ -1,9 +1,11 @@
 package iproute2
 
 import (
+	"encoding/binary"
 	"errors"
+	"math"
+	"math/bits"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"rpdb"
@@ -11,52 +13,72 @@ import (
 
 var errNumber = errors.New("not a number in range")
 
-// parseUint reads an unsigned number as strtoul(3) does: leading blanks and a
-// plus sign, and with base 0 the prefixes 0x and 0. Unlike it, empty text and
-// text behind the number are errors, and so is a number of more bits.
-func parseUint(s string, base, bits int) (uint64, error) {
-	s = strings.TrimPrefix(strings.TrimLeft(s, " \t\n\v\f\r"), "+")
-	if hex := strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X"); hex != s && (base == 0 || base == 16) {
-		s, base = hex, 16
+const space = " \t\n\v\f\r"
+
+// strtoul reads a number as strtoul(3) does: leading white space, a sign, and
+// with base 0 the prefixes 0x and 0. A negative number wraps at 64 bits, one
+// that does not fit is the largest. What is not of the number is the rest; all
+// of s if there is no digit.
+func strtoul(s string, base int) (n uint64, rest string, overflow bool) {
+	t := strings.TrimLeft(s, space)
+	negative := strings.HasPrefix(t, "-")
+	if negative || strings.HasPrefix(t, "+") {
+		t = t[1:]
+	}
+	if len(t) > 2 && t[0] == '0' && t[1]|0x20 == 'x' && digit(t[2]) < 16 && (base == 0 || base == 16) {
+		t, base = t[2:], 16
 	}
 	if base == 0 {
 		base = 10
-		if len(s) > 1 && s[0] == '0' {
+		if strings.HasPrefix(t, "0") {
 			base = 8
 		}
 	}
-	if s == "" || s[0] == '+' || s[0] == '-' || strings.Contains(s, "_") {
-		return 0, errNumber
+	end := 0
+	for ; end < len(t) && digit(t[end]) < base; end++ {
+		high, low := bits.Mul64(n, uint64(base))
+		sum, carry := bits.Add64(low, uint64(digit(t[end])), 0)
+		overflow = overflow || high+carry > 0
+		n = sum
 	}
-	n, err := strconv.ParseUint(s, base, bits)
-	if err != nil {
+	switch {
+	case end == 0:
+		return 0, s, false
+	case overflow:
+		n = math.MaxUint64
+	case negative:
+		n = -n
+	}
+	return n, t[end:], overflow
+}
+
+// digit returns the value of a digit up to base 16, 99 for any other byte.
+func digit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return 99
+}
+
+// parseUint reads a number with strtoul and refuses what ip refuses: no
+// digits, text behind them, more bits than given. A negative number thus only
+// passes where 64 bits are allowed.
+func parseUint(s string, base, bits int) (uint64, error) {
+	n, rest, overflow := strtoul(s, base)
+	if rest != "" || s == "" || overflow || (bits < 64 && n>>bits != 0) {
 		return 0, errNumber
 	}
 	return n, nil
 }
 
-// parseUint64 also takes negative numbers, wrapped, as ip does for tunnel ids.
-func parseUint64(s string) (uint64, error) {
-	if t, negative := strings.CutPrefix(strings.TrimLeft(s, " \t"), "-"); negative {
-		n, err := parseUint(t, 0, 64)
-		return -n, err
-	}
-	return parseUint(s, 0, 64)
-}
-
-// scanUint32 reads decimal digits as the %u of sscanf(3): leading blanks are
-// skipped, the value wraps at 32 bits, the rest is returned.
+// scanUint32 reads decimal digits as the %u of sscanf(3): leading white space
+// and a sign are skipped, the value wraps at 32 bits, the rest is returned.
 func scanUint32(s string) (n uint32, rest string, ok bool) {
-	s = strings.TrimLeft(s, " \t\n\v\f\r")
-	end := 0
-	for end < len(s) && '0' <= s[end] && s[end] <= '9' {
-		end++
-	}
-	if end == 0 {
-		return 0, s, false
-	}
-	v, _ := strconv.ParseUint(s[:end], 10, 64) // out of range gives the largest value, as strtoul does
-	return uint32(v), s[end:], true
+	v, rest, _ := strtoul(s, 10)
+	return uint32(v), rest, len(rest) < len(s)
 }
 
 // parseIPv4 reads one to four numbers in any base, with dots between; those
@@ -69,7 +91,7 @@ func parseIPv4(s string) (netip.Addr, bool) {
 	}
 	for i, part := range parts {
 		n, err := parseUint(part, 0, 8)
-		if err != nil || strings.TrimLeft(part, " +") != part {
+		if err != nil {
 			return netip.Addr{}, false
 		}
 		octets[i] = byte(n)
@@ -82,18 +104,18 @@ func parseIPv4(s string) (netip.Addr, bool) {
 func parseAddr(s string, f rpdb.Family) (netip.Addr, bool) {
 	if strings.Contains(s, ":") {
 		a, err := netip.ParseAddr(s)
-		return a, err == nil && a.Zone() == "" && f != rpdb.IPv4
+		return a, err == nil && a.Zone() == "" && (f == 0 || f == rpdb.IPv6)
 	}
 	a, ok := parseIPv4(s)
-	return a, ok && f != rpdb.IPv6
+	return a, ok && (f == 0 || f == rpdb.IPv4)
 }
 
 // parsePrefix reads a prefix of the family, or of any for family 0: an
 // address with an optional length or dotted mask. "all", "any" and "default"
 // are the zero prefix, which matches everything. Host bits are kept.
 func parsePrefix(s string, f rpdb.Family) (netip.Prefix, bool) {
-	if s == "all" || s == "any" || s == "default" {
-		return netip.Prefix{}, true
+	if isAll(s) {
+		return netip.Prefix{}, f != familyMPLS
 	}
 	text, length, hasLength := strings.Cut(s, "/")
 	addr, ok := parseAddr(text, f)
@@ -109,20 +131,21 @@ func parsePrefix(s string, f rpdb.Family) (netip.Prefix, bool) {
 	return netip.PrefixFrom(addr, bits), true
 }
 
+// isAll reports whether s is one of the words for all addresses.
+func isAll(s string) bool { return s == "all" || s == "any" || s == "default" }
+
 // parseLength reads what follows the slash of a prefix: a number of bits, or
-// a dotted mask whose ones stand together.
+// a dotted mask whose ones stand together, in IPv6 too.
 func parseLength(s string, limit int) (int, bool) {
-	if n, err := parseUint(s, 0, 16); err == nil && int(n) <= limit {
-		return int(n), true
+	if n, err := parseUint(s, 0, 32); err == nil {
+		return int(n), n <= uint64(limit)
 	}
 	mask, ok := parseIPv4(s)
-	if !ok || limit != 32 || !strings.Contains(s, ".") {
-		return 0, false
+	if !ok {
+		return 0, isAll(s)
 	}
-	for bits := range 33 {
-		if netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), bits).Masked().Addr() == mask {
-			return bits, true
-		}
-	}
-	return 0, false
+	b := mask.As4()
+	ones := binary.BigEndian.Uint32(b[:])
+	n := bits.LeadingZeros32(^ones)
+	return n, ones<<n == 0 && n <= limit
 }

@@ -1,58 +1,14 @@
 package iproute2
 
 import (
-	"fmt"
 	"strings"
 
 	"rpdb"
 )
 
-// ParseErrorKind tells apart the ways in which ip complains about a word,
-// which differ in their text and exit code.
-type ParseErrorKind uint8
-
-// The kinds of parse errors. The zero kind is a bad value.
-const (
-	BadArgument   ParseErrorKind = iota // argument "x" is wrong: REASON
-	BadPrefix                           // FAMILY prefix is expected rather than "x"
-	BadAddress                          // FAMILY address is expected rather than "x"
-	Incomplete                          // the value of the last word is missing
-	UnknownDevice                       // no interface has the name
-	BadCommand                          // the words cannot stand together; Reason is the whole text
-)
-
-// ParseError says which word of a command is wrong and why. Reason is ip's
-// own text, for BadPrefix and BadAddress the family it expects. Position is
-// the index of the word in the words given; for Incomplete it is the index
-// behind the last one.
-type ParseError struct {
-	Kind     ParseErrorKind
-	Word     string
-	Reason   string
-	Position int
-}
-
-// Error returns the complaint in ip's words, in one line and without
-// punctuation at its end.
-func (e *ParseError) Error() string {
-	switch e.Kind {
-	case BadPrefix:
-		return fmt.Sprintf("%s prefix is expected rather than %q", e.Reason, e.Word)
-	case BadAddress:
-		return fmt.Sprintf("%s address is expected rather than %q", e.Reason, e.Word)
-	case Incomplete:
-		return "command line is not complete"
-	case UnknownDevice:
-		return fmt.Sprintf("cannot find device %q", e.Word)
-	case BadCommand:
-		return e.Reason
-	}
-	return fmt.Sprintf("argument %q is wrong: %s", e.Word, e.Reason)
-}
-
-// abbreviates reports whether word is a beginning of keyword, as ip's
-// matches() has it: the empty word begins every keyword.
-func abbreviates(word, keyword string) bool { return strings.HasPrefix(keyword, word) }
+// abbreviates reports whether word is a beginning of keyword. The empty word
+// is none.
+func abbreviates(word, keyword string) bool { return word != "" && strings.HasPrefix(keyword, word) }
 
 // keyword is one line of a grammar: the word, whether a beginning of it is
 // enough, and the name under which it is understood. Lines are tried in
@@ -75,10 +31,12 @@ func lookUp(table []keyword, word string) string {
 // reader walks over the words of a command. Its error is sticky: after the
 // first complaint every read returns zero values.
 type reader struct {
-	words []string
-	pos   int // of the word that is read next
-	names rpdb.Names
-	err   *ParseError
+	words   []string
+	pos     int // of the word that is read next
+	names   rpdb.Names
+	numbers func(file, name string) (uint32, bool) // of [RuleContext], may be nil
+	warning string                                 // what ip prints before it sees a bad word
+	err     *ParseError
 }
 
 func (r *reader) more() bool { return r.err == nil && r.pos < len(r.words) }
@@ -89,7 +47,7 @@ func (r *reader) next() string {
 	case r.err != nil:
 		return ""
 	case r.pos >= len(r.words):
-		r.err = &ParseError{Kind: Incomplete, Position: r.pos}
+		r.err = &ParseError{Kind: Incomplete, Position: r.pos, warning: r.warning}
 		return ""
 	}
 	r.pos++
@@ -105,9 +63,11 @@ func (r *reader) peek() string {
 }
 
 // fail complains about a word, the one taken last; the first complaint stays.
+// A reason that ends in a newline makes ip print an empty line.
 func (r *reader) fail(kind ParseErrorKind, word, reason string) {
 	if r.err == nil {
-		r.err = &ParseError{Kind: kind, Word: word, Reason: reason, Position: max(r.pos-1, 0)}
+		reason, blank := strings.CutSuffix(reason, "\n")
+		r.err = &ParseError{Kind: kind, Word: word, Reason: reason, Position: max(r.pos-1, 0), blank: blank, warning: r.warning}
 	}
 }
 
@@ -133,14 +93,41 @@ func (r *reader) numberIn(word string, bits int, reason string) uint64 {
 	return n
 }
 
+// named looks a name up in one of ip's files: in the caller's reading of them
+// if there is one, else in the names, where an entry of builtin counts that
+// the file does not have.
+func named[T ~uint8 | ~uint16 | ~uint32](r *reader, file, word string, names map[T]string, builtin func(string) (T, bool)) (T, bool) {
+	if r.numbers != nil {
+		n, ok := r.numbers(file, word)
+		return T(n), ok
+	}
+	best, found := T(0), false
+	for v, name := range names {
+		if name == word && (!found || v < best) {
+			best, found = v, true
+		}
+	}
+	if found || builtin == nil {
+		return best, found
+	}
+	return builtin(word)
+}
+
 // table reads the name or number of a table; names come first.
 func (r *reader) table(reason string) rpdb.TableID {
 	word := r.next()
 	if r.err != nil {
 		return 0
 	}
-	if t, ok := r.names.TableByName(word); ok {
+	builtin := func(s string) (rpdb.TableID, bool) {
+		t, ok := r.names.TableByName(s)
+		return t, ok && digit(s[0]) > 9
+	}
+	if t, ok := named(r, "rt_tables", word, r.names.Tables, builtin); ok {
 		return t
+	}
+	if word == "unspec" && r.numbers == nil { // every file has it
+		return 0
 	}
 	return rpdb.TableID(r.numberIn(word, 32, reason))
 }
@@ -150,59 +137,50 @@ func (r *reader) protocol(reason string) rpdb.Protocol {
 	if r.err != nil {
 		return 0
 	}
-	if p, ok := r.names.ProtocolByName(word); ok {
+	builtin := func(s string) (rpdb.Protocol, bool) {
+		p, ok := r.names.ProtocolByName(s)
+		return p, ok && digit(s[0]) > 9
+	}
+	if p, ok := named(r, "rt_protos", word, r.names.Protocols, builtin); ok {
 		return p
 	}
 	return rpdb.Protocol(r.numberIn(word, 8, reason))
 }
 
 // realms reads "[FROM/]TO", names or numbers of 8 bits, or one number of 32
-// bits that holds both.
+// bits that holds both. Nothing at all is 0.
 func (r *reader) realms(reason string) rpdb.Realms {
 	word := r.next()
 	if r.err != nil {
 		return 0
 	}
 	first, second, pair := strings.Cut(word, "/")
+	if !pair {
+		first, second = "0", word
+	}
 	from, ok := r.realm(first)
-	switch {
-	case !pair && ok:
-		return rpdb.NewRealms(0, from)
-	case pair && ok && second == "":
-		return rpdb.NewRealms(from, 0)
-	case pair && ok:
-		if to, ok := r.realm(second); ok {
-			return rpdb.NewRealms(from, to)
-		}
+	to, okTo := uint16(0), true
+	if second != "" {
+		to, okTo = r.realm(second)
+	}
+	if ok && okTo {
+		return rpdb.NewRealms(from, to)
 	}
 	return rpdb.Realms(r.numberIn(word, 32, reason))
 }
 
 func (r *reader) realm(word string) (uint16, bool) {
-	if n, err := parseUint(word, 0, 8); err == nil && r.names.Realm(uint16(n)) != word {
-		// A realm may be named like a number; else the number counts.
-		if v, ok := r.names.RealmByName(word); ok && r.names.Realm(v) == word {
-			return v, true
-		}
-		return uint16(n), true
+	if v, ok := named(r, "rt_realms", word, r.names.Realms, nil); ok {
+		return v, true
 	}
-	v, ok := r.names.RealmByName(word)
-	return v, ok && r.names.Realm(v) == word && v <= 255
+	n, err := parseUint(word, 0, 8)
+	return uint16(n), err == nil
 }
 
 // dsfieldByName looks up the name of a DS field, in the names given and then
 // in those that every iproute2 ships.
 func (r *reader) dsfieldByName(word string) (uint8, bool) {
-	best, found := uint8(0), false
-	for v, name := range r.names.DSFields {
-		if name == word && (!found || v < best) {
-			best, found = v, true
-		}
-	}
-	if found {
-		return best, true
-	}
-	return builtinDSField(word)
+	return named(r, "rt_dsfield", word, r.names.DSFields, builtinDSField)
 }
 
 // builtinDSField knows the per-hop behaviours by name: CS0 to CS7 (RFC 2474),
@@ -245,11 +223,11 @@ func (r *reader) tos(reason string) uint8 {
 }
 
 // linkName reads the name of an interface, which need not exist.
-func (r *reader) linkName(key string) rpdb.LinkName {
+func (r *reader) linkName(reason string) rpdb.LinkName {
 	word := r.next()
-	bad := word == "" || len(word) > 15 || word == "." || word == ".." || strings.ContainsAny(word, "/ \t\n\v\f\r")
+	bad := word == "" || len(word) > 15 || word == "." || word == ".." || strings.ContainsAny(word, "/"+space)
 	if bad && r.err == nil {
-		r.fail(BadArgument, word, fmt.Sprintf("%q not a valid ifname", key))
+		r.fail(BadArgument, word, reason)
 	}
 	return rpdb.LinkName(word)
 }

@@ -140,7 +140,7 @@ func (v RouteView) realms(w *words, r rpdb.Realms) {
 	if r.From() == 0 {
 		key = "realm"
 	}
-	w.add(key, RuleView{Names: v.Names, Numeric: v.Numeric}.realms(r))
+	w.add(key, realmsText(RuleView{Names: v.Names, Numeric: v.Numeric}, r))
 }
 
 // Bits of rtm_flags that do not belong to a nexthop (RTM_F_*).
@@ -215,4 +215,12 @@ func (v RouteView) multipath(r rpdb.Route) string {
 		b.WriteString(newline + "\t" + w.String() + " ")
 	}
 	return b.String()
+}
+
+func realmsText(v RuleView, r rpdb.Realms) string {
+	to := escape(v.realm(r.To()))
+	if r.From() == 0 {
+		return to
+	}
+	return escape(v.realm(r.From())) + "/" + to
 }

@@ -3,19 +3,36 @@ package iproute2
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"rpdb"
 )
 
-// RuleView says how a listing line of a rule looks. The zero value is ip's
-// own default, with built-in names only and escaped interface names.
+// RuleView says how a listing of rules looks. The zero value is ip's own
+// default, with built-in names only and escaped interface names. It is not
+// modified by its methods, but State is.
 type RuleView struct {
 	Names   rpdb.Names
-	Numeric bool // numbers in place of names, as ip -N
-	Details bool // also the originators that are not shown by default, as ip -d
-	Raw     bool // interface names byte for byte, as ip prints them
+	Numeric bool    // numbers in place of names, as ip -N
+	Details bool    // also the originators that are not shown by default, as ip -d
+	Raw     bool    // interface names and names of files byte for byte, as ip prints them
+	Deleted bool    // the rule is gone: "Deleted " in front
+	Family  bool    // the family in front, "IPv4 " or "IPv6 ", which ip never says
+	Color   Palette // of addresses and interface names
+	// State, if not nil, makes names depend on what was listed before, as they
+	// do in a process of ip. The rules of one run share one.
+	State *NameState
+	// IPProto returns the name of an IP protocol, "" if it has none. Nil knows
+	// the names that distributions ship.
+	IPProto func(rpdb.IPProto) string
 }
+
+// NameState remembers which of its files a process of ip has read. It answers
+// some numbers from built-in tables as long as it has not read the file: realm
+// 0 is "unknown" and DSCP 0 is "0" until another value makes it read. The zero
+// value has read nothing. It is not safe for concurrent use.
+type NameState struct{ protocols, realms, dsfields bool }
 
 // Rule returns the line of `ip rule show` for a rule, without the newline:
 // "PRIORITY:", a tab, and [RuleText].
@@ -26,143 +43,111 @@ func Rule(r rpdb.Rule, n rpdb.Names) string { return RuleView{Names: n}.Rule(r) 
 func RuleText(r rpdb.Rule, n rpdb.Names) string { return RuleView{Names: n}.Text(r) }
 
 // Rule returns the line of `ip rule show`, without the newline.
-func (v RuleView) Rule(r rpdb.Rule) string { return fmt.Sprintf("%d:\t%s", r.Priority, v.Text(r)) }
+func (v RuleView) Rule(r rpdb.Rule) string {
+	t := textSink{palette: v.Color}
+	v.Fields(r, &t)
+	return t.Builder.String()
+}
 
-// Text returns the line without the priority and the tab.
+// Text returns the line without what stands in front of the tab.
 func (v RuleView) Text(r rpdb.Rule) string {
-	w := words{}
-	if r.Selector.Not {
-		w.add("not")
-	}
-	v.addresses(&w, r.Selector)
-	v.selectors(&w, r)
-	v.action(&w, r)
-	if p := r.Protocol; v.Details || (p != rpdb.ProtocolUnspec && p != rpdb.ProtocolKernel) {
-		w.add("proto", v.number(uint64(p), v.Names.Protocol(p)))
-	}
-	if d, ok := r.Selector.DSCP.Get(); ok {
-		w.add("dscp", v.dscp(d))
-	}
-	if l := r.Selector.FlowLabel; l != (rpdb.FlowLabel{}) {
-		w.add("flowlabel", masked(l.Value, l.Mask, 0xfffff))
-	}
-	return w.String()
+	t := textSink{palette: v.Color}
+	v.fields(ruleFields[1:], r, &t) // all but the priority
+	return t.Builder.String()
 }
 
-func (v RuleView) addresses(w *words, s rpdb.Selector) {
-	w.add("from", prefixText(s.From, "all"))
-	if s.To.IsValid() && s.To.Bits() > 0 {
-		w.add("to", prefixText(s.To, "all"))
-	}
-	if s.TOS != 0 {
-		w.add("tos", v.dsfield(s.TOS))
-	}
-	if s.Mark != (rpdb.Mark{}) {
-		w.add("fwmark", masked(s.Mark.Value, s.Mark.Mask, 0xffffffff))
-	}
-}
-
-func (v RuleView) selectors(w *words, r rpdb.Rule) {
-	s := r.Selector
-	v.link(w, "iif", s.IIF, r.Flags&rpdb.RuleIIFDetached != 0)
-	v.link(w, "oif", s.OIF, r.Flags&rpdb.RuleOIFDetached != 0)
-	if s.L3MDev {
-		w.add("lookup", "[l3mdev-table]")
-	}
-	if u, ok := s.UIDRange.Get(); ok {
-		w.addf("uidrange", "%d-%d", u.First, u.Last)
-	}
-	if s.IPProto != 0 {
-		name := IPProto(s.IPProto)
-		if v.Numeric {
-			name = fmt.Sprintf("ipproto-%d", s.IPProto)
-		}
-		w.add("ipproto", name)
-	}
-	if s.SPort != (rpdb.Ports{}) {
-		w.add("sport", portsText(s.SPort))
-	}
-	if s.DPort != (rpdb.Ports{}) {
-		w.add("dport", portsText(s.DPort))
-	}
-	if s.TunID != 0 {
-		w.addf("tun_id", "%d", s.TunID)
-	}
-}
-
-func (v RuleView) link(w *words, key string, name rpdb.LinkName, detached bool) {
-	if name == "" {
-		return
-	}
-	w.add(key, linkText(name, v.Raw))
-	if detached {
-		w.add("[detached]")
-	}
-}
-
-// action prints the table with its suppressors, which ip leaves out for rules
-// without a table, and the action.
-func (v RuleView) action(w *words, r rpdb.Rule) {
-	if t := r.Action.Table(); t != 0 {
-		w.add("lookup", v.number(uint64(t), v.Names.Table(t)))
-		if n, ok := r.Suppress.PrefixLength.Get(); ok {
-			w.addf("suppress_prefixlength", "%d", n)
-		}
-		if g, ok := r.Suppress.IfGroup.Get(); ok {
-			w.add("suppress_ifgroup", v.number(uint64(g), v.Names.Group(g)))
-		}
-	}
-	if r.Realms != 0 {
-		w.add("realms", v.realms(r.Realms))
-	}
-	switch typ := r.Action.Type(); typ {
-	case rpdb.ActionTable:
-	case rpdb.ActionNAT:
-		w.add("masquerade")
-	case rpdb.ActionGoto:
-		w.addf("goto", "%d", r.Action.Target())
-		if r.Flags&rpdb.RuleUnresolved != 0 {
-			w.add("[unresolved]")
-		}
-	case rpdb.ActionNop:
-		w.add("nop")
-	default:
-		// The action byte shares its numbers with the types of routes.
-		w.add(v.number(uint64(typ), rpdb.RouteType(typ).String()))
-	}
-}
-
-func (v RuleView) number(n uint64, name string) string {
-	if v.Numeric {
-		return fmt.Sprint(n)
+// safe makes a name fit for a terminal, unless the view is raw.
+func (v RuleView) safe(name string) string {
+	if v.Raw {
+		return name
 	}
 	return escape(name)
 }
 
-func (v RuleView) realms(r rpdb.Realms) string {
-	to := v.number(uint64(r.To()), v.Names.Realm(r.To()))
-	if r.From() == 0 {
-		return to
+func (v RuleView) number(n uint64, name string) string {
+	if v.Numeric {
+		return strconv.FormatUint(n, 10)
 	}
-	return v.number(uint64(r.From()), v.Names.Realm(r.From())) + "/" + to
+	return name
+}
+
+func (v RuleView) table(t rpdb.TableID) string {
+	if v.Numeric {
+		return decimal(t)
+	}
+	return v.Names.Table(t)
+}
+
+func (v RuleView) group(g uint32) string {
+	if v.Numeric {
+		return decimal(g)
+	}
+	return v.Names.Group(g)
+}
+
+func (v RuleView) protocol(p rpdb.Protocol) string {
+	if v.Numeric {
+		return decimal(p)
+	}
+	if s := v.State; s != nil && !s.protocols {
+		if name := (rpdb.Names{}).Protocol(p); digit(name[0]) > 9 {
+			return name
+		}
+		s.protocols = true
+	}
+	return v.Names.Protocol(p)
+}
+
+// realm returns the name of a realm; ip has names for the first 256 only.
+func (v RuleView) realm(n uint16) string {
+	switch s := v.State; {
+	case v.Numeric || n > 255:
+		return decimal(n)
+	case s != nil && n == 0 && (!s.realms || v.Names.Realms[0] == ""):
+		return "unknown"
+	case s != nil:
+		s.realms = true
+	}
+	return v.Names.Realm(n)
+}
+
+// dsName returns the name of a DS field, "" if it has none.
+func (v RuleView) dsName(field uint8) string {
+	switch s := v.State; {
+	case v.Numeric:
+		return ""
+	case s != nil && field == 0 && (!s.dsfields || v.Names.DSFields[0] == ""):
+		return "0"
+	case s != nil:
+		s.dsfields = true
+	}
+	return v.Names.DSFields[field]
 }
 
 func (v RuleView) dsfield(tos uint8) string {
-	if name := v.Names.DSFields[tos]; name != "" && !v.Numeric {
-		return escape(name)
+	if name := v.dsName(tos); name != "" {
+		return name
 	}
 	return fmt.Sprintf("0x%02x", tos)
 }
 
-func (v RuleView) dscp(d rpdb.DSCP) string {
-	name := v.Names.DSFields[d.Value<<2]
-	switch {
-	case d.Mask != 0x3f:
-		return fmt.Sprintf("%s/%s", hex(uint32(d.Value)), hex(uint32(d.Mask)))
-	case name != "" && !v.Numeric:
-		return escape(name)
+func (v RuleView) dscp(value uint8) string {
+	if name := v.dsName(value << 2); name != "" && value < 64 {
+		return name
 	}
-	return fmt.Sprint(d.Value)
+	return decimal(value)
+}
+
+func (v RuleView) ipProto(p rpdb.IPProto) string {
+	if !v.Numeric && v.IPProto == nil {
+		return IPProto(p)
+	}
+	if !v.Numeric {
+		if name := v.IPProto(p); name != "" {
+			return name
+		}
+	}
+	return "ipproto-" + decimal(p)
 }
 
 // words is a line under construction: words with a blank between.
@@ -208,9 +193,9 @@ func prefixText(p netip.Prefix, zero string) string {
 	case !p.IsValid() || p.Bits() == 0:
 		return zero
 	case p.IsSingleIP():
-		return p.Addr().String()
+		return address(p.Addr())
 	}
-	return p.String()
+	return address(p.Addr()) + "/" + strconv.Itoa(p.Bits())
 }
 
 func portsText(p rpdb.Ports) string {

@@ -1,0 +1,301 @@
+package iproute2
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+
+	"rpdb"
+)
+
+// requestParser reads the words of an add or a delete. Its methods are the
+// add column of [ruleOptions]; each is called with its keyword taken.
+type requestParser struct {
+	reader
+	family    rpdb.Family // of the options
+	q         RuleRequest
+	keyword   string       // the word that is being read, as typed
+	tableDone bool         // main is not to be filled in
+	lastTable rpdb.TableID // of the last keyword table
+	seen      map[string]bool
+}
+
+func (p *requestParser) parse(del bool) {
+	p.q.Delete, p.q.Family, p.q.familyGiven = del, p.family, p.family != 0
+	if p.family == 0 {
+		p.q.Family = rpdb.IPv4
+	}
+	if !del {
+		p.q.Action = rpdb.ActionTable
+	}
+	p.seen = map[string]bool{}
+	for p.more() {
+		p.keyword = p.next()
+		means := lookUp(addWords, p.keyword)
+		if means == "" {
+			means = p.actionName(p.keyword)
+		}
+		p.note(means)
+		option(means).add(p)
+	}
+	switch {
+	case p.err != nil:
+	case p.q.L3MDev && p.lastTable != 0:
+		p.fail(BadCommand, "", "table can not be specified for l3mdev rules")
+		p.err.exit = exitInvalid
+	case !p.tableDone && !del:
+		p.q.Table = uint8(rpdb.TableMain)
+	}
+}
+
+// actionName returns the option that an action's word belongs to.
+func (p *requestParser) actionName(word string) string {
+	if means := lookUp(otherWords, word); means != "" {
+		return means
+	}
+	return "action"
+}
+
+// note remembers what a strict reader complains about: keywords given twice.
+func (p *requestParser) note(means string) {
+	if p.seen[means] && means != "not" && means != "l3mdev" {
+		p.doubt("%q is given twice, only the last one would count", means)
+	}
+	p.seen[means] = true
+	if means == "tun_id" && len(p.keyword) < len("tun") {
+		p.doubt("%q means tun_id, not table: spell it out", p.keyword)
+	}
+}
+
+func (p *requestParser) doubt(format string, args ...any) {
+	p.q.doubts = append(p.q.doubts, fmt.Sprintf(format, args...))
+}
+
+func (p *requestParser) not() { p.q.Not = true }
+
+func (p *requestParser) from() { p.q.From = p.prefix() }
+
+func (p *requestParser) to() { p.q.To = p.prefix() }
+
+func (p *requestParser) prefix() rpdb.Opt[RuleAddress] {
+	word := p.next()
+	a, ok := sentAddress(word, p.family)
+	switch {
+	case p.err != nil:
+	case p.family == familyPacket:
+		p.fail(BadCommand, word, fmt.Sprintf("Error: \"%s\" may be inet prefix, but it is not allowed in this context.", word))
+		p.err.exit = exitFailed
+	case !ok:
+		p.fail(BadPrefix, word, familyWord(p.family))
+	}
+	if a.Addr.Is4() && !isDottedQuad(word) {
+		p.doubt("%q is read as %v/%d: write four decimal numbers, and the length", word, a.Addr, a.Bits)
+	}
+	return rpdb.Some(a)
+}
+
+// sentAddress reads a prefix as it is sent: "all" and "any" are no address,
+// and so is "default" where no family is known.
+func sentAddress(word string, f rpdb.Family) (RuleAddress, bool) {
+	if f == familyMPLS {
+		n, err := parseUint(word, 0, 20)
+		return RuleAddress{Addr: netip.AddrFrom4([4]byte{byte(n >> 12), byte(n >> 4), byte(n<<4) | 1, 0}), Bits: 20}, err == nil
+	}
+	prefix, ok := parsePrefix(word, f)
+	if word == "default" && ok {
+		prefix = f.Default()
+	}
+	if !prefix.IsValid() {
+		return RuleAddress{}, ok
+	}
+	return RuleAddress{Addr: prefix.Addr(), Bits: uint8(prefix.Bits())}, ok
+}
+
+// isDottedQuad reports whether a word means to everybody what it means to ip:
+// decimal numbers without leading zeros, all four of them or a length.
+func isDottedQuad(word string) bool {
+	text, length, hasLength := strings.Cut(word, "/")
+	if isAll(text) || text == "0" {
+		return true
+	}
+	parts := strings.Split(text, ".")
+	for _, part := range parts {
+		if strings.Trim(part, "0123456789") != "" || (len(part) > 1 && part[0] == '0') {
+			return false
+		}
+	}
+	return (len(parts) == 4 || hasLength) && (len(length) < 2 || length[0] != '0')
+}
+
+// familyWord names the family that a prefix was expected in.
+func familyWord(f rpdb.Family) string {
+	switch f {
+	case 0:
+		return "any valid"
+	case familyMPLS:
+		return "mpls"
+	case familyBridge:
+		return "bridge"
+	}
+	text, _ := f.MarshalText() // a family always has a word
+	return string(text)
+}
+
+func (p *requestParser) tos() { p.q.TOS = p.reader.tos("TOS value is invalid\n") }
+
+func (p *requestParser) pref() {
+	p.q.Priority = rpdb.Some(rpdb.Priority(p.number(32, "preference value is invalid\n")))
+	p.q.given.Priority = true
+}
+
+// fwmark keeps the mask of an earlier mark, as ip does.
+func (p *requestParser) fwmark() {
+	value, mask := p.mark()
+	p.q.Mark = rpdb.Some(value)
+	if mask.IsSet() {
+		p.q.MarkMask = mask
+	}
+}
+
+func (p *requestParser) realms() { p.q.Realms = rpdb.Some(p.reader.realms("invalid realms\n")) }
+
+func (p *requestParser) protocol() {
+	p.q.Protocol = rpdb.Some(p.reader.protocol("\"protocol\" value is invalid\n"))
+}
+
+func (p *requestParser) tunID() { p.q.TunID = rpdb.Some(p.tunnel()) }
+
+// lookup reads a table. One of 256 and more travels in an attribute, which
+// then wins over any smaller one typed after it.
+func (p *requestParser) lookup() {
+	t := p.table("invalid table ID\n")
+	p.lastTable, p.tableDone, p.q.given.Table = t, true, true
+	if t > math.MaxUint8 {
+		p.q.Table, p.q.LongTable = 0, rpdb.Some(t)
+	} else {
+		p.q.Table = uint8(t)
+	}
+}
+
+func (p *requestParser) suppressLength() {
+	p.q.SuppressLen = rpdb.Some(uint32(p.number(31, "suppress_prefixlength value is invalid\n")))
+}
+
+func (p *requestParser) suppressGroup() { p.q.SuppressGroup = rpdb.Some(p.group()) }
+
+func (p *requestParser) iif() {
+	p.q.IIF = rpdb.Some(p.linkName(`"iif"/"dev" not a valid ifname`))
+}
+
+func (p *requestParser) oif() { p.q.OIF = rpdb.Some(p.linkName(`"oif" not a valid ifname`)) }
+
+func (p *requestParser) l3mdev() { p.q.L3MDev, p.tableDone = true, true }
+
+func (p *requestParser) uidRange() {
+	word := p.peek()
+	u := p.uids()
+	p.q.UIDRange = rpdb.Some(u)
+	if p.err == nil && fmt.Sprintf("%d-%d", u.First, u.Last) != word {
+		p.doubt("uidrange %q is read as %d-%d", word, u.First, u.Last)
+	}
+}
+
+func (p *requestParser) ipProto() { p.q.IPProto = rpdb.Some(p.ipProtocol()) }
+
+func (p *requestParser) sport() { p.ports(&p.q.SPort, &p.q.SPortMask) }
+
+func (p *requestParser) dport() { p.ports(&p.q.DPort, &p.q.DPortMask) }
+
+func (p *requestParser) ports(ports *rpdb.Opt[RulePorts], mask *rpdb.Opt[uint16]) {
+	r, m := p.portRange()
+	*ports = rpdb.Some(r)
+	if v, ok := m.Get(); ok && v != 0xffff {
+		*mask = m
+	}
+}
+
+func (p *requestParser) dscp() {
+	value, mask := p.dscpMask()
+	p.q.DSCP = rpdb.Some(uint8(value)) // ip cuts what it sends
+	if value > 0x3f {
+		p.doubt("dscp %d is more than the 63 that six bits hold", value)
+	}
+	if m, ok := mask.Get(); ok && uint8(m) != 0x3f {
+		p.q.DSCPMask = rpdb.Some(uint8(m))
+	}
+}
+
+func (p *requestParser) flowLabel() { p.q.FlowLabel = rpdb.Some(p.label()) }
+
+func (p *requestParser) nat() {
+	p.q.nat, p.warning = true, natWarning+"\n"
+	word := p.next()
+	a, ok := parseIPv4(word)
+	if isAll(word) {
+		a, ok = netip.IPv4Unspecified(), true
+	}
+	if !ok && p.err == nil {
+		p.fail(BadCommand, word, fmt.Sprintf("Error: an IP address is expected rather than \"%s\"", word))
+		p.err.exit = exitFailed
+	}
+	p.q.Gateway = rpdb.Some(a)
+	p.q.Action, p.q.given.Action = rpdb.ActionNAT, true
+}
+
+// typeWord takes the word after "type".
+func (p *requestParser) typeWord() {
+	p.keyword = p.next()
+	switch means := p.actionName(p.keyword); {
+	case p.err != nil:
+	case means == "help":
+		p.help()
+	case means == "goto":
+		p.jump()
+	case means == "nop":
+		p.nop()
+	default:
+		p.action()
+	}
+}
+
+func (p *requestParser) help() { p.fail(Usage, p.keyword, "") }
+
+func (p *requestParser) jump() {
+	p.q.Goto = rpdb.Some(rpdb.Priority(p.number(32, "invalid target\n")))
+	p.q.given.Goto = true
+	p.act(rpdb.ActionGoto)
+}
+
+func (p *requestParser) nop() { p.act(rpdb.ActionNop) }
+
+// action reads a route type; the kernel takes its number for an action.
+func (p *requestParser) action() {
+	t, ok := routeType(p.keyword)
+	if !ok {
+		p.fail(BadArgument, p.keyword, "Failed to parse rule type")
+		return
+	}
+	p.act(rpdb.ActionType(t))
+	if word := p.q.Action.String(); p.q.Action == rpdb.ActionNop || !abbreviates(p.keyword, word) && p.q.Action != rpdb.ActionTable {
+		p.doubt("%q is a type of routes, as a rule it would be stored as %q", p.keyword, word)
+	}
+}
+
+func (p *requestParser) act(t rpdb.ActionType) {
+	if p.q.given.Action && !p.q.Delete {
+		p.doubt("a rule has one action")
+	}
+	p.q.Action, p.q.given.Action, p.tableDone = t, true, true
+}
+
+// routeType reads the type of a route: a word, a beginning of one, or a
+// number.
+func routeType(word string) (rpdb.RouteType, bool) {
+	if means := lookUp(routeTypeWords, word); means != "" {
+		var t rpdb.RouteType
+		return t, t.UnmarshalText([]byte(means)) == nil
+	}
+	n, err := parseUint(word, 0, 8)
+	return rpdb.RouteType(n), err == nil
+}
