@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,14 +25,14 @@ func (a *app) checkCommand() *cobra.Command {
 leave, and lists what else is wrong with rules and tables. It changes nothing.
 Exit codes: 0 nothing is wrong (there may be warnings); 1 something is, with the
 reason and the cure; 2 the check could not be made.`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error { return trouble(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.makeReport(cmd, to)
 			if err == nil {
 				err = a.viewCheck(r)
 			}
 			if err != nil {
-				return &codeError{code: exitTrouble, err: err}
+				return trouble(err)
 			}
 			if analysis.HasErrors(r.Findings) {
 				return &codeError{code: exitFailed}
@@ -41,7 +42,17 @@ reason and the cure; 2 the check could not be made.`,
 	}
 	cmd.Flags().StringSliceVar(&to, "to", nil, "outside `ADDRESS` that answers go to, one for each family (default: one that no route but a default covers)")
 	a.snapshotFlag(cmd)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return trouble(err) })
 	return cmd
+}
+
+// trouble gives an error, if it is one, the exit code of a check that could
+// not be made: 1 would say that something is wrong with the host.
+func trouble(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &codeError{code: exitTrouble, err: err}
 }
 
 // report is the result of check, and its JSON.
@@ -78,7 +89,7 @@ func (a *app) makeReport(cmd *cobra.Command, to []string) (*report, error) {
 		return nil, err
 	}
 	doors := answers.Doors(s, engine, options)
-	return &report{Version: 1, OK: !analysis.HasErrors(findings), Doors: doors, Findings: findings, snapshot: s}, nil
+	return &report{Version: 1, OK: !analysis.HasErrors(findings), Doors: list(doors), Findings: list(findings), snapshot: s}, nil
 }
 
 func outsideOptions(to []string) (answers.Options, error) {
@@ -88,11 +99,14 @@ func outsideOptions(to []string) (answers.Options, error) {
 		if err := parseAddr(word, &addr); err != nil {
 			return o, fmt.Errorf("--to %q: %w", word, err)
 		}
+		to := &o.To6
 		if addr.Is4() {
-			o.To4 = addr
-		} else {
-			o.To6 = addr
+			to = &o.To4
 		}
+		if to.IsValid() {
+			return o, fmt.Errorf("--to %q: a second address of %v, after %v", word, rpdb.FamilyOf(addr), *to)
+		}
+		*to = addr
 	}
 	return o, nil
 }
@@ -209,10 +223,25 @@ func (p *printer) cure(r *report) {
 			}
 		}
 		if len(gateways) > 0 {
-			p.printf("      - {interface: %s, gateways: [%s]}\n", safe(l.Name), strings.Join(gateways, ", "))
+			p.printf("      - {interface: %s, gateways: [%s]}\n", yamlWord(string(l.Name)), strings.Join(gateways, ", "))
 		}
 	}
 	p.printf("\nthen: rpdb try uplinks.yaml; rpdb plan uplinks.yaml; rpdb apply uplinks.yaml\n")
+}
+
+// yamlWord writes the name of an interface so that YAML reads it as text: bare
+// if it cannot be anything else, else in quotes.
+func yamlWord(name string) string {
+	letter := name != "" && strings.Trim(name[:1], "abcdefghijklmnopqrstuvwxyz") == ""
+	plain := true
+	for _, r := range name {
+		plain = plain && strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789.-_", r)
+	}
+	special := []string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+	if letter && plain && !slices.Contains(special, name) {
+		return name
+	}
+	return strconv.QuoteToASCII(name)
 }
 
 func hasDoor(r *report, l rpdb.Link) bool {

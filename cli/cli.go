@@ -55,6 +55,8 @@ type app struct {
 // Run carries out one command line, without the program's name, and returns
 // the exit code. It ends early when ctx does.
 func Run(ctx context.Context, args []string, s Streams) int {
+	out := &answer{w: s.Out}
+	s.In, s.Out = &interruptible{ctx, s.In}, out
 	a := &app{Streams: s}
 	root := a.rootCommand()
 	root.SetArgs(args)
@@ -62,6 +64,9 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = out.err // of texts that are printed without asking, such as help
+	}
 	code := exitOK
 	if err != nil {
 		code = exitFailed

@@ -36,9 +36,9 @@ func hints(err error) []string {
 		}
 	})
 	switch {
-	case errors.Is(err, syscall.EPERM) || errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, syscall.EPERM):
 		add("changing rules and routes needs CAP_NET_ADMIN: run it as root, or rehearse it with \"rpdb try\"")
-	case errors.Is(err, syscall.EACCES):
+	case errors.Is(err, fs.ErrPermission): // EACCES, of a file
 		add("this needs more rights: run it as root")
 	}
 	return found

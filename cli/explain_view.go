@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"rpdb"
@@ -176,6 +175,9 @@ func (p *printer) kernelLine(e explanation) {
 	}
 }
 
+// maxAsked is how many rules are listed that look at what was assumed.
+const maxAsked = 10
+
 // assumed says what the flow leaves open, and which rules look at it.
 func (p *printer) assumed(s *rpdb.Snapshot, f rpdb.Flow) {
 	open := openFields(f)
@@ -187,7 +189,7 @@ func (p *printer) assumed(s *rpdb.Snapshot, f rpdb.Flow) {
 		words = append(words, field.word)
 		for _, r := range s.RulesOf(f.Family()) {
 			word := fmt.Sprintf("rule %d looks at %s", r.Priority, field.name)
-			if field.selects(r.Selector) && !slices.Contains(asked, word) {
+			if field.selects(r.Selector) && (len(asked) == 0 || asked[len(asked)-1] != word) {
 				asked = append(asked, word)
 			}
 		}
@@ -196,6 +198,9 @@ func (p *printer) assumed(s *rpdb.Snapshot, f rpdb.Flow) {
 	if len(asked) == 0 {
 		p.wrap(text + "; no rule looks at any of these")
 		return
+	}
+	if more := len(asked) - maxAsked; more > 0 {
+		asked = append(asked[:maxAsked], fmt.Sprintf("and so on, %d more", more))
 	}
 	p.wrap(text + "; " + strings.Join(asked, ", "))
 }

@@ -58,6 +58,9 @@ func (a *app) readSnapshot() (*rpdb.Snapshot, error) {
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return nil, fmt.Errorf("read snapshot %s: %w", safe(a.snapshot), err)
 	}
+	if doc.Version != 1 && doc.Version != 0 {
+		return nil, fmt.Errorf("read snapshot %s: version %d of the format, and this program knows 1", safe(a.snapshot), doc.Version)
+	}
 	if doc.Snapshot == nil {
 		return nil, fmt.Errorf("read snapshot %s: no \"snapshot\" in it: it is not what \"rpdb show --json\" writes", safe(a.snapshot))
 	}
@@ -103,6 +106,9 @@ func (a *app) readPolicy(name string) (*policy.Document, error) {
 	}
 	return policy.Parse(name, data)
 }
+
+// list returns a list that JSON writes as [] when it is empty, not as null.
+func list[T any](l []T) []T { return append([]T{}, l...) }
 
 // printJSON writes a value as one JSON document with a schema version in it.
 func (a *app) printJSON(v any) error {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func (a *app) showCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(showDocument{Version: 1, Snapshot: s, Findings: findings})
+				return a.printJSON(showDocument{Version: 1, Snapshot: s, Findings: list(findings)})
 			}
 			return a.viewShow(s, findings, all)
 		},
@@ -59,8 +60,9 @@ func (a *app) viewShow(s *rpdb.Snapshot, findings []analysis.Diagnostic, all boo
 		for _, r := range s.RulesOf(f) {
 			w.printf("%7d  %s\n", r.Priority, v.rule(r))
 		}
+		routes := routesByTable(s, f)
 		for _, t := range tablesOf(s, f) {
-			w.table(v, s, f, t, all)
+			w.table(v, fmt.Sprintf("%v table %s", f, v.table(t)), routes[t], all)
 		}
 		w.printf("\n")
 	}
@@ -79,8 +81,10 @@ func (a *app) viewShow(s *rpdb.Snapshot, findings []analysis.Diagnostic, all boo
 // that rules lead to first and in the order of the walk.
 func tablesOf(s *rpdb.Snapshot, f rpdb.Family) []rpdb.TableID {
 	var tables []rpdb.TableID
+	seen := map[rpdb.TableID]bool{rpdb.TableUnspec: true}
 	add := func(t rpdb.TableID) {
-		if t != rpdb.TableUnspec && !slices.Contains(tables, t) {
+		if !seen[t] {
+			seen[t] = true
 			tables = append(tables, t)
 		}
 	}
@@ -89,29 +93,31 @@ func tablesOf(s *rpdb.Snapshot, f rpdb.Family) []rpdb.TableID {
 			add(r.Action.Table())
 		}
 	}
-	var rest []rpdb.TableID
-	for _, r := range s.Routes {
-		if r.Family == f && !slices.Contains(tables, r.Table) && !slices.Contains(rest, r.Table) {
-			rest = append(rest, r.Table)
-		}
-	}
-	slices.Sort(rest)
-	for _, t := range rest {
+	for _, t := range slices.Sorted(maps.Keys(routesByTable(s, f))) {
 		add(t)
+	}
+	return tables
+}
+
+// routesByTable returns the routes of a family by their tables.
+func routesByTable(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.TableID][]rpdb.Route {
+	tables := map[rpdb.TableID][]rpdb.Route{}
+	for _, r := range s.Routes {
+		if r.Family == f {
+			tables[r.Table] = append(tables[r.Table], r)
+		}
 	}
 	return tables
 }
 
 // table prints what a table holds. The local table is counted rather than
 // listed, as its routes follow from the addresses.
-func (p *printer) table(v words, s *rpdb.Snapshot, f rpdb.Family, t rpdb.TableID, all bool) {
-	routes := s.Table(f, t)
-	title := fmt.Sprintf("%v table %s", f, v.table(t))
+func (p *printer) table(v words, title string, routes []rpdb.Route, all bool) {
 	switch {
 	case len(routes) == 0:
 		p.printf("%s: empty\n", title)
 		return
-	case t == rpdb.TableLocal && !all:
+	case routes[0].Table == rpdb.TableLocal && !all:
 		p.printf("%s: %d %s (--all lists them)\n", title, len(routes), plural(len(routes), "route", "routes"))
 		return
 	}

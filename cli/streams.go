@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"io"
+)
+
+// answer is standard output. It remembers the first error.
+type answer struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes, unless that failed before.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.err != nil {
+		return 0, a.err
+	}
+	n, err := a.w.Write(p)
+	a.err = err
+	return n, err
+}
+
+// interruptible is standard input, on which nothing may ever come: its Read
+// ends with ctx, and what comes later is lost.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads into a buffer of its own, since a reading that was given up may
+// still end.
+func (i *interruptible) Read(p []byte) (int, error) {
+	type reading struct {
+		data []byte
+		err  error
+	}
+	done := make(chan reading, 1)
+	go func() {
+		data := make([]byte, len(p))
+		n, err := i.r.Read(data)
+		done <- reading{data[:n], err}
+	}()
+	select {
+	case got := <-done:
+		return copy(p, got.data), got.err
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err()
+	}
+}
