@@ -166,3 +166,18 @@ func (s *RuleSocket) deleteChosen(ctx context.Context, rules []RuleMessage, doom
 	}
 	return deleted, spared
 }
+
+// LinkName returns the name of an interface in the socket's namespace, "" if
+// there is none with the number.
+func (s *RuleSocket) LinkName(index rpdb.LinkIndex) rpdb.LinkName {
+	ifr, err := unix.NewIfreq("")
+	if err != nil {
+		return ""
+	}
+	ifr.SetUint32(uint32(index))
+	var failed error
+	if err := s.nl.Control(func(fd int) { failed = unix.IoctlIfreq(fd, unix.SIOCGIFNAME, ifr) }); err != nil || failed != nil {
+		return ""
+	}
+	return rpdb.LinkName(ifr.Name())
+}
