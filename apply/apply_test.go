@@ -188,21 +188,26 @@ func TestAcknowledgedButNotDoneIsTakenBack(t *testing.T) {
 	}
 }
 
+// TestCancelInTheMiddleIsTakenBack, also where the kernel has made the change
+// and the end of the context cuts its acknowledgement off.
 func TestCancelInTheMiddleIsTakenBack(t *testing.T) {
-	k, d := howto()
-	before, _ := k.Snapshot(t.Context())
-	ctx, cancel := context.WithCancel(t.Context())
-	k.onSend = func(n int) {
-		if n == 2 {
-			cancel()
+	for _, heeds := range []bool{false, true} {
+		k, d := howto()
+		k.heeds = heeds
+		before, _ := k.Snapshot(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		k.onSend = func(n int) {
+			if n == 2 {
+				cancel()
+			}
 		}
-	}
-	result, err := run(t, ctx, k, d)
-	if !errors.Is(err, context.Canceled) || !result.RolledBack {
-		t.Errorf("got %v, %+v", err, result)
-	}
-	if !sameState(*before, k.state) {
-		t.Errorf("not the old state: %v", k.state.Rules)
+		result, err := run(t, ctx, k, d)
+		if !errors.Is(err, context.Canceled) || !result.RolledBack {
+			t.Errorf("got %v, %+v", err, result)
+		}
+		if !sameState(*before, k.state) {
+			t.Errorf("not the old state: %v", k.state.Rules)
+		}
 	}
 }
 
@@ -271,25 +276,5 @@ func TestReplacementThatFailsHalfway(t *testing.T) {
 	}
 	if !sameState(*before, k.state) {
 		t.Errorf("not the old state: %v", k.state.Routes)
-	}
-}
-
-// TestStepThatBeganIsFinished: a change whose acknowledgement the end of the
-// context cuts off would be left behind.
-func TestStepThatBeganIsFinished(t *testing.T) {
-	k, d := howto()
-	before, _ := k.Snapshot(t.Context())
-	ctx, cancel := context.WithCancel(t.Context())
-	k.onSend = func(n int) {
-		if n == 2 {
-			cancel()
-		}
-	}
-	k.heeds = true
-	if _, err := run(t, ctx, k, d); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	if !sameState(*before, k.state) {
-		t.Errorf("not the old state: %v", k.state.Rules)
 	}
 }
