@@ -109,6 +109,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.netns, "netns", "n", "", "work in the network namespace `NAME` (as \"ip netns\" lists it, or a path)")
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand())
+	a.addCompletion(root)
 	for _, cmd := range root.Commands() {
 		cmd.DisableFlagsInUseLine = true
 	}

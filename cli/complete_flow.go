@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"rpdb"
+)
+
+// flowWord is a word of a flow, for completion.
+type flowWord struct {
+	word, about string
+	// instead are the words that it cannot stand beside.
+	instead []string
+}
+
+// flowWords are the words of [flowUsage] in its order.
+func flowWords() []flowWord {
+	return []flowWord{
+		{"to", "destination address", nil},
+		{"from", "source address", nil},
+		{"iif", "interface that the packet comes in by", []string{"oif", "connect", "sendto"}},
+		{"oif", "interface that the sender is bound to", []string{"iif"}},
+		{"mark", "firewall mark", nil},
+		{"uid", "user of the sender", nil},
+		{"tos", "DS field, hexadecimal", nil},
+		{"ipproto", "IP protocol", nil},
+		{"sport", "source port", nil},
+		{"dport", "destination port", nil},
+		{"flowlabel", "IPv6 flow label", nil},
+		{"tun_id", "id of the tunnel that the packet came out of", nil},
+		{"connect", "ask as connect(2) does", []string{"sendto", "iif"}},
+		{"sendto", "ask as a datagram of an unconnected socket", []string{"connect", "iif"}},
+	}
+}
+
+// completeFlow offers the words of explain.
+func (a *app) completeFlow(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	v := a.newOffers(cmd.Context(), begun)
+	given := map[string]bool{}
+	for i := 0; i < len(before); i++ {
+		word := before[i]
+		if full, ok := flowAliases()[word]; ok {
+			word = full
+		}
+		_, hasValue := flowFields(&rpdb.Flow{})[word]
+		known := slices.ContainsFunc(flowWords(), func(w flowWord) bool { return w.word == word })
+		switch {
+		case hasValue && i == len(before)-1:
+			v.addFlowValue(word)
+			return v.list, noFiles
+		case hasValue:
+			i++
+		case !known:
+			word = "to" // a destination without its keyword
+		}
+		given[word] = true
+	}
+	for _, w := range flowWords() {
+		excluded := slices.ContainsFunc(w.instead, func(other string) bool { return given[other] })
+		if !given[w.word] && !excluded {
+			v.add(w.word, w.about)
+		}
+	}
+	return v.list, noFiles
+}
+
+// addFlowValue offers values of a keyword: those of the host, and those that
+// its rules ask about.
+func (v *hostOffers) addFlowValue(keyword string) {
+	switch keyword {
+	case "from":
+		v.addAddresses(0, false)
+		return
+	case "iif", "oif":
+		v.addLinks()
+		return
+	case "ipproto":
+		for _, name := range []string{"tcp", "udp", "icmp", "ipv6-icmp", "sctp", "dccp"} {
+			v.add(name, "")
+		}
+		return
+	}
+	for _, r := range v.rules(0) {
+		v.add(askedFor(r.Selector, keyword), fmt.Sprintf("rule %d", r.Priority))
+	}
+}
+
+// askedFor returns a value of a flow's keyword that a rule selects, "" if it
+// selects none.
+func askedFor(s rpdb.Selector, keyword string) string {
+	uids, hasUIDs := s.UIDRange.Get()
+	dscp, hasDSCP := s.DSCP.Get()
+	switch {
+	case keyword == "mark" && s.Mark.Mask != 0:
+		return fmt.Sprintf("%#x", s.Mark.Value)
+	case keyword == "uid" && hasUIDs:
+		return fmt.Sprint(uids.First)
+	case keyword == "tos" && hasDSCP:
+		return fmt.Sprintf("%#02x", dscp.Value<<2)
+	case keyword == "tos" && s.TOS != 0:
+		return fmt.Sprintf("%#02x", s.TOS)
+	case keyword == "sport" && s.SPort.First != 0:
+		return fmt.Sprint(s.SPort.First)
+	case keyword == "dport" && s.DPort.First != 0:
+		return fmt.Sprint(s.DPort.First)
+	case keyword == "flowlabel" && s.FlowLabel.Mask != 0:
+		return fmt.Sprintf("%#x", s.FlowLabel.Value)
+	case keyword == "tun_id" && s.TunID != 0:
+		return fmt.Sprint(s.TunID)
+	}
+	return ""
+}
