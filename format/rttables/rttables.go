@@ -1,6 +1,7 @@
 package rttables
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -57,15 +58,15 @@ func Counts(name string) bool {
 	return strings.HasSuffix(name, ".conf") && len(name) > len(".conf") && name[0] != '.'
 }
 
-// limit is the largest number that means something for the kind.
+// limit is the largest number that means something for the kind. iproute2
+// keeps numbers as signed ones, so the upper half of the tables and groups
+// cannot be named, and it has names for the first 256 realms only.
 func (k Kind) limit() uint64 {
 	switch k {
-	case Protocols, DSFields:
-		return math.MaxUint8
-	case Realms:
-		return math.MaxUint16
+	case Tables, Groups:
+		return math.MaxInt32
 	}
-	return math.MaxUint32
+	return math.MaxUint8
 }
 
 // LineError is a line that is not a number and a name. iproute2 drops the rest
@@ -73,7 +74,8 @@ func (k Kind) limit() uint64 {
 type LineError struct {
 	Source string // the file, as the caller named it
 	Line   int    // from 1
-	Text   string // the line
+	Text   string // the line without blanks in front and without its newline
+	rest   string // the newline, if the line had one
 }
 
 // Error names file, line and text.
@@ -81,41 +83,93 @@ func (e *LineError) Error() string {
 	return fmt.Sprintf("%s:%d: not a number and a name: %q", e.Source, e.Line, e.Text)
 }
 
+// CorruptText returns what iproute2 prints about the line, but for the newline
+// at its very end; the one of the line itself is in it.
+func (e *LineError) CorruptText() string {
+	return fmt.Sprintf("Database %s is corrupted at %s%s", e.Source, e.Text, e.rest)
+}
+
 // Parse adds the entries of one file to n, which must not be nil; maps that
 // are nil are made. A later entry takes the place of an earlier one with the
 // same number, in the file and across calls. Lines that are empty or begin
 // with # are skipped, and so are numbers that the kind has no room for. Names
-// may hold any byte but white space.
+// may hold any byte but white space; what follows the name is ignored.
+//
+// A line is read as iproute2 reads it, by scanf(3): no blank is needed between
+// number and name, and what is not 0x and hexadecimal digits is decimal. A
+// line of more than 511 bytes counts as several.
 //
 // The error is of type *[LineError]; the entries before the bad line stay.
 func Parse(n *rpdb.Names, k Kind, source string, data []byte) error {
+	return parse(k, source, data, func(id uint64, name string) { set(n, k, id, name) })
+}
+
+// maxLine is how much of a line iproute2 reads at once.
+const maxLine = 511
+
+// parse reads one file and gives its entries to enter.
+func parse(k Kind, source string, data []byte, enter func(id uint64, name string)) error {
 	number := 0
 	for line := range strings.Lines(string(data)) {
 		number++
-		line = strings.TrimRight(line, "\r\n")
-		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0][0] == '#' {
-			continue
-		}
-		id, ok := parseNumber(fields[0])
-		if !ok || len(fields) < 2 || fields[1][0] == '#' {
-			return &LineError{Source: source, Line: number, Text: line}
-		}
-		if id <= k.limit() {
-			set(n, k, id, fields[1])
+		for ; line != ""; line = line[min(maxLine, len(line)):] {
+			text, _, _ := strings.Cut(line[:min(maxLine, len(line))], "\x00")
+			text = strings.TrimLeft(text, " \t")
+			if text == "" || text[0] == '\n' || text[0] == '#' {
+				continue
+			}
+			id, name, ok := scan(text)
+			if !ok {
+				bare := strings.TrimSuffix(text, "\n")
+				return &LineError{Source: source, Line: number, Text: bare, rest: text[len(bare):]}
+			}
+			if 0 <= id && uint64(id) <= k.limit() {
+				enter(uint64(id), name)
+			}
 		}
 	}
 	return nil
 }
 
-// parseNumber reads 0xHEX or decimal; a leading 0 does not mean octal here.
-func parseNumber(s string) (uint64, bool) {
-	base, digits := 10, s
-	if len(s) > 2 && (s[:2] == "0x" || s[:2] == "0X") {
-		base, digits = 16, s[2:]
+// scan reads a number and a name.
+func scan(line string) (id int32, name string, ok bool) {
+	if hex, isHex := strings.CutPrefix(line, "0x"); isHex {
+		id, rest, found := scanNumber(hex, 16)
+		if fields := strings.FieldsFunc(rest, isSpace); found && len(fields) > 0 {
+			return id, fields[0], true
+		}
 	}
-	id, err := strconv.ParseUint(digits, base, 64)
-	return id, err == nil
+	id, rest, found := scanNumber(line, 10)
+	if fields := strings.FieldsFunc(rest, isSpace); found && len(fields) > 0 {
+		return id, fields[0], true
+	}
+	return 0, "", false
+}
+
+// isSpace is isspace(3) in the C locale.
+func isSpace(c rune) bool { return c == ' ' || '\t' <= c && c <= '\r' }
+
+// scanNumber reads an integer and cuts it to 32 bits as scanf(3) does: one
+// that does not fit 64 bits becomes the largest first.
+func scanNumber(s string, base int) (id int32, rest string, ok bool) {
+	const hexDigits = "0123456789abcdefABCDEF"
+	digits := strings.TrimLeft(s, "+-")
+	if len(s)-len(digits) > 1 {
+		return 0, s, false
+	}
+	rest = strings.TrimLeft(digits, hexDigits[:10])
+	if base == 16 {
+		rest = strings.TrimLeft(digits, hexDigits)
+	}
+	digits = digits[:len(digits)-len(rest)]
+	n, err := strconv.ParseUint(digits, base, 63)
+	if errors.Is(err, strconv.ErrRange) {
+		n = math.MaxInt64
+	}
+	if strings.HasPrefix(s, "-") {
+		n = -n
+	}
+	return int32(n), rest, digits != ""
 }
 
 // set enters one name. The number fits the kind.

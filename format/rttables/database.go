@@ -1,0 +1,108 @@
+package rttables
+
+import (
+	"strconv"
+	"strings"
+
+	"rpdb"
+)
+
+// Database holds every name of the files that were added to it and finds
+// numbers by name as iproute2 does: all names of a number are known, also those
+// that a later one displaced in listings, and a name that several numbers have
+// belongs to the one whose low eight bits are the smallest, among those to the
+// one that was read last. The zero Database has the built-in names. It is not
+// safe for concurrent use with Add.
+type Database struct {
+	names   rpdb.Names
+	entries map[string]map[string]uint32 // by file and name: the number that counts
+	ipNames map[rpdb.IPProto]string
+}
+
+// Add reads one file into the database, as [Parse] does into names. Files have
+// to come in the order in which iproute2 reads them. The error is of type
+// *[LineError]; the entries before the bad line stay.
+func (d *Database) Add(k Kind, source string, data []byte) error {
+	return parse(k, source, data, func(id uint64, name string) {
+		set(&d.names, k, id, name)
+		d.enter(k.File(), uint32(id), name)
+	})
+}
+
+// enter lets a name stand for a number, unless another number comes first.
+func (d *Database) enter(file string, id uint32, name string) {
+	if d.entries == nil {
+		d.entries = map[string]map[string]uint32{}
+	}
+	names := d.entries[file]
+	if names == nil {
+		names = map[string]uint32{}
+		d.entries[file] = names
+	}
+	if old, taken := names[name]; !taken || id%256 <= old%256 {
+		names[name] = id
+	}
+}
+
+// Names returns the names that listings show. The maps belong to the database.
+func (d *Database) Names() rpdb.Names { return d.names }
+
+// Number returns what a name stands for, built-in names included. The file is
+// that of a kind, as in "rt_tables", or "protocols". Numbers are not names: a
+// name that looks like one is only found if a file has it.
+func (d *Database) Number(file, name string) (uint32, bool) {
+	if id, ok := d.entries[file][name]; ok {
+		return id, true
+	}
+	if name == "" || '0' <= name[0] && name[0] <= '9' {
+		return 0, false
+	}
+	switch file {
+	case Tables.File():
+		t, ok := rpdb.Names{}.TableByName(name)
+		return uint32(t), ok
+	case Protocols.File():
+		p, ok := rpdb.Names{}.ProtocolByName(name)
+		return uint32(p), ok && d.names.Protocols[p] == ""
+	case Realms.File():
+		return 0, name == "unknown" && d.names.Realms[0] == ""
+	case Groups.File():
+		return 0, name == "default"
+	}
+	return 0, false
+}
+
+// AddProtocols reads the file of IP protocols (protocols(5)): a name, a number
+// and further names on each line. Lines that are not that are skipped. The
+// first line of a number or name counts, as for getprotobynumber(3).
+func (d *Database) AddProtocols(data []byte) {
+	for line := range strings.Lines(string(data)) {
+		text, _, _ := strings.Cut(line, "#")
+		fields := strings.Fields(text)
+		if len(fields) < 2 {
+			continue
+		}
+		n, err := strconv.ParseUint(fields[1], 10, 8)
+		if err != nil {
+			continue
+		}
+		d.addProtocol(rpdb.IPProto(n), fields[0], fields[2:])
+	}
+}
+
+func (d *Database) addProtocol(p rpdb.IPProto, name string, aliases []string) {
+	if d.ipNames == nil {
+		d.ipNames = map[rpdb.IPProto]string{}
+	}
+	if _, ok := d.ipNames[p]; !ok {
+		d.ipNames[p] = name
+	}
+	for _, name := range append([]string{name}, aliases...) {
+		if _, taken := d.entries["protocols"][name]; !taken {
+			d.enter("protocols", uint32(p), name)
+		}
+	}
+}
+
+// IPProto returns the name of an IP protocol, "" if it has none.
+func (d *Database) IPProto(p rpdb.IPProto) string { return d.ipNames[p] }
