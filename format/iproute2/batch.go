@@ -1,0 +1,127 @@
+package iproute2
+
+import (
+	"bufio"
+	"io"
+	"strings"
+)
+
+// maxBatchWords is how many words a command in a batch may have.
+const maxBatchWords = 511
+
+// BatchError is a line of a batch that cannot be cut into words. Text is what
+// ip prints, without the newline; ExitCode is what it then ends with, 0 for a
+// batch that stops in a continuation.
+type BatchError struct {
+	Line     int
+	Text     string
+	ExitCode int
+}
+
+// Error returns the text.
+func (e *BatchError) Error() string { return e.Text }
+
+// Batch reads the commands of "ip -batch", as they are asked for: one on each
+// line, without the leading "ip". A # begins a comment, inside of quotes too; a
+// backslash at the end of a line joins the next one to it, without a blank. A
+// word that begins with ' or " runs to the next one, and there are no escapes.
+// Use [NewBatch]; it is not safe for concurrent use.
+type Batch struct {
+	in    *bufio.Reader
+	line  int
+	words []string
+	err   error
+}
+
+// NewBatch returns a reader of the commands in r.
+func NewBatch(r io.Reader) *Batch { return &Batch{in: bufio.NewReader(r)} }
+
+// Next advances to the next command and reports whether there is one. Lines
+// without words are skipped.
+func (b *Batch) Next() bool {
+	for b.err == nil {
+		text := b.command()
+		if b.err != nil {
+			return false
+		}
+		if b.words = b.split(text); len(b.words) > 0 && b.err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Words returns the words of the current command, at least one.
+func (b *Batch) Words() []string { return b.words }
+
+// Line returns the number of the last line of the current command, from 1.
+func (b *Batch) Line() int { return b.line }
+
+// Err returns what made Next stop, nil at the end of the input: a *[BatchError],
+// or an error of the reader.
+func (b *Batch) Err() error {
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
+}
+
+// command reads a line and those that continue it.
+func (b *Batch) command() string {
+	text := b.read()
+	for b.err == nil {
+		at := strings.Index(text, "\\\n")
+		if at < 0 {
+			break
+		}
+		next := b.read()
+		if b.err == io.EOF {
+			b.err = &BatchError{Line: b.line, Text: "Missing continuation line"}
+		}
+		text = text[:at] + next
+	}
+	return text
+}
+
+// read reads one line without its comment. A NUL byte ends it as well.
+func (b *Batch) read() string {
+	line, err := b.in.ReadString('\n')
+	if err != nil && (err != io.EOF || line == "") {
+		b.err = err
+		return ""
+	}
+	b.line++
+	if at := strings.IndexAny(line, "#\x00"); at >= 0 {
+		line = line[:at]
+	}
+	return line
+}
+
+// split cuts a command into words.
+func (b *Batch) split(text string) (words []string) {
+	const blanks = " \t\r\n"
+	fail := func(reason string) []string {
+		b.err = &BatchError{Line: b.line, Text: reason, ExitCode: exitFailed}
+		return nil
+	}
+	for text = strings.TrimLeft(text, blanks); text != ""; text = strings.TrimLeft(text, blanks) {
+		if len(words) == maxBatchWords {
+			return fail("Too many arguments to command")
+		}
+		ends := blanks
+		quoted := text[0] == '\'' || text[0] == '"'
+		if quoted {
+			ends, text = text[:1], text[1:]
+		}
+		end := strings.IndexAny(text, ends)
+		switch {
+		case end >= 0:
+			words, text = append(words, text[:end]), text[end+1:]
+		case quoted:
+			return fail("Unterminated quoted string")
+		default:
+			words, text = append(words, text), ""
+		}
+	}
+	return words
+}
