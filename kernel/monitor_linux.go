@@ -26,8 +26,7 @@ func Monitor(o Options, what []EventType, families []rpdb.Family) (*Watcher, err
 	if err != nil {
 		return nil, opError("watch", "network namespace", err)
 	}
-	s := &eventSource{mon: nl}
-	return NewWatcher(s.next, nl.Close), nil
+	return watcherOf(nl, 0), nil
 }
 
 // eventGroup returns the multicast group of rules or routes, 0 for others.

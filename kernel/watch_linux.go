@@ -92,8 +92,14 @@ func (c *Conn) watch(ctx context.Context, buffer int) (*Watcher, error) {
 	if err != nil {
 		return nil, opError("watch", "network namespace", err)
 	}
-	s := &eventSource{mon: mon, port: c.nl.Port(), turn: make(chan struct{}, 1)}
-	return NewWatcher(s.next, mon.Close), nil
+	return watcherOf(mon, c.nl.Port()), nil
+}
+
+// watcherOf returns a watcher of the events that a socket hears. Those that
+// the socket of the port caused are its own.
+func watcherOf(mon *netlink.Conn, port uint32) *Watcher {
+	s := &eventSource{mon: mon, port: port, turn: make(chan struct{}, 1)}
+	return NewWatcher(s.next, mon.Close)
 }
 
 // eventSource reads events off a socket, a datagram at a time.
