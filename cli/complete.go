@@ -16,10 +16,13 @@ const noFiles = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKee
 // addCompletion tells the shells what may follow each command and flag.
 // Commands that are not named here offer nothing of their own.
 func (a *app) addCompletion(root *cobra.Command) {
+	root.SetOut(a.Out) // it looks for the output now
+	root.InitDefaultCompletionCmd()
 	arguments := map[string]completeFunc{
 		"show": noArguments, "check": noArguments,
 		"plan": policyFile, "apply": policyFile, "try": policyFile,
-		"explain": a.completeFlow,
+		"explain":    a.completeFlow,
+		"completion": noArguments,
 	}
 	flags := map[string]completeFunc{
 		"netns":     completeNetNS,
@@ -28,6 +31,9 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"rp-filter": completeRPFilter,
 	}
 	for _, cmd := range append(root.Commands(), root) {
+		if cmd.Name() == "completion" {
+			describeScripts(cmd)
+		}
 		if complete, ok := arguments[cmd.Name()]; ok {
 			cmd.ValidArgsFunction = complete
 		}
@@ -37,6 +43,23 @@ func (a *app) addCompletion(root *cobra.Command) {
 				// first: a test completes each.
 				_ = cmd.RegisterFlagCompletionFunc(name, complete)
 			}
+		}
+	}
+}
+
+// describeScripts says in our words what cobra's command does, and leaves out
+// the shell that no Linux starts by itself.
+func describeScripts(cmd *cobra.Command) {
+	cmd.Short = "print the script that lets a shell complete the command line"
+	cmd.Long = `completion prints the script that lets a shell complete the command line:
+
+  bash   rpdb completion bash > /etc/bash_completion.d/rpdb
+  zsh    rpdb completion zsh > "${fpath[1]}/_rpdb"
+  fish   rpdb completion fish > /etc/fish/completions/rpdb.fish`
+	for _, shell := range cmd.Commands() {
+		shell.DisableFlagsInUseLine = true
+		if shell.Name() == "powershell" {
+			cmd.RemoveCommand(shell)
 		}
 	}
 }

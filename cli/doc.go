@@ -5,3 +5,5 @@
 // of interfaces and tables come from outside, so every view prints them
 // through [safe], which lets no control byte reach a terminal.
 package cli
+
+//go:generate env UPDATE_GOLDEN=1 go test -run ^TestManPages$ .

@@ -34,7 +34,7 @@ policy works and the engine was right; 1 otherwise, or an error.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.try(cmd.Context(), args[0], rpFilter) },
 	}
-	cmd.Flags().Uint8Var(&rpFilter, "rp-filter", 0, "reverse-path filter of the host: 0 off, 1 strict, 2 loose")
+	cmd.Flags().Uint8Var(&rpFilter, "rp-filter", 0, "reverse-path filter of the host: `MODE` 0 is off, 1 strict, 2 loose")
 	return cmd
 }
 
