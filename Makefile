@@ -6,8 +6,11 @@ TOOL  = go tool -modfile=tools/go.mod
 # the machine out of it, and cross proves it by building.
 PURE  = . ./fib/... ./analysis/... ./plan/... ./policy/... ./format/...
 FUZZTIME ?= 10s
+# Of twin: how many commands, from which seed.
+N    ?= 6000
+SEED ?= 1
 
-.PHONY: all check format vet lint arch cross test test-root race bench fuzz generate golden fmt
+.PHONY: all check format vet lint arch cross test test-root race twin bench fuzz generate golden fmt
 
 all: check test
 
@@ -45,6 +48,10 @@ test-root:
 ## race: everything under the race detector
 race:
 	go test -race ./...
+
+## twin: N commands through the system's ip and ours, compared byte for byte
+twin:
+	RPDB_TWIN_N=$(N) RPDB_TWIN_SEED=$(SEED) RPDB_NO_SKIP=1 go test ./cli/ipcmd -run 'TestTwin$$' -count=1 -timeout 0 -v
 
 ## bench: benchmarks; with OLD=REVISION, that revision against this tree
 bench:

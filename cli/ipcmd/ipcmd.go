@@ -1,114 +1,218 @@
-// Package ipcmd is the personality under the name "ip": the words, bytes and
-// exit codes of iproute2. What it does not speak itself it hands to the
-// system's own ip, with the same arguments and descriptors.
-//
-// It is linked into the lean program cmd/ip and imports nothing heavy.
 package ipcmd
 
 import (
 	"bufio"
-	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
-	"syscall"
+	"time"
 
-	"rpdb"
-	"rpdb/cli/names"
-	"rpdb/format/iproute2"
+	"golang.org/x/sys/unix"
+
 	"rpdb/kernel"
 )
 
-// exitUsage is what ip returns for a failed listing of rules and for what it
-// cannot parse.
-const exitUsage = 255
-
-// Run carries out one command line, without the program's name. It returns the
-// exit code, unless the command line is one for the system's ip, which then
-// takes the place of this process.
-func Run(args []string, stdout, stderr io.Writer) int {
-	family, ok := ruleList(args)
-	if !ok {
-		return handOver(args, stderr)
-	}
-	if err := list(stdout, family); err != nil {
-		fmt.Fprintf(stderr, "%v\n", err)
-		return exitUsage
-	}
-	return 0
+// Call is one command line and what it works with. Only the streams must be
+// set. A Call is run once.
+type Call struct {
+	// Name is the name that the program was called by. Behind its first two
+	// letters it may name an object, as in "iprule". "" is "ip".
+	Name string
+	// Args are the words behind the name.
+	Args []string
+	// Stdin is read by -batch - and by rule restore. It and Stdout are asked
+	// whether they are terminals if they are an *os.File.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Getenv reads the environment, nil for none.
+	Getenv func(string) string
+	// NetNS is the namespace to work in without -netns, nil for the calling
+	// thread's.
+	NetNS *kernel.NetNS
+	// HandOver carries out a command line that is not for us and returns its
+	// exit code; nil lets the system's ip take the place of this process.
+	HandOver func(args []string) int
+	// Now is the clock of time stamps, nil for the system's.
+	Now func() time.Time
 }
 
-// ruleList reports whether the arguments are a plain listing of rules, and of
-// which family.
-func ruleList(args []string) (rpdb.Family, bool) {
-	family := rpdb.IPv4
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		switch args[0] {
-		case "-4", "--4":
-			family = rpdb.IPv4
-		case "-6", "--6":
-			family = rpdb.IPv6
-		default:
-			return 0, false
+// Run carries the call out and returns the exit code, unless the command line
+// is one for the system's ip, which then takes the place of this process.
+func (c Call) Run() int {
+	s := &session{Call: c}
+	defer s.close()
+	s.out = bufio.NewWriterSize(c.Stdout, 1<<15)
+	code, err := s.run()
+	if errors.Is(err, errHandOver) {
+		s.version = errors.Is(err, errVersion)
+		return s.handOver()
+	}
+	return s.finish(s.report(err, code))
+}
+
+// Main runs the process's own command line and returns the exit code.
+func Main() int {
+	return Call{
+		Name: os.Args[0], Args: os.Args[1:],
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+	}.Run()
+}
+
+// session is a call under way.
+type session struct {
+	Call
+	opts    Options
+	word    string // that names the object, as typed
+	object  string // as understood, "" for none
+	version bool   // the version was asked for
+	out     *bufio.Writer
+	sock    *kernel.RuleSocket
+	names   nameFiles
+}
+
+// run reads the command line down to the object. The code counts if there is
+// no error.
+func (s *session) run() (code int, err error) {
+	opts, words, err := ParseOptions(s.Args)
+	if err != nil {
+		return 0, err
+	}
+	s.opts = opts
+	switch object := objectOfName(s.Name); {
+	case opts.Batch != nil:
+		return s.runBatch(*opts.Batch)
+	case object != "":
+		s.object = object
+		return 0, s.command(object, words)
+	case len(words) == 0:
+		return 0, errHandOver
+	}
+	s.word, s.object = words[0], objectOf(words[0])
+	return 0, s.command(s.object, words[1:])
+}
+
+// command carries out the words behind an object.
+func (s *session) command(object string, words []string) error {
+	switch object {
+	case "rule":
+		return s.rule(words)
+	case "monitor":
+		return s.monitor(words)
+	}
+	return errHandOver
+}
+
+// report prints what an error has to say and returns the exit code.
+func (s *session) report(err error, code int) int {
+	var f *failure
+	switch {
+	case err == nil:
+		return code
+	case errors.As(err, &f):
+		fmt.Fprint(s.Stderr, f.text)
+		return f.code
+	}
+	fmt.Fprintf(s.Stderr, "ip: %v\n", err)
+	return 1
+}
+
+// finish writes out what is left. ip does not notice when that fails; we do.
+func (s *session) finish(code int) int {
+	if err := s.out.Flush(); err != nil {
+		fmt.Fprintf(s.Stderr, "ip: write standard output: %v\n", errnoIn(err))
+		return max(code, 1)
+	}
+	return code
+}
+
+func (s *session) close() {
+	if s.sock != nil {
+		s.sock.Close()
+	}
+}
+
+// name is what the program was called.
+func (s *session) name() string {
+	if s.Name == "" {
+		return "ip"
+	}
+	return s.Name
+}
+
+func (s *session) getenv(key string) string {
+	if s.Getenv == nil {
+		return ""
+	}
+	return s.Getenv(key)
+}
+
+func (s *session) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}
+
+// socket opens the door to the kernel, once.
+func (s *session) socket() (*kernel.RuleSocket, error) {
+	if s.sock != nil {
+		return s.sock, nil
+	}
+	err := s.inNetNS(func(o kernel.Options) (err error) {
+		s.sock, err = kernel.OpenRuleSocket(o)
+		return err
+	})
+	return s.sock, err
+}
+
+// inNetNS gives open the namespace that the call works in.
+func (s *session) inNetNS(open func(kernel.Options) error) error {
+	ns := s.NetNS
+	if s.opts.InNetNS {
+		var err error
+		if ns, err = openNetNS(s.opts.NetNS); err != nil {
+			return err
 		}
-		args = args[1:]
+		defer ns.Close()
 	}
-	if len(args) == 0 || !slices.Contains([]string{"ru", "rul", "rule"}, args[0]) {
-		return 0, false
+	err := open(kernel.Options{NetNS: ns})
+	if s.opts.InNetNS && errors.Is(err, unix.EPERM) && s.sock == nil {
+		return exit(255, "setting the network namespace \"%s\" failed: %s\n", s.opts.NetNS, errnoText(unix.EPERM))
 	}
-	if len(args) == 1 {
-		return family, true
-	}
-	isList := slices.ContainsFunc([]string{"list", "lst", "show"}, func(w string) bool { return strings.HasPrefix(w, args[1]) })
-	return family, len(args) == 2 && args[1] != "" && isList
+	return err
 }
 
-// list prints the rules of a family, one line each.
-func list(stdout io.Writer, family rpdb.Family) error {
-	conn, err := kernel.Open(kernel.Options{})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	rules, err := conn.Rules(context.Background(), family)
-	if err != nil {
-		return err
-	}
-	n, _ := names.Load()
-	out := bufio.NewWriter(stdout)
-	for _, r := range rules {
-		fmt.Fprintln(out, iproute2.Rule(r, n))
-	}
-	return out.Flush()
-}
-
-// handOver replaces this process by the system's ip.
-func handOver(args []string, stderr io.Writer) int {
-	path, err := systemIP()
+// openNetNS opens the namespace of -netns.
+func openNetNS(name string) (*kernel.NetNS, error) {
+	ns, err := kernel.OpenNetNS(name)
 	if err == nil {
-		err = syscall.Exec(path, append([]string{"ip"}, args...), os.Environ())
+		return ns, nil
 	}
-	fmt.Fprintf(stderr, "ip: %v\n", err)
-	return exitUsage
+	var errno unix.Errno
+	errors.As(err, &errno)
+	if errno == unix.EINVAL { // there, but not a namespace
+		return nil, exit(255, "setting the network namespace \"%s\" failed: %s\n", name, errnoText(errno))
+	}
+	return nil, exit(255, "Cannot open network namespace \"%s\": %s\n", name, errnoText(errno))
 }
 
-// systemIP finds the first ip in PATH and in the usual places that is not this
-// program.
-func systemIP() (string, error) {
-	self, err := os.Stat("/proc/self/exe")
-	if err != nil {
-		return "", err
+// isTerminal reports whether a stream is one.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
 	}
-	dirs := append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin", "/usr/bin", "/bin")
-	for _, dir := range dirs {
-		path := filepath.Join(dir, "ip")
-		info, err := os.Stat(path)
-		if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && !os.SameFile(info, self) {
-			return path, nil
-		}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// errnoIn returns the errno inside err, or err: what stands around it our own
+// text says already.
+func errnoIn(err error) error {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno
 	}
-	return "", fmt.Errorf("the system's own ip is not in PATH")
+	return err
 }

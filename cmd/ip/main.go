@@ -1,5 +1,5 @@
-// Command ip lists rules as ip(8) does, faster, and hands everything else to
-// the system's ip.
+// Command ip speaks the words of ip(8) for rules, with its bytes and exit
+// codes, and hands everything else to the system's ip.
 package main
 
 import (
@@ -8,4 +8,4 @@ import (
 	"rpdb/cli/ipcmd"
 )
 
-func main() { os.Exit(ipcmd.Run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(ipcmd.Main()) }

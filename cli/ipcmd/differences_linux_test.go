@@ -1,0 +1,133 @@
+package ipcmd
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// difference is a kind of commands about which the ip of this machine, which
+// may be as old as 6.1, and ours are meant to differ.
+type difference struct {
+	reason string
+	// command reports whether a command is of the kind, by its words: it is
+	// not run.
+	command func(words []string) bool
+	// outcome reports whether it is by what the real ip did.
+	outcome func(theirs outcome) bool
+}
+
+// differences lists them. Nothing else may differ.
+func differences() []difference {
+	return []difference{
+		{
+			reason:  "7.1 takes no interface to be called . or .., 6.1 does",
+			command: func(words []string) bool { return slices.Contains(words, ".") || slices.Contains(words, "..") },
+		},
+		{
+			reason:  "in a batch, ip takes the answer to a command with -echo for the answer to the next one",
+			command: func(words []string) bool { return slices.Contains(words, "-echo") && slices.Contains(words, "-batch") },
+		},
+		{
+			reason: "the JSON of -echo is not JSON in ip, and is printed also when nothing was done",
+			command: func(words []string) bool {
+				return slices.Contains(words, "-echo") && slices.ContainsFunc(words, isJSON)
+			},
+		},
+		{
+			reason: "a list that the kernel refuses leaves half a JSON array behind in ip",
+			command: func(words []string) bool {
+				return slices.ContainsFunc(words, isJSON) && slices.ContainsFunc(words, func(w string) bool {
+					return slices.Contains([]string{"-M", "-B", "-0", "link", "bridge", "mpls"}, w)
+				})
+			},
+		},
+		{
+			reason: "ip takes the words of actions, realms and suppressors in a list for prefixes",
+			outcome: func(theirs outcome) bool {
+				m := notAPrefix.FindStringSubmatch(theirs.stderr)
+				return m != nil && m[1] != "" && slices.ContainsFunc(filterWords, func(w string) bool { return strings.HasPrefix(w, m[1]) })
+			},
+		},
+		{
+			reason: "we warn about nat before its missing address is noticed",
+			command: func(words []string) bool {
+				return len(words) > 1 && (words[len(words)-1] == "nat" || strings.HasPrefix(words[len(words)-1], "m") && strings.HasPrefix("map-to", words[len(words)-1]))
+			},
+		},
+		{
+			reason: "ip ignores the protocol in a list",
+			command: func(words []string) bool {
+				listed := slices.ContainsFunc(words, func(w string) bool {
+					return w != "" && (strings.HasPrefix("list", w) || strings.HasPrefix("lst", w) || strings.HasPrefix("show", w) && w != "s")
+				})
+				return listed && slices.ContainsFunc(words, func(w string) bool { return len(w) > 2 && strings.HasPrefix("protocol", w) })
+			},
+		},
+		{
+			reason: "7.1 is strict about ports, 6.1 wraps them and takes what stands behind them",
+			command: func(words []string) bool {
+				for i, w := range words {
+					if i > 0 && (words[i-1] == "sport" || words[i-1] == "dport") && !plainPorts.MatchString(w) {
+						return true
+					}
+				}
+				return false
+			},
+		},
+	}
+}
+
+func isJSON(w string) bool {
+	return len(w) > 1 && w[0] == '-' && w != "--" && strings.HasPrefix("-json", "-"+strings.TrimLeft(w, "-"))
+}
+
+// filterWords are what our lists take and those of ip do not.
+var filterWords = []string{
+	"realms", "suppress_prefixlength", "suppress_ifgroup", "sup_pl", "sup_group", "type", "goto", "nop", "nat", "map-to",
+	"local", "broadcast", "brd", "anycast", "multicast", "prohibit", "unreachable", "blackhole", "xresolve", "unicast", "throw", "protocol",
+}
+
+var notAPrefix = regexp.MustCompile(`prefix is expected rather than "([a-z_-]*)"`)
+
+// plainPorts is what every version understands.
+var plainPorts = regexp.MustCompile(`^[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?$`)
+
+// usageText is the help of ip rule, which names what its version knows.
+var usageText = regexp.MustCompile(`(?s)Usage: ip rule .*?TABLE_ID := \[ [^\n]*\n`)
+
+// portMask is what 7.1 shows of a port in JSON and 6.1 does not know.
+var portMask = regexp.MustCompile(`,\s*"[sd]port_mask": ?"0xffff"`)
+
+// comparable returns what of an output must be the same.
+func comparable(o outcome) outcome {
+	o.stderr = usageText.ReplaceAllString(o.stderr, "(the help of ip rule)\n")
+	o.stdout = portMask.ReplaceAllString(o.stdout, "")
+	if strings.HasPrefix(o.stdout, "[") { // 7.1 escapes control bytes in JSON, 6.1 does not
+		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
+	}
+	return o
+}
+
+// meantToDiffer returns the reason why a command is not compared, "" if it is.
+func meantToDiffer(c command) string {
+	for _, d := range differences() {
+		if d.command == nil {
+			continue
+		}
+		if d.command(c.args) {
+			return d.reason
+		}
+		for line := range strings.Lines(c.text) {
+			if d.command(strings.Fields(line)) {
+				return d.reason
+			}
+		}
+	}
+	return ""
+}
+
+// meantToEndSo is meantToDiffer once the command was run.
+func meantToEndSo(theirs outcome) bool {
+	return slices.ContainsFunc(differences(), func(d difference) bool { return d.outcome != nil && d.outcome(theirs) })
+}

@@ -1,0 +1,216 @@
+package ipcmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/format/ipjson"
+	"rpdb/format/iproute2"
+	"rpdb/kernel"
+)
+
+// monitorRequest is what a monitor of ours shows. The zero value is nothing.
+type monitorRequest struct {
+	rules, routes bool
+	label         bool
+}
+
+// parseMonitor reads the words behind "ip monitor". Anything but rules and
+// routes is for the system's ip, and so are words that are wrong.
+func parseMonitor(words []string) (m monitorRequest, err error) {
+	for _, w := range words {
+		switch {
+		case w == "all", w != "" && strings.HasPrefix("label", w):
+			m.label = true
+		case w != "" && strings.HasPrefix("route", w):
+			m.routes = true
+		case strings.HasPrefix(w, "ru") && strings.HasPrefix("rule", w):
+			m.rules = true
+		default:
+			return m, errHandOver
+		}
+	}
+	if !m.rules && !m.routes {
+		return m, errHandOver
+	}
+	return m, nil
+}
+
+// monitor prints changes as they happen, until standard output or the process
+// ends.
+func (s *session) monitor(words []string) error {
+	m, err := parseMonitor(words)
+	if err != nil {
+		return err
+	}
+	all := rpdb.Families()
+	families := all[:]
+	switch f := s.opts.Family; f {
+	case 0:
+	case unix.AF_INET, unix.AF_INET6:
+		families = []rpdb.Family{rpdb.Family(f)}
+	default:
+		return errHandOver
+	}
+	var what []kernel.EventType
+	if m.rules {
+		what = append(what, kernel.EventRule)
+	}
+	if m.routes {
+		what = append(what, kernel.EventRoute)
+	}
+	var w *kernel.Watcher
+	err = s.inNetNS(func(o kernel.Options) (err error) {
+		w, err = kernel.Monitor(o, what, families)
+		return err
+	})
+	if err != nil {
+		return fail(1, "%s", kernelText(err))
+	}
+	defer w.Close()
+	t := &tail{session: s, request: m, families: families}
+	return t.follow(w)
+}
+
+// tail prints events. It knows the rules, so that it can tell what changed
+// while events were lost.
+type tail struct {
+	*session
+	request  monitorRequest
+	families []rpdb.Family
+	known    map[rpdb.Family][]rpdb.Rule
+}
+
+func (t *tail) follow(w *kernel.Watcher) error {
+	if err := t.reread(nil); err != nil {
+		return err
+	}
+	for {
+		ev, err := w.Next(context.Background())
+		if err != nil {
+			return fail(1, "ip: %v\n", err)
+		}
+		switch ev.Type {
+		case kernel.EventRule:
+			t.know(ev.Rule, ev.Deleted)
+			t.head("[RULE]")
+			t.printOne(ev.Rule, ev.Deleted)
+		case kernel.EventRoute:
+			t.head("[ROUTE]")
+			t.route(ev.Route, ev.Deleted)
+		case kernel.EventOverflow:
+			io.WriteString(t.Stderr, "netlink receive error No buffer space available (105)\n")
+			if err := t.reread(func(r rpdb.Rule, deleted bool) {
+				t.head("[RULE]")
+				t.printOne(r, deleted)
+			}); err != nil {
+				return err
+			}
+		}
+		if err := t.out.Flush(); err != nil {
+			return nil // said at the end
+		}
+	}
+}
+
+// head prints what stands before a line: the time, and what the line is about.
+func (t *tail) head(label string) {
+	if t.opts.JSON {
+		return
+	}
+	if t.opts.Timestamp {
+		now := t.now()
+		if t.opts.Short {
+			t.out.WriteString(now.Format("[2006-01-02T15:04:05.000000] "))
+		} else {
+			fmt.Fprintf(t.out, "Timestamp: %s %d usec\n", now.Format("Mon Jan _2 15:04:05 2006"), now.Nanosecond()/1000)
+		}
+	}
+	if t.request.label {
+		t.out.WriteString(label)
+	}
+}
+
+// know keeps the list of rules as it is.
+func (t *tail) know(r rpdb.Rule, deleted bool) {
+	r.Flags &^= r.State()
+	list := t.known[r.Family]
+	if !deleted {
+		t.known[r.Family] = append(list, r)
+		return
+	}
+	for i, x := range list {
+		if x == r {
+			t.known[r.Family] = append(list[:i:i], list[i+1:]...)
+			return
+		}
+	}
+}
+
+// reread reads the rules and tells what is different from what is known.
+func (t *tail) reread(tell func(r rpdb.Rule, deleted bool)) error {
+	if !t.request.rules {
+		return nil
+	}
+	before := t.known
+	t.known = map[rpdb.Family][]rpdb.Rule{}
+	for _, f := range t.families {
+		now, err := t.dumpUntilStable(f)
+		if err != nil {
+			return fail(1, "%s", kernelText(err))
+		}
+		left := map[rpdb.Rule]int{}
+		for _, r := range before[f] {
+			left[r]++
+		}
+		for _, r := range now {
+			shown := r
+			r.Flags &^= r.State()
+			t.known[f] = append(t.known[f], r)
+			if left[r] > 0 {
+				left[r]--
+			} else if tell != nil {
+				tell(shown, false)
+			}
+		}
+		for _, r := range before[f] {
+			if left[r] > 0 && tell != nil {
+				left[r]--
+				tell(r, true)
+			}
+		}
+	}
+	return nil
+}
+
+// route prints a route that came or went.
+func (t *tail) route(r rpdb.Route, deleted bool) {
+	for file := range strings.FieldsSeq("rt_tables rt_protos rt_realms rt_dsfield") {
+		t.names.load(file, t.Stderr)
+	}
+	v := iproute2.RouteView{Names: t.names.db.Names(), LinkName: t.linkName, Numeric: t.opts.Numeric, Details: t.opts.Details, Raw: true}
+	if t.opts.JSON {
+		w := ipjson.NewWriter(t.out, t.opts.Pretty)
+		writeRoute(w, r, deleted, v)
+		_ = w.Close() // an error of standard output is noticed at the flush
+		return
+	}
+	if deleted {
+		t.out.WriteString("Deleted ")
+	}
+	t.out.WriteString(iproute2.Route(r, v) + "\n")
+}
+
+// linkName asks the kernel for the name of an interface.
+func (t *tail) linkName(i rpdb.LinkIndex) rpdb.LinkName {
+	sock, err := t.socket()
+	if err != nil {
+		return ""
+	}
+	return sock.LinkName(i)
+}

@@ -1,0 +1,148 @@
+package ipcmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"rpdb"
+	"rpdb/format/iproute2"
+	"rpdb/format/rttables"
+)
+
+// The directories of iproute2. The first one that has a file counts.
+const (
+	etcDir = "/etc/iproute2"
+	usrDir = "/usr/share/iproute2"
+)
+
+// protocolsFile has the names of IP protocols (protocols(5)).
+const protocolsFile = "/etc/protocols"
+
+// nameFiles reads the files of names when the first name is asked for, each
+// once in the life of a process, as ip does: most commands need one or none.
+type nameFiles struct {
+	db     rttables.Database
+	loaded map[string]bool
+
+	state iproute2.NameState
+}
+
+// number returns the function that looks a name up in one of the files.
+// Complaints about a file go to stderr.
+func (n *nameFiles) number(stderr io.Writer) func(file, name string) (uint32, bool) {
+	return func(file, name string) (uint32, bool) {
+		n.load(file, stderr)
+		return n.db.Number(file, name)
+	}
+}
+
+// ipProto returns the function that names an IP protocol, nil for the built-in
+// names, which stand in for a file that is not there.
+func (n *nameFiles) ipProto(stderr io.Writer) func(rpdb.IPProto) string {
+	if _, err := os.Stat(protocolsFile); err != nil {
+		return nil
+	}
+	return func(p rpdb.IPProto) string {
+		n.load("protocols", stderr)
+		return n.db.IPProto(p)
+	}
+}
+
+// namesFor returns the names that a listing of the rules needs.
+func (n *nameFiles) namesFor(rules []rpdb.Rule, stderr io.Writer) rpdb.Names {
+	builtin := rpdb.Names{}
+	for _, r := range rules {
+		if r.Action.Table() != 0 {
+			n.load(rttables.Tables.File(), stderr)
+		}
+		if _, err := fmt.Sscan(builtin.Protocol(r.Protocol), new(int)); err == nil { // a number: no built-in name
+			n.load(rttables.Protocols.File(), stderr)
+		}
+		if r.Realms != 0 {
+			n.load(rttables.Realms.File(), stderr)
+		}
+		if r.Selector.TOS != 0 || r.Selector.DSCP.IsSet() {
+			n.load(rttables.DSFields.File(), stderr)
+		}
+		if r.Suppress.IfGroup.IsSet() {
+			n.load(rttables.Groups.File(), stderr)
+		}
+	}
+	return n.db.Names()
+}
+
+// load reads the files of one kind, in the order that decides which name
+// counts.
+func (n *nameFiles) load(file string, stderr io.Writer) {
+	if n.loaded[file] {
+		return
+	}
+	if n.loaded == nil {
+		n.loaded = map[string]bool{}
+	}
+	n.loaded[file] = true
+	if file == "protocols" {
+		if data, err := os.ReadFile(protocolsFile); err == nil {
+			n.db.AddProtocols(data)
+		}
+		return
+	}
+	for _, kind := range rttables.Kinds() {
+		if kind.File() == file {
+			n.loadKind(kind, stderr)
+		}
+	}
+}
+
+func (n *nameFiles) loadKind(kind rttables.Kind, stderr io.Writer) {
+	if !n.read(filepath.Join(etcDir, kind.File()), kind, stderr) {
+		n.read(filepath.Join(usrDir, kind.File()), kind, stderr)
+	}
+	dir := kind.Directory()
+	if dir == "" {
+		return
+	}
+	for _, name := range list(filepath.Join(usrDir, dir)) {
+		if _, err := os.Lstat(filepath.Join(etcDir, dir, name)); err != nil {
+			n.read(filepath.Join(usrDir, dir, name), kind, stderr)
+		}
+	}
+	for _, name := range list(filepath.Join(etcDir, dir)) {
+		n.read(filepath.Join(etcDir, dir, name), kind, stderr)
+	}
+}
+
+// list returns the files of a directory that count, in the order in which the
+// directory has them.
+func list(dir string) []string {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1) // what could be read counts
+	var files []string
+	for _, name := range names {
+		if rttables.Counts(name) {
+			files = append(files, name)
+		}
+	}
+	return files
+}
+
+// read adds the names of a file and reports whether it exists.
+func (n *nameFiles) read(path string, kind rttables.Kind, stderr io.Writer) bool {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	var bad *rttables.LineError
+	if err == nil && errors.As(n.db.Add(kind, path, data), &bad) {
+		fmt.Fprintf(stderr, "%s\n", bad.CorruptText())
+	}
+	return true
+}

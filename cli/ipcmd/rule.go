@@ -1,0 +1,222 @@
+package ipcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"rpdb"
+	"rpdb/format/ipjson"
+	"rpdb/format/iproute2"
+	"rpdb/kernel"
+)
+
+// rule carries out the words behind "ip rule".
+func (s *session) rule(words []string) error {
+	if len(words) == 0 {
+		return s.list(nil)
+	}
+	verb, err := iproute2.ParseRuleVerb(words[0])
+	if err != nil {
+		return parseFailure(err)
+	}
+	words = words[1:]
+	switch verb {
+	case iproute2.RuleList:
+		return s.list(words)
+	case iproute2.RuleAdd:
+		req, err := s.context().ParseAdd(words)
+		return s.change(req, err)
+	case iproute2.RuleDelete:
+		req, err := s.context().ParseDelete(words)
+		return s.change(req, err)
+	case iproute2.RuleFlush:
+		return s.flush(words)
+	case iproute2.RuleSave:
+		return s.save(words)
+	case iproute2.RuleRestore:
+		return s.restore()
+	}
+	return exit(255, "%s", iproute2.RuleHelp())
+}
+
+// context is what the words of a rule are read in.
+func (s *session) context() iproute2.RuleContext {
+	return iproute2.RuleContext{Family: rpdb.Family(s.opts.Family), Numbers: s.names.number(s.Stderr)}
+}
+
+// list prints the rules that the words choose. ip's own lists ignore the
+// protocol and know no actions, realms and suppressors; ours do.
+func (s *session) list(words []string) error {
+	filter, err := s.context().ParseWideFilter(words)
+	if err != nil {
+		return parseFailure(err)
+	}
+	rules, err := s.dump(s.opts.Listed())
+	if err != nil {
+		return fail(255, "%sDump terminated\n", kernelText(err))
+	}
+	s.print(rules, filter.Match)
+	return nil
+}
+
+// dump reads the rules of a family as they were at one moment.
+func (s *session) dump(family uint8) ([]rpdb.Rule, error) {
+	sock, err := s.socket()
+	if err != nil {
+		return nil, err
+	}
+	list, consistent, err := sock.List(context.Background(), family)
+	if err != nil {
+		return nil, err
+	}
+	if !consistent {
+		return s.dumpUntilStable(rpdb.Family(family))
+	}
+	rules := make([]rpdb.Rule, len(list))
+	for i, m := range list {
+		rules[i] = m.Rule
+	}
+	return rules, nil
+}
+
+// dumpUntilStable reads a list too long for one piece, which may change while
+// it is read.
+func (s *session) dumpUntilStable(f rpdb.Family) (rules []rpdb.Rule, err error) {
+	err = s.inNetNS(func(o kernel.Options) error {
+		conn, err := kernel.Open(o)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		rules, err = conn.Rules(context.Background(), f)
+		return err
+	})
+	return rules, err
+}
+
+// print writes a list of rules as text or as one JSON array.
+func (s *session) print(rules []rpdb.Rule, choose func(rpdb.Rule) bool) {
+	v := s.view(rules)
+	if !s.opts.JSON {
+		for _, r := range rules {
+			if choose(r) {
+				s.out.WriteString(v.Rule(r))
+				s.out.WriteByte('\n')
+			}
+		}
+		return
+	}
+	w := ipjson.NewWriter(s.out, s.opts.Pretty)
+	for _, r := range rules {
+		if choose(r) {
+			w.Begin()
+			v.Fields(r, w)
+			w.End()
+		}
+	}
+	_ = w.Close() // an error of standard output is noticed at the end
+}
+
+// view is how rules look, with the names that the given ones need.
+func (s *session) view(rules []rpdb.Rule) iproute2.RuleView {
+	v := iproute2.RuleView{
+		Numeric: s.opts.Numeric, Details: s.opts.Details, Raw: true,
+		Color: s.palette(), State: &s.names.state, IPProto: s.names.ipProto(s.Stderr),
+	}
+	if !v.Numeric {
+		v.Names = s.names.namesFor(rules, s.Stderr)
+	}
+	return v
+}
+
+// palette is the colours of -color, of which there are none in JSON. A
+// background that nobody named is light.
+func (s *session) palette() iproute2.Palette {
+	switch {
+	case s.opts.JSON, s.opts.Color == "", s.opts.Color == "never", s.opts.Color == "auto" && !isTerminal(s.Stdout):
+		return iproute2.NoColor
+	case darkBackground(s.getenv("COLORFGBG")):
+		return iproute2.DarkBackground
+	}
+	return iproute2.LightBackground
+}
+
+// darkBackground reads COLORFGBG, which ends in the number of the background:
+// 0 to 6 and 8 are dark.
+func darkBackground(fgbg string) bool {
+	n := len(fgbg)
+	return n >= 2 && fgbg[n-2] == ';' && (fgbg[n-1] >= '0' && fgbg[n-1] <= '6' || fgbg[n-1] == '8')
+}
+
+// change adds or deletes the rule that was asked for.
+func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
+	if parseErr != nil {
+		return parseFailure(parseErr)
+	}
+	for _, line := range req.Warnings() {
+		fmt.Fprintln(s.Stderr, line)
+	}
+	sock, err := s.socket()
+	if err != nil {
+		return fail(1, "%s", kernelText(err))
+	}
+	told, err := sock.Send(context.Background(), kernel.RuleRequest{
+		Delete: req.Delete, Echo: s.opts.Echo, Payload: req.Payload(),
+	})
+	if err != nil {
+		return fail(2, "%s", kernelText(err))
+	}
+	s.echo(told)
+	return nil
+}
+
+// echo prints what the kernel made of a change.
+func (s *session) echo(told []kernel.RuleMessage) {
+	if !s.opts.Echo {
+		return
+	}
+	for _, m := range told {
+		s.printOne(m.Rule, m.Deleted())
+	}
+}
+
+// printOne prints one rule that was added or deleted.
+func (s *session) printOne(r rpdb.Rule, deleted bool) {
+	v := s.view([]rpdb.Rule{r})
+	v.Deleted = deleted
+	if !s.opts.JSON {
+		s.out.WriteString(v.Rule(r) + "\n")
+		return
+	}
+	w := ipjson.NewWriter(s.out, s.opts.Pretty)
+	w.Begin()
+	v.Fields(r, w)
+	w.End()
+	_ = w.Close() // as above
+}
+
+// flush deletes the rules that the words choose, but for those of priority 0,
+// which ip never deletes.
+func (s *session) flush(words []string) error {
+	filter, err := s.context().ParseFilter(iproute2.RuleFlush, words)
+	if err != nil {
+		return parseFailure(err)
+	}
+	sock, err := s.socket()
+	if err != nil {
+		return fail(255, "%s", kernelText(err))
+	}
+	err = sock.Flush(context.Background(), s.opts.Listed(), func(r rpdb.Rule) bool {
+		return r.Priority != 0 && filter.Match(r)
+	})
+	if err == nil {
+		s.print(nil, nil) // with -json, an empty list
+		return nil
+	}
+	var refused *kernel.Refusal
+	if errors.As(err, &refused) {
+		return fail(255, "%sDump terminated\n", kernelText(err))
+	}
+	return fail(255, "ip: flush rules: %v\n", err)
+}
