@@ -24,7 +24,7 @@ type exchange struct {
 	done     bool
 	answered bool
 	errno    rpdb.Errno // of the host's own calls
-	started  time.Time
+	started  time.Time  // when the question was sent
 	rtt      time.Duration
 }
 
@@ -47,7 +47,6 @@ func (x *exchange) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	x.started = time.Now()
 	err = x.start()
 	if err == nil {
 		err = x.loop()
@@ -109,21 +108,32 @@ func (x *exchange) close() {
 	}
 }
 
+// slice is the longest time that counts for one look at the sockets. On a
+// machine with more to do than it can, a thread may sleep for longer, and the
+// packets with it, which the kernel carries on such threads too: that is no
+// silence.
+const slice = 20 * time.Millisecond
+
+// loop waits for the answer until the sockets have been silent for the time of
+// the probe. What has come is looked at however late it is, unless it goes on
+// and on.
 func (x *exchange) loop() error {
-	for !x.done {
-		left := x.probe.Timeout - time.Since(x.started)
-		if left <= 0 {
-			return nil
-		}
-		_, err := unix.Poll(x.polled, int(left/time.Millisecond)+1)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
+	const endless = 10
+	for waited := time.Duration(0); !x.done; {
+		wait := max(min(slice, x.probe.Timeout-waited), 0)
+		begin := time.Now()
+		n, err := unix.Poll(x.polled, int((wait+time.Millisecond-1)/time.Millisecond))
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("poll: %w", err)
 		}
-		if err := x.reactAll(); err != nil {
-			return err
+		if n > 0 {
+			if err := x.reactAll(); err != nil {
+				return err
+			}
+		}
+		waited += min(time.Since(begin), slice)
+		if waited >= x.probe.Timeout && (n == 0 || waited >= endless*x.probe.Timeout) {
+			return nil
 		}
 	}
 	return nil

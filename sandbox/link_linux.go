@@ -104,19 +104,16 @@ func rawIoctl(fd int, number uintptr, argument unsafe.Pointer) error {
 	return nil
 }
 
-// settleTimeout is how long the kernel may take over what it does behind the
-// back of the call that asked for it.
-const settleTimeout = 2 * time.Second
+// settleLooks is how often the kernel is looked at, a millisecond or more apart,
+// for what it does behind the back of the call that asked for it. Looks count,
+// not seconds: a machine with much to do may let both sleep.
+const settleLooks = 3000
 
 // eventually repeats f until it reports true.
 func eventually(ctx context.Context, what string, f func() (bool, error)) error {
-	for begin := time.Now(); ; {
-		ok, err := f()
-		if err != nil || ok {
+	for range settleLooks {
+		if ok, err := f(); err != nil || ok {
 			return err
-		}
-		if time.Since(begin) > settleTimeout {
-			return fmt.Errorf("wait for %s: %w", what, unix.ETIMEDOUT)
 		}
 		select {
 		case <-ctx.Done():
@@ -124,6 +121,7 @@ func eventually(ctx context.Context, what string, f func() (bool, error)) error 
 		case <-time.After(time.Millisecond):
 		}
 	}
+	return fmt.Errorf("wait for %s: %w", what, unix.ETIMEDOUT)
 }
 
 // awaitRunning waits until an interface can send, or no longer can: the kernel

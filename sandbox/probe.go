@@ -84,7 +84,8 @@ type Probe struct {
 	// another.
 	LocalPort  uint16 `json:"local_port,omitzero"`
 	RemotePort uint16 `json:"remote_port,omitzero"`
-	// Timeout is how long to wait for the answer; 0: half a second.
+	// Timeout is how long to wait for the answer; 0: half a second. Time in
+	// which this process does not get to run counts only a little.
 	Timeout time.Duration `json:"timeout,omitzero"`
 
 	link rpdb.LinkName // of the uplink, in a prepared inbound probe

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,7 @@ import (
 // connect starts the handshake of a TCP client.
 func (x *exchange) connect(fd int, e endpoint, target netip.AddrPort) error {
 	x.await(fd, unix.POLLOUT, func(fd int) error { return x.connected(fd, e) })
+	x.started = time.Now()
 	err := unix.Connect(fd, sockaddr(target))
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return e.blame(fmt.Errorf("connect: %w", err))
@@ -69,6 +71,7 @@ func (x *exchange) ask(fd int, e endpoint, target netip.AddrPort, message []byte
 		}
 		return nil
 	})
+	x.started = time.Now()
 	if err := unix.Sendto(fd, message, 0, sockaddr(target)); err != nil {
 		return e.blame(fmt.Errorf("send: %w", err))
 	}

@@ -289,6 +289,40 @@ func TestFixedPorts(t *testing.T) {
 	}
 }
 
+// TestStall keeps a probe from running for longer than it waits: an answer
+// that is only late is no loss, and a loss is one in time.
+func TestStall(t *testing.T) {
+	t.Parallel()
+	w := buildWorld(t, Spec{Uplinks: twoUplinks()[:1]})
+	const timeout = 30 * time.Millisecond
+	for _, p := range w.Probes() {
+		p.Timeout = timeout
+		x := exchange{world: w, probe: p}
+		if err := x.start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * timeout)
+		if err := x.loop(); err != nil || !x.answered {
+			t.Errorf("%v: answered %v, %v", p, x.answered, err)
+		}
+		x.close()
+	}
+	lost := Probe{Protocol: rpdb.UDP, Family: rpdb.IPv4, Timeout: timeout}
+	drop := rpdb.Rule{Family: rpdb.IPv4, Priority: 50, Action: rpdb.Blackhole(), Selector: rpdb.Selector{IIF: lan}}
+	if err := addRules(t.Context(), w.gateways[0].conn, drop); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for range 10 {
+		if o := send(t, w, lost); o.Answered || o.RTT != 0 || len(o.Departures) != 1 || o.Departures[0].Legal != 1 {
+			t.Errorf("got %+v", o)
+		}
+	}
+	if took := time.Since(begin); took < 10*timeout || took > 5*time.Second {
+		t.Errorf("ten losses took %v", took)
+	}
+}
+
 // TestCancel ends the context in the middle of probes that nobody answers.
 func TestCancel(t *testing.T) {
 	t.Parallel()
