@@ -277,7 +277,13 @@ func (p *requestParser) action() {
 		return
 	}
 	p.act(rpdb.ActionType(t))
-	if word := p.q.Action.String(); p.q.Action == rpdb.ActionNop || !abbreviates(p.keyword, word) && p.q.Action != rpdb.ActionTable {
+	switch word := p.q.Action.String(); p.q.Action {
+	case rpdb.ActionTable:
+	case rpdb.ActionBlackhole, rpdb.ActionUnreachable, rpdb.ActionProhibit:
+		if !abbreviates(p.keyword, word) {
+			p.doubt("%q is the number of %s: write the word", p.keyword, word)
+		}
+	default:
 		p.doubt("%q is a type of routes, as a rule it would be stored as %q", p.keyword, word)
 	}
 }
