@@ -10,13 +10,14 @@ import (
 
 // endingTables returns the tables of a family that answer every unbound flow:
 // those with a usable default route and without a throw, which gives some
-// flows back to the rules.
+// flows back to the rules, as in IPv4 a nexthop object does that cannot be
+// used: it hides the shorter prefixes that begin with the same address.
 func endingTables(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.TableID]bool {
 	ending, throwing := map[rpdb.TableID]bool{}, map[rpdb.TableID]bool{}
 	for _, r := range s.Routes {
 		switch {
 		case r.Family != f:
-		case r.Type == rpdb.RouteThrow:
+		case r.Type == rpdb.RouteThrow, r.NexthopID != 0 && !usable(s, r):
 			throwing[r.Table] = true
 		case IsPlainDefault(r) && (r.Type.IsError() || usable(s, r)):
 			ending[r.Table] = true

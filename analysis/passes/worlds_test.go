@@ -36,7 +36,7 @@ func harmless(d analysis.Diagnostic) bool {
 func TestWorlds(t *testing.T) {
 	g := corpus.New(7)
 	deleted := map[string]int{}
-	for range 60 {
+	for range 100 {
 		s := g.Snapshot()
 		s.Custom4, s.Custom6 = rpdb.CustomisedYes, rpdb.CustomisedYes // as after any change
 		s.Kernel = ""                                                 // links that are not listed do not exist
