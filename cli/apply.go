@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +17,8 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `apply does what "rpdb plan" shows, one message after the other, new before old,
 and reads the result back. If a step fails or the result is not what was
 planned, it takes back what it did. Run again it changes nothing.
-FILE may be - for standard input. Exit codes: 0 done; 1 an error, nothing is
-changed; 3 done as far as possible, a part waits for an interface or address.`,
+FILE may be - for standard input. Exit codes: 0 done; 1 an error: nothing is
+changed, or what was is taken back, or the answer could not be written; 3 done as far as possible, a part waits for an interface or address.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := a.open()
@@ -30,7 +31,11 @@ changed; 3 done as far as possible, a part waits for an interface or address.`,
 				return err
 			}
 			result, err := apply.Run(cmd.Context(), conn, p.plan, p.desired, apply.Options{})
-			if viewErr := a.viewApply(p, result, err); viewErr != nil || err != nil {
+			viewErr := a.viewApply(p, result, err)
+			if viewErr != nil && len(result.Done) > 0 {
+				viewErr = fmt.Errorf("the %d changes are made; to say so: %w", len(result.Done), viewErr)
+			}
+			if viewErr != nil || err != nil {
 				return errors.Join(err, viewErr)
 			}
 			if len(p.plan.Waiting) > 0 {

@@ -35,7 +35,7 @@ func (a *app) newOffers(ctx context.Context, begun string) *hostOffers {
 	v.state = &rpdb.Snapshot{}
 	// Nothing else than a file may be read before the command itself is run.
 	if info, err := os.Stat(a.snapshot); err == nil && info.Mode().IsRegular() {
-		if s, err := a.readSnapshot(); err == nil {
+		if s, err := a.readSnapshot(context.Background()); err == nil {
 			v.state = s
 		}
 	}

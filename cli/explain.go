@@ -81,13 +81,17 @@ func (e *explanation) askKernel(ctx context.Context, conn *kernel.Conn, s *rpdb.
 		e.Unasked = "the state is from a file"
 		return nil
 	}
-	if reason := unaskable(s, flow); reason != "" {
+	if reason := unaskable(s, flow, e.Trace.Decision); reason != "" {
 		e.Unasked = reason
 		return nil
 	}
 	answer, err := conn.RouteGet(ctx, flow)
-	if err != nil {
-		return err
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil: // a question that route get refuses to answer is no reason to stop
+		e.Unasked = err.Error()
+		return nil
 	}
 	agrees := e.Trace.Decision.Agrees(answer)
 	e.Kernel, e.Agrees = &answer, &agrees
@@ -96,10 +100,12 @@ func (e *explanation) askKernel(ctx context.Context, conn *kernel.Conn, s *rpdb.
 
 // unaskable returns why RTM_GETROUTE cannot be asked about a flow, "" if it
 // can.
-func unaskable(s *rpdb.Snapshot, f rpdb.Flow) string {
+func unaskable(s *rpdb.Snapshot, f rpdb.Flow, d rpdb.Decision) string {
 	switch {
 	case f.IsInput() && f.Family() == rpdb.IPv6 && !s.Sysctls.IPv6Forward:
 		return "route get does not look whether IPv6 forwarding is on"
+	case f.IsInput() && f.Family() == rpdb.IPv6 && d.Disposition == rpdb.Martian:
+		return "route get does not look at what IPv6 drops on arrival"
 	case f.Socket == rpdb.Connect:
 		return "route get asks once, connect asks again"
 	case f.Socket == rpdb.SendTo && f.OIF != "" && f.Family() == rpdb.IPv6:

@@ -167,7 +167,7 @@ func joinHops(hops []rpdb.Hop) string {
 func (p *printer) kernelLine(e explanation) {
 	switch {
 	case e.Unasked != "":
-		p.printf("kernel not asked: %s\n", e.Unasked)
+		p.printf("kernel not asked: %s\n", safe(e.Unasked))
 	case *e.Agrees:
 		p.printf("kernel agrees (route get)\n")
 	default:

@@ -33,7 +33,7 @@ func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 		if a.netns != "" {
 			return nil, nil, &usageError{text: "--snapshot and --netns exclude each other"}
 		}
-		s, err := a.readSnapshot()
+		s, err := a.readSnapshot(ctx)
 		return s, nil, err
 	}
 	conn, err := a.open()
@@ -49,8 +49,8 @@ func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 }
 
 // readSnapshot reads what "rpdb show --json" wrote.
-func (a *app) readSnapshot() (*rpdb.Snapshot, error) {
-	data, err := a.readFile(a.snapshot)
+func (a *app) readSnapshot(ctx context.Context) (*rpdb.Snapshot, error) {
+	data, err := a.readFile(ctx, a.snapshot, maxSnapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -67,37 +67,60 @@ func (a *app) readSnapshot() (*rpdb.Snapshot, error) {
 	return doc.Snapshot, nil
 }
 
-// maxFile bounds what is read from a file, in bytes: a snapshot with a full
-// routing table fits.
-const maxFile = 1 << 30
+// What is read from a file is bounded, in bytes: a snapshot with a full
+// routing table fits, and any policy that package policy takes.
+const (
+	maxSnapshot = 1 << 30
+	maxPolicy   = 4 << 20
+)
 
-// readFile reads a file, or standard input for "-".
-func (a *app) readFile(name string) ([]byte, error) {
+// readFile reads a file, or standard input for "-". Opening and reading may
+// block for ever, on a terminal or a pipe: when ctx ends, readFile returns and
+// leaves them to the end of the process.
+func (a *app) readFile(ctx context.Context, name string, limit int64) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := a.readAll(name, limit)
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read %s: %w", safe(name), context.Cause(ctx))
+	}
+}
+
+func (a *app) readAll(name string, limit int64) ([]byte, error) {
 	if name == "-" {
-		return readBounded(a.In, "standard input")
+		return readBounded(a.In, "standard input", limit)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readBounded(f, name)
+	return readBounded(f, name, limit)
 }
 
-func readBounded(r io.Reader, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+func readBounded(r io.Reader, name string, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", safe(name), err)
 	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("read %s: more than %d bytes", safe(name), maxFile)
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("read %s: more than %d bytes", safe(name), limit)
 	}
 	return data, nil
 }
 
 // readPolicy reads and parses a policy file.
-func (a *app) readPolicy(name string) (*policy.Document, error) {
-	data, err := a.readFile(name)
+func (a *app) readPolicy(ctx context.Context, name string) (*policy.Document, error) {
+	data, err := a.readFile(ctx, name, maxPolicy)
 	if err != nil {
 		return nil, err
 	}

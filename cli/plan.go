@@ -21,7 +21,7 @@ type planned struct {
 
 // makePlan reads a policy and compares it with the state of a kernel.
 func (a *app) makePlan(ctx context.Context, conn *kernel.Conn, file string) (planned, error) {
-	doc, err := a.readPolicy(file)
+	doc, err := a.readPolicy(ctx, file)
 	if err != nil {
 		return planned{}, err
 	}

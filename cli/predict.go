@@ -66,7 +66,9 @@ func (p predictor) predict(probe sandbox.Probe) prediction {
 // refused is the prediction for a packet that the RPDB does not send.
 func (p predictor) refused(probe sandbox.Probe, d rpdb.Decision) prediction {
 	out := prediction{Reason: d.Note}
-	if probe.Direction == sandbox.Outbound {
+	// A UDP service is told that its answer cannot be sent; the kernel's own
+	// answers, to TCP and ping, have nobody to tell.
+	if probe.Direction == sandbox.Outbound || probe.Protocol == rpdb.UDP {
 		out.Errno = d.Errno
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -52,7 +53,7 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 			return fmt.Errorf("try: read standard input: %w", err)
 		}
 	}
-	doc, err := a.readPolicy(file)
+	doc, err := a.readPolicy(ctx, file)
 	if err != nil {
 		return err
 	}
@@ -60,6 +61,10 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 		if _, err := os.Stdin.Seek(0, io.SeekStart); err != nil {
 			return fmt.Errorf("try: read standard input: %w", err)
 		}
+	}
+	if len(doc.Uplinks) == 0 {
+		return &usageError{fmt.Sprintf("try %s: the policy has no uplinks, so there is no way to send packets", safe(file)),
+			"plan and explain show what such a policy means"}
 	}
 	inside, code, err := sandbox.Enter(sandbox.EnterOptions{UID: rehearsalUID(doc)})
 	if err != nil {
@@ -88,7 +93,7 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 // keepInput puts standard input into a file in memory, since the child reads
 // it once more.
 func (a *app) keepInput() error {
-	data, err := readBounded(a.In, "standard input")
+	data, err := readBounded(a.In, "standard input", maxPolicy)
 	if err != nil {
 		return err
 	}
@@ -126,12 +131,21 @@ type rehearsal struct {
 	Before  []tryResult `json:"before"`
 	Steps   []plan.Step `json:"steps"`
 	After   []tryResult `json:"after"`
+	// Down has what becomes of unbound packets while an interface is down that
+	// a table of the policy leads to, such as a tunnel.
+	Down []downResult `json:"down,omitempty"`
 	// Untried lists what of the policy could not be rehearsed, and why.
 	Untried []string `json:"untried,omitempty"`
 	OK      bool     `json:"ok"`
 
 	words words
 	spec  sandbox.Spec
+}
+
+// downResult is what was seen while one interface was down.
+type downResult struct {
+	Link    rpdb.LinkName `json:"link"`
+	Results []tryResult   `json:"results"`
 }
 
 // tryResult is one probe: what was foretold and what was seen.
@@ -182,6 +196,9 @@ func (a *app) rehearse(ctx context.Context, doc *policy.Document, rpFilter uint8
 	if r.After, err = run.send(ctx, probes); err != nil {
 		return nil, err
 	}
+	if err := run.withLinksDown(ctx, doc, p, r); err != nil {
+		return nil, err
+	}
 	r.OK = judge(r)
 	return r, nil
 }
@@ -189,7 +206,7 @@ func (a *app) rehearse(ctx context.Context, doc *policy.Document, rpFilter uint8
 // judge reports whether the engine was right everywhere, and whether after the
 // policy everything is answered that has to be.
 func judge(r *rehearsal) bool {
-	for _, t := range r.Before {
+	for _, t := range slices.Concat(r.Before, r.unboundWhileDown()) {
 		if !t.Agrees {
 			return false
 		}
@@ -200,6 +217,15 @@ func judge(r *rehearsal) bool {
 		}
 	}
 	return true
+}
+
+// unboundWhileDown returns the results of all interfaces that were taken down.
+func (r *rehearsal) unboundWhileDown() []tryResult {
+	var all []tryResult
+	for _, d := range r.Down {
+		all = append(all, d.Results...)
+	}
+	return all
 }
 
 // runner sends probes and applies the policy on the host of a world.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"rpdb"
@@ -86,9 +87,12 @@ func probesFor(w *sandbox.World, d rpdb.DesiredRule) ([]namedProbe, error) {
 		base.Remote = inside(s.To)
 	}
 	base.LocalPort, base.RemotePort = s.SPort.First, s.DPort.First
+	// The probes of the uplinks' addresses and the unbound ones stand for rules
+	// that select on nothing else.
 	if base == (sandbox.Probe{Family: d.Rule.Family}) && s.IPProto == 0 {
 		return nil, nil
 	}
+	base.Local = addressIn(w, s.From)
 	name := fmt.Sprintf("rule %s (%v)", d.Name, d.Rule.Family)
 	if s.Not {
 		name = fmt.Sprintf("past rule %s (%v)", d.Name, d.Rule.Family)
@@ -111,8 +115,8 @@ func probesFor(w *sandbox.World, d rpdb.DesiredRule) ([]namedProbe, error) {
 func untriable(w *sandbox.World, s rpdb.Selector) string {
 	users, byUser := s.UIDRange.Get()
 	switch {
-	case s.From.IsValid() && s.From.Bits() > 0:
-		return "it selects on the source, and the sandbox has no packets of such a source"
+	case s.From.IsValid() && s.From.Bits() > 0 && !addressIn(w, s.From).IsValid():
+		return "it selects on the source, and this host has no such address"
 	case s.IIF != "" && s.IIF != "lo":
 		return "it selects packets that come in by " + safe(s.IIF)
 	case s.L3MDev:
@@ -127,6 +131,22 @@ func untriable(w *sandbox.World, s rpdb.Selector) string {
 		return fmt.Sprintf("no probe speaks protocol %d", s.IPProto)
 	}
 	return ""
+}
+
+// addressIn returns an address of the host that a prefix holds, the invalid
+// one if there is none or the prefix selects nothing.
+func addressIn(w *sandbox.World, p netip.Prefix) netip.Addr {
+	if !p.IsValid() || p.Bits() == 0 {
+		return netip.Addr{}
+	}
+	for _, u := range w.Spec().Uplinks {
+		for _, a := range u.Addresses {
+			if p.Contains(a.Addr()) {
+				return a.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
 }
 
 // protocolsOf returns the protocols to try a selector with.

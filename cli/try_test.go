@@ -124,6 +124,59 @@ rules:
 	}
 }
 
+// TestTryTakesTheTunnelDown: the kill switch of the example holds IPv4 and, as
+// its comment says, not IPv6; with the uplinks' rules behind it, it holds both.
+func TestTryTakesTheTunnelDown(t *testing.T) {
+	data, err := os.ReadFile("../examples/vpn-fwmark.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tight := strings.Replace(string(data), "  - uplinks\n", "", 1) + "\n  - uplinks\n"
+	for text, ipv6 := range map[string]string{string(data): " ok", tight: "EACCES"} {
+		cmd := program(t, "try", "-")
+		cmd.Stdin = strings.NewReader(text)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		_, down, _ := strings.Cut(string(out), "With wg0 down")
+		if row := rowOf(down, "unbound -> outside (IPv4)"); strings.Count(row, "EACCES") != 3 {
+			t.Errorf("IPv4: %q", row)
+		}
+		if row := rowOf(down, "unbound -> outside (IPv6)"); strings.Count(row, ipv6) != 3 {
+			t.Errorf("IPv6: %q, want %s", row, ipv6)
+		}
+	}
+}
+
+// TestTryNeedsAnUplink: without one there is nothing to rehearse, and saying
+// that the policy works would be a lie.
+func TestTryNeedsAnUplink(t *testing.T) {
+	cmd := program(t, "try", "-")
+	cmd.Stdin = strings.NewReader("rules: []\n")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if out, err := cmd.Output(); err == nil || !strings.Contains(stderr.String(), "the policy has no uplinks") {
+		t.Errorf("%v\n%s%s", err, out, stderr.String())
+	}
+}
+
+// TestTryForetellsARefusedAnswer: an answer that the RPDB refuses is what the
+// engine said, and the policy is what does not work.
+func TestTryForetellsARefusedAnswer(t *testing.T) {
+	cmd := program(t, "try", "-")
+	cmd.Stdin = strings.NewReader(`
+uplinks: [{interface: eth0, gateways: [192.168.0.1]}]
+rules:
+  - {name: kill, from: 192.168.0.0/24, action: blackhole}
+  - uplinks
+`)
+	out, err := cmd.Output()
+	if err == nil || strings.Contains(string(out), "DISAGREES") || !strings.Contains(string(out), "lost under this policy") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestTryInterrupted: Ctrl-C ends try within moments and with an error, at
 // whatever moment it comes, and leaves no child behind.
 func TestTryInterrupted(t *testing.T) {

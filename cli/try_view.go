@@ -23,6 +23,10 @@ func (a *app) viewTry(r *rehearsal) error {
 	}
 	w.printf("\nAfter the policy\n")
 	w.rows(r.After)
+	for _, d := range r.Down {
+		w.printf("\nWith %s down\n", safe(d.Link))
+		w.rows(d.Results)
+	}
 	for _, u := range r.Untried {
 		w.printf("  not tried: %s\n", safe(u))
 	}
@@ -34,7 +38,7 @@ func (a *app) viewTry(r *rehearsal) error {
 // verdict sums a rehearsal up.
 func (p *printer) verdict(r *rehearsal) {
 	wrong, unanswered := 0, 0
-	for _, t := range slices.Concat(r.Before, r.After) {
+	for _, t := range slices.Concat(r.Before, r.After, r.unboundWhileDown()) {
 		if !t.Agrees {
 			wrong++
 		}
@@ -44,7 +48,7 @@ func (p *printer) verdict(r *rehearsal) {
 			unanswered++
 		}
 	}
-	total := len(r.Before) + len(r.After)
+	total := len(r.Before) + len(r.After) + len(r.unboundWhileDown())
 	silent := 0
 	for _, t := range r.Before {
 		if !t.Outcome.Answered {
@@ -60,8 +64,20 @@ func (p *printer) verdict(r *rehearsal) {
 		p.printf("FAILED: %d %s that an uplink must answer %s lost under this policy.\n",
 			unanswered, plural(unanswered, "packet", "packets"), plural(unanswered, "is", "are"))
 	default:
-		p.printf("The policy works: every address answers by its own uplink.\n")
+		p.printf("The policy works: every address answers%s.\n", byItsOwn(r))
 	}
+}
+
+// byItsOwn says whether all answers left by the uplink that was asked.
+func byItsOwn(r *rehearsal) string {
+	for _, t := range r.After {
+		for _, d := range t.Outcome.Departures {
+			if t.Probe.Direction == sandbox.Inbound && d.Uplink != t.Probe.Uplink {
+				return ", not all by their own uplink"
+			}
+		}
+	}
+	return " by its own uplink"
 }
 
 // rows prints one row for each name: the door, then TCP, UDP and ping.
