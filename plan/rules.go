@@ -67,12 +67,15 @@ func (d *differ) ownRules(family rpdb.Family, wanted []rpdb.DesiredRule) []rpdb.
 	for _, r := range d.actual.RulesOf(family) {
 		switch {
 		case r.Protocol != rpdb.ProtocolRPDB:
+			if FirstPriority <= r.Priority && r.Priority <= LastPriority {
+				d.note("%v of protocol %d stands in our range: it is asked among the policy's rules, and left alone", r, r.Protocol)
+			}
 		case IsOwnRule(r), r.Unknown == "" && (pinned[r.Priority] || known[identity(r)]):
 			own = append(own, r.Canonical())
 		case r.Unknown != "":
 			d.note("%v carries our protocol number and attributes that are not known here: left alone", r)
 		default:
-			d.note("%v carries our protocol number outside our range: left alone", r)
+			d.note("%v carries our protocol number outside our range: left alone; if a policy pinned it, delete it by hand", r)
 		}
 	}
 	return own
