@@ -77,6 +77,11 @@ func (a *app) makeReport(cmd *cobra.Command, to []string) (*report, error) {
 	if conn != nil {
 		defer conn.Close()
 	}
+	for _, a := range []netip.Addr{options.To4, options.To6} {
+		if a.IsValid() && analysis.IsLocal(s, a) {
+			return nil, fmt.Errorf("--to %v: an address of this host is not outside", a)
+		}
+	}
 	engine := fib.Compile(s)
 	analyzers := passes.All()
 	for i, check := range analyzers {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+
+	"rpdb/kernel"
 )
 
 // hinter is an error that knows what to do about it.
@@ -35,7 +37,10 @@ func hints(err error) []string {
 			add(h.Hint())
 		}
 	})
+	var op *kernel.OpError
 	switch {
+	case errors.Is(err, syscall.EPERM) && errors.As(err, &op) && op.Op == "open":
+		add("entering another network namespace needs CAP_SYS_ADMIN: run it as root")
 	case errors.Is(err, syscall.EPERM):
 		add("changing rules and routes needs CAP_NET_ADMIN: run it as root, or rehearse it with \"rpdb try\"")
 	case errors.Is(err, fs.ErrPermission): // EACCES, of a file
