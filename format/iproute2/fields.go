@@ -139,8 +139,10 @@ func (l *ruleLine) src() (text, value string, ok bool) {
 func (l *ruleLine) srcLen() (text, value string, ok bool) { return lengthText(l.r.Selector.From) }
 
 func (l *ruleLine) dst() (text, value string, ok bool) {
-	value = addrText(l.r.Selector.To, "")
-	return " to " + value, value, value != ""
+	if value = addrText(l.r.Selector.To, ""); value == "" {
+		return "", "", false
+	}
+	return " to " + value, value, true
 }
 
 func (l *ruleLine) dstLen() (text, value string, ok bool) { return lengthText(l.r.Selector.To) }
@@ -164,8 +166,11 @@ func address(a netip.Addr) string {
 }
 
 func lengthText(p netip.Prefix) (text, value string, ok bool) {
+	if !p.IsValid() || p.Bits() == 0 || p.IsSingleIP() {
+		return "", "", false
+	}
 	value = decimal(p.Bits())
-	return "/" + value, value, p.IsValid() && p.Bits() > 0 && !p.IsSingleIP()
+	return "/" + value, value, true
 }
 
 func (l *ruleLine) tos() (text, value string, ok bool) {
@@ -178,19 +183,41 @@ func (l *ruleLine) tos() (text, value string, ok bool) {
 }
 
 func (l *ruleLine) fwmark() (text, value string, ok bool) {
-	value = hex(l.r.Selector.Mark.Value)
-	return " fwmark " + value, value, l.r.Selector.Mark != rpdb.Mark{}
+	return hexText(" fwmark ", l.r.Selector.Mark.Value, l.r.Selector.Mark != rpdb.Mark{})
 }
 
 func (l *ruleLine) fwmask() (text, value string, ok bool) {
 	m := l.r.Selector.Mark
-	value = hex(m.Mask)
-	return "/" + value, value, m != rpdb.Mark{} && m.Mask != 0xffffffff
+	return hexText("/", m.Mask, m != rpdb.Mark{} && m.Mask != 0xffffffff)
+}
+
+// hexText prints a field in hexadecimal, if it is there.
+func hexText(key string, n uint32, there bool) (text, value string, ok bool) {
+	if !there {
+		return "", "", false
+	}
+	value = hex(n)
+	return key + value, value, true
+}
+
+// numberText prints a field in decimal, if it is there.
+func numberText[T ~int | ~uint8 | ~uint16 | ~uint32](key string, n T, there bool) (text, value string, ok bool) {
+	if !there {
+		return "", "", false
+	}
+	value = decimal(n)
+	return key + value, value, true
 }
 
 func (l *ruleLine) iif() (text, value string, ok bool) {
-	name := l.r.Selector.IIF
-	return " iif " + linkText(name, l.v.Raw), string(name), name != ""
+	return l.link(" iif ", l.r.Selector.IIF)
+}
+
+func (l *ruleLine) link(key string, name rpdb.LinkName) (text, value string, ok bool) {
+	if name == "" {
+		return "", "", false
+	}
+	return key + linkText(name, l.v.Raw), string(name), true
 }
 
 func (l *ruleLine) iifDetached() (text, value string, ok bool) {
@@ -198,8 +225,7 @@ func (l *ruleLine) iifDetached() (text, value string, ok bool) {
 }
 
 func (l *ruleLine) oif() (text, value string, ok bool) {
-	name := l.r.Selector.OIF
-	return " oif " + linkText(name, l.v.Raw), string(name), name != ""
+	return l.link(" oif ", l.r.Selector.OIF)
 }
 
 func (l *ruleLine) oifDetached() (text, value string, ok bool) {
@@ -212,14 +238,12 @@ func (l *ruleLine) l3mdev() (text, value string, ok bool) {
 
 func (l *ruleLine) uidStart() (text, value string, ok bool) {
 	u, ok := l.r.Selector.UIDRange.Get()
-	value = decimal(u.First)
-	return " uidrange " + value, value, ok
+	return numberText(" uidrange ", u.First, ok)
 }
 
 func (l *ruleLine) uidEnd() (text, value string, ok bool) {
 	u, ok := l.r.Selector.UIDRange.Get()
-	value = decimal(u.Last)
-	return "-" + value, value, ok
+	return numberText("-", u.Last, ok)
 }
 
 func (l *ruleLine) ipProto() (text, value string, ok bool) {
@@ -245,51 +269,49 @@ func (l *ruleLine) dportMask() (text, value string, ok bool) { return portMaskTe
 
 // portText prints a single port, in hexadecimal if it has a mask.
 func portText(key string, p rpdb.Ports) (text, value string, ok bool) {
-	value = decimal(p.First)
-	text = key + value
-	if hasPortMask(p) {
+	text, value, ok = numberText(key, p.First, p != rpdb.Ports{} && p.First == p.Last)
+	if ok && hasPortMask(p) {
 		text = key + hex(uint32(p.First))
 	}
-	return text, value, p != rpdb.Ports{} && p.First == p.Last
+	return text, value, ok
 }
 
 func portMaskText(p rpdb.Ports) (text, value string, ok bool) {
-	value = hex(uint32(p.Mask))
-	if hasPortMask(p) {
-		text = "/" + value
+	text, value, ok = hexText("/", uint32(p.Mask), p.First == p.Last && p.Mask != 0)
+	if !hasPortMask(p) {
+		text = ""
 	}
-	return text, value, p.First == p.Last && p.Mask != 0
+	return text, value, ok
 }
 
 func hasPortMask(p rpdb.Ports) bool { return p.Mask != 0 && p.Mask != 0xffff }
 
 func (l *ruleLine) sportStart() (text, value string, ok bool) {
 	p := l.r.Selector.SPort
-	value = decimal(p.First)
-	return " sport " + value, value, p.First != p.Last
+	return numberText(" sport ", p.First, p.First != p.Last)
 }
 
 func (l *ruleLine) sportEnd() (text, value string, ok bool) {
 	p := l.r.Selector.SPort
-	value = decimal(p.Last)
-	return "-" + value, value, p.First != p.Last
+	return numberText("-", p.Last, p.First != p.Last)
 }
 
 func (l *ruleLine) dportStart() (text, value string, ok bool) {
 	p := l.r.Selector.DPort
-	value = decimal(p.First)
-	return " dport " + value, value, p.First != p.Last
+	return numberText(" dport ", p.First, p.First != p.Last)
 }
 
 func (l *ruleLine) dportEnd() (text, value string, ok bool) {
 	p := l.r.Selector.DPort
-	value = decimal(p.Last)
-	return "-" + value, value, p.First != p.Last
+	return numberText("-", p.Last, p.First != p.Last)
 }
 
 func (l *ruleLine) tunID() (text, value string, ok bool) {
+	if l.r.Selector.TunID == 0 {
+		return "", "", false
+	}
 	value = strconv.FormatUint(l.r.Selector.TunID, 10)
-	return " tun_id " + value, value, l.r.Selector.TunID != 0
+	return " tun_id " + value, value, true
 }
 
 func (l *ruleLine) table() (text, value string, ok bool) {
@@ -304,8 +326,7 @@ func (l *ruleLine) table() (text, value string, ok bool) {
 // suppressLen and suppressGroup are not listed for rules without a table.
 func (l *ruleLine) suppressLen() (text, value string, ok bool) {
 	n, ok := l.r.Suppress.PrefixLength.Get()
-	value = strconv.Itoa(int(n))
-	return " suppress_prefixlength " + value, value, ok && n != -1 && l.r.Action.Table() != 0
+	return numberText(" suppress_prefixlength ", int(n), ok && n != -1 && l.r.Action.Table() != 0)
 }
 
 func (l *ruleLine) suppressGroup() (text, value string, ok bool) {
@@ -346,11 +367,11 @@ func (l *ruleLine) masquerade() (text, value string, ok bool) {
 }
 
 func (l *ruleLine) jump() (text, value string, ok bool) {
-	value = decimal(l.r.Action.Target())
-	if l.r.Action.Target() == 0 {
-		value = gotoNone
+	text, value, ok = numberText(" goto ", l.r.Action.Target(), l.r.Action.Type() == rpdb.ActionGoto)
+	if ok && l.r.Action.Target() == 0 {
+		text, value = " goto "+gotoNone, gotoNone
 	}
-	return " goto " + value, value, l.r.Action.Type() == rpdb.ActionGoto
+	return text, value, ok
 }
 
 func (l *ruleLine) unresolved() (text, value string, ok bool) {
@@ -399,26 +420,25 @@ func (l *ruleLine) dscp() (text, value string, ok bool) {
 
 func (l *ruleLine) dscpMask() (text, value string, ok bool) {
 	d, ok := l.r.Selector.DSCP.Get()
-	value = hex(uint32(d.Mask))
-	if d.Mask != 0x3f {
-		text = "/" + value
+	text, value, ok = hexText("/", uint32(d.Mask), ok)
+	if d.Mask == 0x3f {
+		text = ""
 	}
 	return text, value, ok
 }
 
 func (l *ruleLine) flowLabel() (text, value string, ok bool) {
 	f := l.r.Selector.FlowLabel
-	value = hex(f.Value)
-	return " flowlabel " + value, value, f != rpdb.FlowLabel{}
+	return hexText(" flowlabel ", f.Value, f != rpdb.FlowLabel{})
 }
 
 func (l *ruleLine) flowMask() (text, value string, ok bool) {
 	f := l.r.Selector.FlowLabel
-	value = hex(f.Mask)
-	if f.Mask != 0xfffff {
-		text = "/" + value
+	text, value, ok = hexText("/", f.Mask, f != rpdb.FlowLabel{})
+	if f.Mask == 0xfffff {
+		text = ""
 	}
-	return text, value, f != rpdb.FlowLabel{}
+	return text, value, ok
 }
 
 func decimal[T ~int | ~uint8 | ~uint16 | ~uint32](n T) string {

@@ -32,7 +32,12 @@ type RuleView struct {
 // some numbers from built-in tables as long as it has not read the file: realm
 // 0 is "unknown" and DSCP 0 is "0" until another value makes it read. The zero
 // value has read nothing. It is not safe for concurrent use.
-type NameState struct{ protocols, realms, dsfields bool }
+type NameState struct {
+	protocols, realms, dsfields bool
+
+	protocol rpdb.Protocol // the one asked for last, and its built-in name
+	name     string
+}
 
 // Rule returns the line of `ip rule show` for a rule, without the newline:
 // "PRIORITY:", a tab, and [RuleText].
@@ -45,9 +50,13 @@ func RuleText(r rpdb.Rule, n rpdb.Names) string { return RuleView{Names: n}.Text
 // Rule returns the line of `ip rule show`, without the newline.
 func (v RuleView) Rule(r rpdb.Rule) string {
 	t := textSink{palette: v.Color}
+	t.Grow(typicalLine)
 	v.Fields(r, &t)
 	return t.Builder.String()
 }
+
+// typicalLine is room enough for most lines.
+const typicalLine = 96
 
 // Text returns the line without what stands in front of the tab.
 func (v RuleView) Text(r rpdb.Rule) string {
@@ -72,10 +81,14 @@ func (v RuleView) number(n uint64, name string) string {
 }
 
 func (v RuleView) table(t rpdb.TableID) string {
-	if v.Numeric {
-		return decimal(t)
+	switch name := v.Names.Tables[t]; {
+	case v.Numeric:
+	case name != "":
+		return name
+	case rpdb.TableDefault <= t && t <= rpdb.TableLocal: // have built-in names
+		return v.Names.Table(t)
 	}
-	return v.Names.Table(t)
+	return decimal(t)
 }
 
 func (v RuleView) group(g uint32) string {
@@ -89,13 +102,21 @@ func (v RuleView) protocol(p rpdb.Protocol) string {
 	if v.Numeric {
 		return decimal(p)
 	}
-	if s := v.State; s != nil && !s.protocols {
-		if name := (rpdb.Names{}).Protocol(p); digit(name[0]) > 9 {
-			return name
-		}
-		s.protocols = true
+	s := v.State
+	if s == nil {
+		return v.Names.Protocol(p)
 	}
-	return v.Names.Protocol(p)
+	if s.protocol != p || s.name == "" { // rules of one originator come together
+		s.protocol, s.name = p, rpdb.Names{}.Protocol(p)
+	}
+	if !s.protocols && digit(s.name[0]) > 9 {
+		return s.name
+	}
+	s.protocols = true
+	if name := v.Names.Protocols[p]; name != "" {
+		return name
+	}
+	return s.name
 }
 
 // realm returns the name of a realm; ip has names for the first 256 only.
@@ -175,7 +196,7 @@ func hex(n uint32) string {
 	if n == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%#x", n)
+	return "0x" + strconv.FormatUint(uint64(n), 16)
 }
 
 // masked prints a value and, unless it is the full one, its mask.

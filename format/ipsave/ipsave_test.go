@@ -188,6 +188,9 @@ func FuzzSaveStream(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
 		again, err := read(&b, ipsave.Rules)
 		if err != nil || len(again) != len(list) {
 			t.Fatalf("%d messages of %d, %v", len(again), len(list), err)
