@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -11,6 +13,15 @@ import (
 )
 
 const sizeofNdMsg = 12 // struct ndmsg
+
+// Attributes of a neighbour table (include/uapi/linux/neighbour.h).
+const (
+	ndtaName         = 1
+	ndtaParms        = 6
+	ndtpaIfindex     = 1
+	ndtpaRetransTime = 5
+	ndtpaMcastProbes = 11
+)
 
 // decodeNeighbour reads a struct ndmsg with its attributes; ok is false for
 // entries that are not neighbours (proxies, bridge entries).
@@ -43,6 +54,37 @@ func (c *Conn) SetNeighbour(link rpdb.LinkName, addr netip.Addr, lladdr []byte, 
 // DeleteNeighbour takes an entry out of the neighbour table.
 func (c *Conn) DeleteNeighbour(link rpdb.LinkName, addr netip.Addr) error {
 	return c.neighbour("delete", neighbourChange{link: link, addr: addr})
+}
+
+// Resolution says how an interface asks for neighbours (mcast_solicit and
+// retrans_time_ms of ip-sysctl). A zero field stays as it is.
+type Resolution struct {
+	Tries uint32        // how often it asks all before it gives up
+	Every time.Duration // how long it waits for an answer, in milliseconds
+}
+
+// SetResolution changes how an interface asks for neighbours of a family. An
+// ordinary user, who has no such settings in /proc/sys, can do it too, in a
+// namespace of the user's own.
+func (c *Conn) SetResolution(link rpdb.LinkName, f rpdb.Family, r Resolution) error {
+	object := fmt.Sprintf("neighbour resolution (%v) on %q", f, link)
+	index, err := c.linkIndex(link)
+	if err != nil {
+		return opError("set", object, err)
+	}
+	cache := map[rpdb.Family]string{rpdb.IPv4: "arp_cache", rpdb.IPv6: "ndisc_cache"}[f]
+	e := netlink.NewEncoder(nil, unix.RTM_SETNEIGHTBL, netlink.Replace, []byte{byte(f), 0, 0, 0})
+	e.String(ndtaName, cache)
+	e.Nest(ndtaParms|netlink.Nested, func() {
+		e.Uint32(ndtpaIfindex, uint32(index))
+		if r.Tries != 0 {
+			e.Uint32(ndtpaMcastProbes, r.Tries)
+		}
+		if ms := r.Every.Milliseconds(); ms > 0 {
+			e.Bytes(ndtpaRetransTime, binary.NativeEndian.AppendUint64(nil, uint64(ms)))
+		}
+	})
+	return c.execute("set", object, e)
 }
 
 type neighbourChange struct {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -313,6 +314,35 @@ func TestLinks(t *testing.T) {
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
 		}
+	}
+}
+
+// An interface that may ask once gives up at once.
+func TestResolution(t *testing.T) {
+	ns, c := uplinks(t)
+	for _, f := range rpdb.Families() {
+		must(t, c.SetResolution("eth0", f, Resolution{Tries: 1, Every: 20 * time.Millisecond}))
+		must(t, c.SetResolution("eth0", f, Resolution{}))
+		err := c.SetResolution("eth9", f, Resolution{Tries: 1})
+		if want := fmt.Sprintf(`set neighbour resolution (%v) on "eth9": no such device`, f); err == nil || err.Error() != want {
+			t.Errorf("got %v", err)
+		}
+	}
+	begin := time.Now()
+	must(t, ns.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		absent := &unix.SockaddrInet4{Addr: addr("192.0.2.99").As4(), Port: 9}
+		if err := unix.Connect(fd, absent); !errors.Is(err, unix.EHOSTUNREACH) {
+			t.Errorf("got %v", err)
+		}
+		return nil
+	}))
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("gave up only after %v", took)
 	}
 }
 
