@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -110,7 +111,7 @@ func (w *World) wire(ctx context.Context, g *gateway) error {
 	}
 	plugs := []plug{{w.host, g.link}, {g.place, lan}, {w.outside, g.outsideLink}, {g.place, wan}}
 	for _, p := range plugs {
-		if err := p.conn.SetLink(p.link, kernel.LinkChange{Up: true}); err != nil {
+		if err := errors.Join(p.patience(), p.conn.SetLink(p.link, kernel.LinkChange{Up: true})); err != nil {
 			return err
 		}
 	}
@@ -126,6 +127,14 @@ func (w *World) wire(ctx context.Context, g *gateway) error {
 type plug struct {
 	place
 	link rpdb.LinkName
+}
+
+// patience makes the interface ask for neighbours often, so that a lost
+// question costs no probe, and never give up: else what a socket says when
+// nobody is there would depend on whether somebody asked three seconds ago.
+func (p plug) patience() error {
+	r := kernel.Resolution{Tries: 1 << 20, Every: 100 * time.Millisecond}
+	return errors.Join(p.conn.SetResolution(p.link, rpdb.IPv4, r), p.conn.SetResolution(p.link, rpdb.IPv6, r))
 }
 
 // address gives the interface addresses, unless it has them, and waits until

@@ -289,6 +289,22 @@ func TestFixedPorts(t *testing.T) {
 	}
 }
 
+// TestNobodyThere asks for somebody who is not there, for longer than the
+// kernel asks by itself: it stays silent, and a probe that waits is told
+// nothing.
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	w := buildWorld(t, Spec{Uplinks: twoUplinks()})
+	p := Probe{Protocol: rpdb.TCP, Family: rpdb.IPv4, Device: "eth1", Timeout: 4 * time.Second}
+	q := p
+	q.Protocol = rpdb.UDP
+	for _, o := range sendAll(t, w, []Probe{p, q}) {
+		if o.Answered || o.Errno != 0 || len(o.Departures) > 0 {
+			t.Errorf("want silence, got %+v", o)
+		}
+	}
+}
+
 // TestStall keeps a probe from running for longer than it waits: an answer
 // that is only late is no loss, and a loss is one in time.
 func TestStall(t *testing.T) {
