@@ -58,12 +58,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	out := &answer{w: s.Out}
 	s.In, s.Out = &interruptible{ctx, s.In}, out
 	a := &app{Streams: s}
-	root := a.rootCommand()
-	root.SetArgs(args)
-	root.SetIn(s.In)
-	root.SetOut(s.Out)
-	root.SetErr(s.Err)
-	err := root.ExecuteContext(ctx)
+	err := a.execute(ctx, args)
 	if err == nil {
 		err = out.err // of texts that are printed without asking, such as help
 	}
@@ -81,9 +76,26 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	return code
 }
 
+// execute carries out a command: the one whose options are ip's, or one of the
+// others.
+func (a *app) execute(ctx context.Context, args []string) error {
+	if object, words := ipWords(args); object == "rule" {
+		return a.runRule(ctx, words)
+	}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	return root.ExecuteContext(ctx)
+}
+
 // Main runs the process's own command line with signals handled, and returns
 // the exit code.
 func Main() int {
+	if object, words := ipWords(os.Args[1:]); object == "ip" {
+		return ipCall(words, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}).Run()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	return Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
@@ -108,7 +120,8 @@ func (a *app) rootCommand() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&a.netns, "netns", "n", "", "work in the network namespace `NAME` (as \"ip netns\" lists it, or a path)")
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
-	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand())
+	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
+		a.ruleCommand(), a.ipCommand())
 	a.addCompletion(root)
 	for _, cmd := range root.Commands() {
 		cmd.DisableFlagsInUseLine = true

@@ -105,7 +105,7 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 func (s *session) line(words []string) error {
 	object := objectOf(words[0])
 	if object == "" {
-		return fail(1, "Object \"%s\" is unknown, try \"ip help\".\n", words[0])
+		return unknownObject(words[0])
 	}
 	return s.command(object, words[1:])
 }

@@ -3,6 +3,7 @@ package ipcmd
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,8 @@ type difference struct {
 	// command reports whether a command is of the kind, by its words: it is
 	// not run.
 	command func(words []string) bool
+	// lines is command for all lines of a batch together.
+	lines func(lines [][]string) bool
 	// outcome reports whether it is by what the real ip did.
 	outcome func(theirs outcome) bool
 }
@@ -54,6 +57,10 @@ func differences() []difference {
 			command: func(words []string) bool {
 				return len(words) > 1 && (words[len(words)-1] == "nat" || strings.HasPrefix(words[len(words)-1], "m") && strings.HasPrefix("map-to", words[len(words)-1]))
 			},
+		},
+		{
+			reason: "ip takes a name that comes again after a number of its kind for that number",
+			lines:  nameAfterNumber,
 		},
 		{
 			reason: "ip ignores the protocol in a list",
@@ -109,19 +116,50 @@ func comparable(o outcome) outcome {
 	return o
 }
 
+// nameAfterNumber reports whether a protocol or DS field stands in a batch by
+// name, then by number, and then by the same name again.
+func nameAfterNumber(lines [][]string) bool {
+	type last struct {
+		name    string
+		spoiled bool
+	}
+	protocol, dsfield := &last{}, &last{}
+	for _, words := range lines {
+		for i := 1; i < len(words); i++ {
+			kind, base := protocol, 0
+			switch w := words[i-1]; {
+			case w == "tos", len(w) > 1 && strings.HasPrefix("dsfield", w):
+				kind, base = dsfield, 16
+			case len(w) < 3 || !strings.HasPrefix("protocol", w):
+				continue
+			}
+			_, err := strconv.ParseUint(strings.TrimPrefix(words[i], "0x"), max(base, 10), 64)
+			switch {
+			case err == nil:
+				kind.spoiled = kind.name != ""
+			case kind.spoiled && kind.name == words[i]:
+				return true
+			default:
+				*kind = last{name: words[i]}
+			}
+		}
+	}
+	return false
+}
+
 // meantToDiffer returns the reason why a command is not compared, "" if it is.
 func meantToDiffer(c command) string {
+	lines := [][]string{c.args}
+	for line := range strings.Lines(c.text) {
+		words := strings.Fields(line)
+		for i, w := range words {
+			words[i] = strings.Trim(w, `"`)
+		}
+		lines = append(lines, words)
+	}
 	for _, d := range differences() {
-		if d.command == nil {
-			continue
-		}
-		if d.command(c.args) {
+		if d.lines != nil && d.lines(lines) || d.command != nil && slices.ContainsFunc(lines, d.command) {
 			return d.reason
-		}
-		for line := range strings.Lines(c.text) {
-			if d.command(strings.Fields(line)) {
-				return d.reason
-			}
 		}
 	}
 	return ""

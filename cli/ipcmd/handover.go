@@ -78,8 +78,7 @@ func (s *session) withoutSystemIP() int {
 		fmt.Fprintln(s.Stdout, "ip utility, iproute2-7.1.0, rpdb")
 		return 0
 	case s.object == "" && s.word != "":
-		fmt.Fprintf(s.Stderr, "Object \"%s\" is unknown, try \"ip help\".\n", s.word)
-		return 1
+		return s.report(unknownObject(s.word), 1)
 	case s.object == "help" || s.object == "":
 		fmt.Fprint(s.Stderr, usage)
 		return 255

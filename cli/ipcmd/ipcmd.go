@@ -30,6 +30,8 @@ type Call struct {
 	// NetNS is the namespace to work in without -netns, nil for the calling
 	// thread's.
 	NetNS *kernel.NetNS
+	// Both makes rule save write the rules of both families.
+	Both bool
 	// HandOver carries out a command line that is not for us and returns its
 	// exit code; nil lets the system's ip take the place of this process.
 	HandOver func(args []string) int
@@ -89,6 +91,9 @@ func (s *session) run() (code int, err error) {
 		return 0, errHandOver
 	}
 	s.word, s.object = words[0], objectOf(words[0])
+	if s.object == "" && (s.word == "" || s.word[0] == '-') {
+		return 0, unknownObject(s.word)
+	}
 	return 0, s.command(s.object, words[1:])
 }
 

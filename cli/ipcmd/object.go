@@ -33,3 +33,8 @@ func objectOfName(name string) string {
 	}
 	return objectOf(name[2:])
 }
+
+// unknownObject is the complaint about a word that no version of ip knows.
+func unknownObject(word string) error {
+	return fail(1, "Object \"%s\" is unknown, try \"ip help\".\n", word)
+}

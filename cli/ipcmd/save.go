@@ -24,14 +24,21 @@ func (s *session) save(words []string) error {
 	if err != nil {
 		return fail(255, "%s", kernelText(err))
 	}
-	list, _, err := sock.List(context.Background(), s.opts.Listed())
-	if err != nil {
-		return fail(255, "%sDump terminated\n", kernelText(err))
+	families := []uint8{s.opts.Listed()}
+	if s.Both {
+		families = []uint8{unix.AF_INET, unix.AF_INET6}
 	}
 	w := ipsave.NewWriter(s.out, ipsave.Rules)
-	for _, m := range list {
-		if err := w.Write(ipsave.Message{Type: m.Type, Flags: m.Flags, Seq: m.Seq, PID: m.PID, Payload: m.Payload}); err != nil {
-			return fail(255, "ip: %v\n", err)
+	for _, f := range families {
+		list, _, err := sock.List(context.Background(), f)
+		if err != nil {
+			return fail(255, "%sDump terminated\n", kernelText(err))
+		}
+		for _, m := range list {
+			saved := ipsave.Message{Type: m.Type, Flags: m.Flags, Seq: m.Seq, PID: m.PID, Payload: m.Payload}
+			if err := w.Write(saved); err != nil {
+				return fail(255, "ip: rule save: %v\n", errnoIn(err))
+			}
 		}
 	}
 	return w.Close()

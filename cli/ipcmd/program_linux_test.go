@@ -1,0 +1,222 @@
+package ipcmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rpdb/kernel"
+	"rpdb/kernel/kerneltest"
+)
+
+// call runs one command line in a namespace.
+func call(ns *kernel.NetNS, stdin []byte, line string) outcome {
+	var out, errs bytes.Buffer
+	code := Call{
+		Args: splitLine(line), Stdin: bytes.NewReader(stdin), Stdout: &out, Stderr: &errs, NetNS: ns,
+		HandOver: func([]string) int { return -1 },
+	}.Run()
+	return outcome{code, out.String(), errs.String()}
+}
+
+// program runs this program as a process, which may hand over to the real ip.
+func program(t *testing.T, ns *kernel.NetNS, stdin string, args ...string) outcome {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = "ip"
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	_ = ns.Do(cmd.Run)
+	return outcome{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// What is not about rules is answered by the real ip, in a batch too, and lines
+// keep their numbers.
+func TestHandOver(t *testing.T) {
+	path := theirs(t)
+	w := newTwins(t, path)
+	mixed := filepath.Join(t.TempDir(), "mixed")
+	text := "rule add pref 5 table 7\n\n# links\nlink show lo\nrule show pref 5\nlink show nosuch\nrule show\n"
+	if err := os.WriteFile(mixed, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []command{
+		{args: []string{"link", "show", "lo"}},
+		{args: []string{"-V"}},
+		{args: []string{}},
+		{args: []string{"help"}},
+		{args: []string{"nosuch"}},
+		{args: []string{"route", "show", "table", "77"}},
+		{args: []string{"monitor", "nosuch"}},
+		{args: []string{"-batch", "-"}, stdin: text},
+		{args: []string{"-force", "-batch", "-"}, stdin: text},
+		{args: []string{"-batch", mixed}},
+		{args: []string{"-batch", "/dev/stdin"}, stdin: text},
+		{args: []string{"-force", "-batch", "-"}, stdin: "rule del pref 77\nlink show lo\n"},
+	} {
+		w.renew()
+		a, b := w.real([]byte(c.stdin), c.args), program(t, w.b, c.stdin, c.args...)
+		if a != b {
+			t.Errorf("%v\ntheirs: %v\nours: %v", c, a, b)
+		}
+		if as, bs := w.state(w.as), w.state(w.bs); as != bs {
+			t.Errorf("%v: the kernels differ\ntheirs:\n%sours:\n%s", c, as, bs)
+		}
+	}
+}
+
+// Streams of rules go from the real ip to ours and back.
+func TestSaveAndRestoreWithTheirs(t *testing.T) {
+	w := newTwins(t, theirs(t))
+	for _, line := range []string{
+		"rule add pref 100 from 192.0.2.0/24 table 1000", "rule add pref 100 goto 200", "rule add pref 200 not iif lo nop",
+		"rule add pref 0 fwmark 1/3 table 5",
+	} {
+		w.real(nil, splitLine(line))
+	}
+	saved := w.real(nil, []string{"rule", "save"})
+	for range 2 { // what is there is not doubled
+		if o := call(w.b, []byte(saved.stdout), "rule restore"); o != (outcome{}) {
+			t.Fatalf("restore: %v", o)
+		}
+	}
+	if as, bs := w.state(w.as), w.state(w.bs); as != bs {
+		t.Errorf("the kernels differ\ntheirs:\n%sours:\n%s", as, bs)
+	}
+	ours := call(w.b, nil, "rule save")
+	if len(ours.stdout) != len(saved.stdout) {
+		t.Errorf("we save %d bytes, theirs %d", len(ours.stdout), len(saved.stdout))
+	}
+	back := newTwins(t, w.path)
+	back.real(nil, []string{"rule", "flush"})
+	if o := back.real([]byte(ours.stdout), []string{"rule", "restore"}); o != (outcome{}) {
+		t.Errorf("their restore: %v", o)
+	}
+	if got := back.listing(); strings.Count(back.real(nil, []string{"rule"}).stdout, "\n") < 7 {
+		t.Errorf("they restored\n%s", got)
+	}
+}
+
+// A stream that is wrong changes nothing.
+func TestRestoreRefuses(t *testing.T) {
+	ns := kerneltest.Namespace(t)
+	call(ns, nil, "rule add pref 100 table 7")
+	good := call(ns, nil, "rule save").stdout
+	call(ns, nil, "rule del pref 100")
+	before := call(ns, nil, "rule").stdout
+	for name, stream := range map[string]string{
+		"empty": "", "wrong magic": "x" + good, "cut": good[:len(good)-3], "half a header": good[:10],
+		"a gigabyte": good[:4] + "\xff\xff\xff\x3f" + good[8:], "no rule": good[:8] + "\x10" + good[9:],
+		"a family without rules": good[:20] + "\x07" + good[21:],
+	} {
+		o := call(ns, []byte(stream), "rule restore")
+		if o.code != 255 || o.stderr == "" {
+			t.Errorf("%s: %v", name, o)
+		}
+		if after := call(ns, nil, "rule").stdout; after != before {
+			t.Errorf("%s: the rules are now\n%s", name, after)
+		}
+	}
+}
+
+// Thousands of rules go in one flush; those of priority 0 stay, as with ip.
+func TestFlushThousands(t *testing.T) {
+	ns := kerneltest.Namespace(t)
+	var batch strings.Builder
+	for range 3000 {
+		batch.WriteString("rule add pref 1000 table 100\nrule del pref 1000\nrule add table 100\n")
+	}
+	if o := call(ns, []byte(batch.String()), "-batch -"); o.code != 0 {
+		t.Fatal(o)
+	}
+	if o := call(ns, nil, "rule flush"); o != (outcome{}) {
+		t.Errorf("flush: %v", o)
+	}
+	if got := call(ns, nil, "rule").stdout; got != "0:\tfrom all lookup local\n" {
+		t.Errorf("left: %.200s", got)
+	}
+}
+
+// The JSON of -echo is JSON, lists know protocols and actions, and a full disk
+// is noticed.
+func TestBetterThanTheirs(t *testing.T) {
+	ns := kerneltest.Namespace(t)
+	o := call(ns, nil, "-j -echo rule add pref 5 from 192.0.2.1 blackhole protocol static")
+	var rules []map[string]any
+	if err := json.Unmarshal([]byte(o.stdout), &rules); err != nil || len(rules) != 1 || rules[0]["action"] != "blackhole" {
+		t.Errorf("echo: %v, %v", o, err)
+	}
+	call(ns, nil, "rule add pref 6 table 9 suppress_prefixlength 0 realms 1/2")
+	for words, want := range map[string]string{
+		"protocol static": "5:\tfrom 192.0.2.1 blackhole proto static\n", "blackhole": "5:\tfrom 192.0.2.1 blackhole proto static\n",
+		"suppress_prefixlength 0": "6:\tfrom all lookup 9 suppress_prefixlength 0 realms 1/2\n",
+		"realms 1/2":              "6:\tfrom all lookup 9 suppress_prefixlength 0 realms 1/2\n",
+	} {
+		if o := call(ns, nil, "rule list "+words); o.stdout != want || o.code != 0 {
+			t.Errorf("list %s: %v", words, o)
+		}
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	var errs bytes.Buffer
+	code := Call{Args: []string{"rule"}, Stdout: full, Stderr: &errs, NetNS: ns}.Run()
+	if code != 1 || errs.String() != "ip: write standard output: no space left on device\n" {
+		t.Errorf("full disk: %d, %q", code, errs.String())
+	}
+}
+
+// lines is a writer that hands over what is written.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) { l <- string(p); return len(p), nil }
+
+func TestMonitor(t *testing.T) {
+	at := func() time.Time { return time.Date(2026, 11, 20, 23, 27, 6, 27230000, time.UTC) }
+	for _, c := range []struct {
+		line string
+		want []string
+	}{
+		{"monitor rule", []string{"7:\tfrom all lookup 100\n", "Deleted 7:\tfrom all lookup 100\n"}},
+		{"-6 monitor ru label", []string{"[RULE]8:\tfrom all nop\n"}},
+		{"-ts -d monitor rule", []string{"[2026-11-20T23:27:06.027230] 7:\tfrom all lookup 100 proto unspec\n"}},
+		{"-t monitor rule", []string{"Timestamp: Fri Nov 20 23:27:06 2026 27230 usec\n7:\tfrom all lookup 100\n"}},
+		{"-j monitor rule", []string{
+			`[{"priority":7,"src":"all","table":"100"}]` + "\n", `[{"deleted":true,"priority":7,"src":"all","table":"100"}]` + "\n",
+		}},
+		{"-j monitor route", []string{`[{"type":"blackhole","dst":"203.0.113.0/24","flags":[]}]` + "\n"}},
+		{"monitor route", []string{"blackhole 203.0.113.0/24 \n"}},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			host := kerneltest.Real(t)
+			ns, out := host.NetNS(), make(lines)
+			go Call{Args: splitLine(c.line), Stdout: out, Stderr: out, NetNS: ns, Now: at}.Run() // until the test binary ends
+			time.Sleep(50 * time.Millisecond)
+			go func() {
+				call(ns, nil, "rule add pref 7 table 100")
+				call(ns, nil, "rule del pref 7")
+				call(ns, nil, "-6 rule add pref 8 nop")
+				_ = kerneltest.Script(context.Background(), host, "ip route add blackhole 203.0.113.0/24 proto boot")
+			}()
+			for _, want := range c.want {
+				select {
+				case got := <-out:
+					if got != want {
+						t.Errorf("got %q, want %q", got, want)
+					}
+				case <-time.After(5 * time.Second):
+					t.Fatalf("no %q", want)
+				}
+			}
+		})
+	}
+}
