@@ -21,7 +21,8 @@ func (a *app) addCompletion(root *cobra.Command) {
 	arguments := map[string]completeFunc{
 		"show": noArguments, "check": noArguments,
 		"plan": policyFile, "apply": policyFile, "try": policyFile,
-		"explain":    a.completeFlow,
+		"explain": a.completeFlow,
+		"rule":    a.completeRule, "ip": a.completeIP,
 		"completion": noArguments,
 	}
 	flags := map[string]completeFunc{

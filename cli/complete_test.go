@@ -185,10 +185,10 @@ func TestCompletionFromSnapshot(t *testing.T) {
 	}
 }
 
-// TestCompletionIsSafe has interfaces whose names a shell would take for
-// commands, and a terminal for something else than text.
-func TestCompletionIsSafe(t *testing.T) {
-	host, ns := completionHost(t)
+// makeOddLinks makes interfaces whose names a shell would take for commands, and
+// a terminal for something else than text, and rules about them.
+func makeOddLinks(t *testing.T, host *kerneltest.Kernel) {
+	t.Helper()
 	for i, name := range []string{"$(id)", "`id`", "a;id", "a|b", "a&b", `"a'b"`, `'a"b'`, "a\\b", "\x1b[31mred", "t\u00fcr", "a*", "~root", "{a,b}", "a>b", "#a", "!a", "a=b"} {
 		for _, line := range []string{
 			fmt.Sprintf("ip link add %s type veth peer name odd%d", name, i),
@@ -199,22 +199,32 @@ func TestCompletionIsSafe(t *testing.T) {
 			}
 		}
 	}
-	for _, line := range []string{"explain oif ", "explain iif "} {
-		got := pressTab(t, append([]string{"-n", ns}, strings.Split(line, " ")...)...)
-		if len(got.words) < 4 {
-			t.Errorf("rpdb %s<TAB>: offers %q only", line, got.words)
-		}
-		for _, word := range got.words {
-			if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-				t.Errorf("rpdb %s<TAB>: offers %q", line, word)
-			}
-		}
-		for _, r := range got.raw {
-			if r != '\n' && r != '\t' && (r < ' ' || r > '~') {
-				t.Errorf("rpdb %s<TAB>: brings %q to the terminal", line, r)
-			}
+}
+
+// checkSafe presses the key where only plain names and numbers may come.
+func checkSafe(t *testing.T, ns, line string) {
+	t.Helper()
+	got := pressTab(t, append([]string{"-n", ns}, strings.Split(line, " ")...)...)
+	if len(got.words) < 4 {
+		t.Errorf("rpdb %s<TAB>: offers %q only", line, got.words)
+	}
+	for _, word := range got.words {
+		if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			t.Errorf("rpdb %s<TAB>: offers %q", line, word)
 		}
 	}
+	for _, r := range got.raw {
+		if r != '\n' && r != '\t' && (r < ' ' || r > '~') {
+			t.Errorf("rpdb %s<TAB>: brings %q to the terminal", line, r)
+		}
+	}
+}
+
+func TestCompletionIsSafe(t *testing.T) {
+	host, ns := completionHost(t)
+	makeOddLinks(t, host)
+	checkSafe(t, ns, "explain oif ")
+	checkSafe(t, ns, "explain iif ")
 }
 
 func TestPasteable(t *testing.T) {

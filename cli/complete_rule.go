@@ -1,0 +1,368 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rpdb"
+	"rpdb/cli/ipcmd"
+	"rpdb/format/iproute2"
+)
+
+// completeRule offers what may follow "rpdb rule": options, a verb, and the
+// verb's words, each where it may stand.
+func (a *app) completeRule(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completeOptions(cmd, before, begun, commandPart{ruleOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
+		v.addRuleCommand(ownRuleVerbs(), f, words)
+	}})
+}
+
+// completeIP offers what may follow "rpdb ip" and is done by rpdb itself. What
+// the system's ip does is for its own completion.
+func (a *app) completeIP(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completeOptions(cmd, before, begun, commandPart{ipOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
+		if len(words) == 0 {
+			v.add("rule", "list and change rules")
+			v.add("monitor", "print changes as they happen")
+			return
+		}
+		switch object := words[0]; { // r and ro are route, m is maddress
+		case len(object) > 1 && strings.HasPrefix("rule", object):
+			v.addRuleCommand(ipRuleVerbs(), f, words[1:])
+		case len(object) > 1 && strings.HasPrefix("monitor", object):
+			v.addMonitorWords(words[1:])
+		}
+	}})
+}
+
+// commandPart is what a command takes: options, and behind them what offer
+// offers after the words that are there.
+type commandPart struct {
+	options [][2]string
+	offer   func(v *hostOffers, f rpdb.Family, words []string)
+}
+
+// completeOptions reads ip's options, which stand before everything else, and
+// offers them where one is begun, else what comes behind them.
+func (a *app) completeOptions(cmd *cobra.Command, before []string, begun string, part commandPart) ([]cobra.Completion, cobra.ShellCompDirective) {
+	opts, words, err := ipcmd.ParseOptions(before)
+	if err != nil {
+		return completeOptionValue(cmd, before, begun)
+	}
+	here := *a
+	if opts.NetNS != "" {
+		here.netns = opts.NetNS
+	}
+	v := here.newOffers(cmd.Context(), begun)
+	if len(words) == 0 && strings.HasPrefix(begun, "-") {
+		for _, option := range part.options {
+			v.add(option[0], option[1])
+		}
+		return v.list, noFiles
+	}
+	part.offer(v, rpdb.Family(opts.Family), words)
+	return v.list, noFiles
+}
+
+// completeOptionValue offers values of the option that stands last. The parser
+// itself says which one that is, by where it puts a value.
+func completeOptionValue(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	with := func(value string) ipcmd.Options {
+		opts, _, _ := ipcmd.ParseOptions(append(slices.Clone(before), value))
+		return opts
+	}
+	const probe = "/probe"
+	o := offers{begun: begun}
+	switch batch := with(probe).Batch; {
+	case with(probe).NetNS == probe:
+		return completeNetNS(cmd, nil, begun)
+	case batch != nil && *batch == probe:
+		return anyFile(cmd, nil, begun)
+	case with("inet").Family == uint8(rpdb.IPv4) && with("inet6").Family == uint8(rpdb.IPv6):
+		o.add("inet", "IPv4")
+		o.add("inet6", "IPv6")
+	}
+	return o.list, noFiles
+}
+
+// ruleOptions are the options of "rpdb rule".
+func ruleOptions() [][2]string {
+	return [][2]string{
+		{"-4", "IPv4"},
+		{"-6", "IPv6"},
+		{"-json", "print JSON"},
+		{"-pretty", "indent the JSON"},
+		{"-details", "also show who installed the kernel's own rules"},
+		{"-Numeric", "numbers instead of names"},
+		{"-netns", "work in this network namespace"},
+		{"-echo", "print what the kernel made of a change"},
+	}
+}
+
+// ipOptions are those of "rpdb ip" that do something about rules.
+func ipOptions() [][2]string {
+	return append(ruleOptions(), [][2]string{
+		{"-color", "colour addresses and interfaces"},
+		{"-batch", "carry out the commands of a file"},
+		{"-force", "go on after a command of a batch failed"},
+		{"-timestamp", "print the time of each event"},
+		{"-tshort", "print it on the event's own line"},
+	}...)
+}
+
+// ruleVerb is a verb of rules, for completion.
+type ruleVerb struct {
+	word, about string
+	grammar     iproute2.RuleVerb // what words follow it
+	there       bool              // it is about rules that are there
+}
+
+// ipRuleVerbs are the verbs of ip-rule(8).
+func ipRuleVerbs() []ruleVerb {
+	return []ruleVerb{
+		{"list", "print rules", iproute2.RuleList, true},
+		{"add", "add a rule", iproute2.RuleAdd, false},
+		{"delete", "delete a rule", iproute2.RuleDelete, true},
+		{"flush", "delete rules", iproute2.RuleFlush, true},
+		{"save", "write all rules to standard output, for restore", iproute2.RuleSave, false},
+		{"restore", "read rules from standard input", iproute2.RuleRestore, false},
+		{"help", "print the grammar", iproute2.RuleHelpVerb, false},
+	}
+}
+
+// ownRuleVerbs are those of "rpdb rule".
+func ownRuleVerbs() []ruleVerb {
+	return slices.Insert(
+		ipRuleVerbs(), 2,
+		ruleVerb{"ensure", "add a rule unless it is there", iproute2.RuleAdd, false},
+		ruleVerb{"replace", "put a rule in the place of the one with its priority", iproute2.RuleAdd, true},
+		ruleVerb{"test", "is this rule there? exit code 0 or 1", iproute2.RuleAdd, true},
+	)
+}
+
+// verbOf finds the verb that a word means, as ip finds it: by a beginning, in
+// ip's order. Verbs of ours are spelled out.
+func verbOf(verbs []ruleVerb, word string) (verb ruleVerb, ok bool) {
+	meant, err := iproute2.ParseRuleVerb(word)
+	for _, v := range verbs {
+		if v.word == word || err == nil && v.word == meant.String() {
+			return v, true
+		}
+	}
+	return ruleVerb{}, false
+}
+
+// addRuleCommand offers a verb, or what may follow it.
+func (v *hostOffers) addRuleCommand(verbs []ruleVerb, f rpdb.Family, words []string) {
+	if len(words) == 0 {
+		for _, verb := range verbs {
+			v.add(verb.word, verb.about)
+		}
+		return
+	}
+	verb, ok := verbOf(verbs, words[0])
+	if !ok {
+		return
+	}
+	line := newRuleLine(verb, f)
+	for _, word := range words[1:] {
+		line.read(word)
+	}
+	v.addRuleWord(line)
+}
+
+// addMonitorWords offers what monitor can watch.
+func (v *hostOffers) addMonitorWords(before []string) {
+	for _, w := range [][2]string{{"rule", "changes of rules"}, {"route", "changes of routes"}, {"label", "say what each line is about"}} {
+		if !slices.Contains(before, w[0]) {
+			v.add(w[0], w[1])
+		}
+	}
+}
+
+// ruleLine is how far the words behind a verb have come.
+type ruleLine struct {
+	filters  bool // the words of list and flush
+	there    bool // about rules that are there
+	family   rpdb.Family
+	keywords []iproute2.Keyword
+	given    map[string]bool   // fields that have been named
+	wants    *iproute2.Keyword // whose value is next, nil if a keyword is
+}
+
+func newRuleLine(verb ruleVerb, f rpdb.Family) *ruleLine {
+	l := &ruleLine{there: verb.there, family: f, keywords: iproute2.RuleKeywords(verb.grammar), given: map[string]bool{}}
+	if verb.grammar == iproute2.RuleList || verb.grammar == iproute2.RuleFlush {
+		l.filters = true
+		l.keywords = append(iproute2.WideFilterKeywords(), l.keywords...)
+	}
+	return l
+}
+
+// read takes one complete word.
+func (l *ruleLine) read(word string) {
+	if l.wants != nil {
+		l.value(word)
+		return
+	}
+	for _, k := range l.keywords {
+		if k.Word != word && !(k.Prefix && strings.HasPrefix(k.Word, word)) {
+			continue
+		}
+		l.given[k.Field] = true
+		if isAction(k) {
+			l.given[actionField] = true
+		}
+		if k.Value != iproute2.NoValue {
+			l.wants = &k
+		}
+		return
+	}
+	// A word that is no keyword is the destination of a filter.
+	if l.filters {
+		l.given["to"] = true
+		l.learn(word)
+	}
+}
+
+func (l *ruleLine) value(word string) {
+	if l.wants.Value == iproute2.PrefixValue {
+		l.learn(word)
+	}
+	if l.wants.Value == iproute2.TypeValue {
+		l.given[actionField] = true
+	}
+	l.wants = nil
+}
+
+// learn takes the family from a prefix, where no option gave it.
+func (l *ruleLine) learn(prefix string) {
+	if l.family != 0 {
+		return
+	}
+	if strings.Contains(prefix, ":") {
+		l.family = rpdb.IPv6
+	} else if strings.Contains(prefix, ".") {
+		l.family = rpdb.IPv4
+	}
+}
+
+// actionField stands in [ruleLine.given] for any action. A table is one, but
+// may stand beside a suppressor and the like; ip lets it stand beside others.
+const actionField = "an action"
+
+func isAction(k iproute2.Keyword) bool {
+	switch k.Field {
+	case "lookup", "goto", "nop", "blackhole", "unreachable", "prohibit":
+		return true
+	}
+	return false
+}
+
+// ruleWords are the words that are offered for a field, the first one that
+// goes on from what is typed. Fields that are not here are read and not
+// offered: the kernel has no use for them (nat, the types of routes that are no
+// actions), or they add nothing to what they stand before (type).
+func ruleWords() []struct{ field, words string } {
+	return []struct{ field, words string }{
+		{"not", "not"}, {"from", "from src"}, {"to", "to dst"},
+		{"iif", "iif dev"}, {"oif", "oif"}, {"fwmark", "fwmark"}, {"uidrange", "uidrange"},
+		{"ipproto", "ipproto"}, {"sport", "sport"}, {"dport", "dport"},
+		{"tos", "tos dsfield"}, {"dscp", "dscp"}, {"flowlabel", "flowlabel"}, {"tun_id", "tun_id"}, {"l3mdev", "l3mdev"},
+		{"pref", "priority preference order"},
+		{"lookup", "lookup table"}, {"goto", "goto"}, {"nop", "nop"},
+		{"blackhole", "blackhole"}, {"unreachable", "unreachable"}, {"prohibit", "prohibit"},
+		{"suppress_prefixlength", "suppress_prefixlength sup_pl"}, {"suppress_ifgroup", "suppress_ifgroup sup_group"},
+		{"realms", "realms"}, {"protocol", "protocol"},
+	}
+}
+
+// addRuleWord offers the next word of a line.
+func (v *hostOffers) addRuleWord(l *ruleLine) {
+	if l.wants != nil {
+		v.addRuleValue(l)
+		return
+	}
+	for _, field := range ruleWords() {
+		for word := range strings.FieldsSeq(field.words) {
+			i := slices.IndexFunc(l.keywords, func(k iproute2.Keyword) bool { return k.Word == word })
+			if i < 0 || !l.takes(l.keywords[i]) || !strings.HasPrefix(word, v.begun) {
+				continue
+			}
+			v.add(word, l.keywords[i].Help)
+			break
+		}
+	}
+}
+
+// takes reports whether a keyword makes sense where the line is.
+func (l *ruleLine) takes(k iproute2.Keyword) bool {
+	switch {
+	case l.given[k.Field], isAction(k) && l.given[actionField]:
+		return false
+	case k.Field == "flowlabel":
+		return l.family != rpdb.IPv4
+	case k.Field == "realms":
+		return l.family != rpdb.IPv6
+	case k.Field == "tos" || k.Field == "dscp":
+		return !l.given["tos"] && !l.given["dscp"]
+	}
+	return true
+}
+
+// addRuleValue offers values of the keyword that was typed last: names that
+// exist, and those that rules already use.
+func (v *hostOffers) addRuleValue(l *ruleLine) {
+	switch k := *l.wants; k.Value {
+	case iproute2.PrefixValue:
+		v.add("all", "every address")
+		if l.there {
+			v.addInUse(k.Field, l.family)
+		}
+		v.addAddresses(l.family, true)
+	case iproute2.LinkValue:
+		v.addLinks()
+		v.addInUse(k.Field, l.family) // interfaces that are not there at the moment
+	case iproute2.TableValue:
+		v.addTables()
+	case iproute2.ProtocolValue:
+		v.addProtocols()
+	case iproute2.GroupValue:
+		v.addGroups()
+	case iproute2.RealmsValue:
+		v.addRealms()
+	case iproute2.IPProtoValue:
+		v.addIPProtos()
+	case iproute2.DSFieldValue, iproute2.DSCPValue:
+		v.addDSFields(k.Value == iproute2.DSCPValue)
+		v.addInUse(k.Field, l.family)
+	case iproute2.TypeValue:
+		for _, action := range []string{"unicast", "blackhole", "unreachable", "prohibit"} {
+			v.add(action, "")
+		}
+	case iproute2.NumberValue:
+		v.addRuleNumber(k.Field, l)
+	default:
+		v.addInUse(k.Field, l.family)
+	}
+}
+
+// addRuleNumber offers numbers by what they stand for. That of a new rule is the
+// user's own to choose.
+func (v *hostOffers) addRuleNumber(field string, l *ruleLine) {
+	switch field {
+	case "goto":
+		v.addPriorities(l.family)
+	case "pref":
+		if l.there {
+			v.addPriorities(l.family)
+		}
+	case "suppress_prefixlength":
+		v.add("0", "refuse default routes")
+		v.addInUse(field, l.family)
+	default:
+		v.addInUse(field, l.family)
+	}
+}
