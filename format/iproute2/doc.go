@@ -8,6 +8,14 @@
 // [RouteCommand]) holds the whole object and can be pasted into a shell;
 // reading it back gives the same object.
 //
+// A command that was typed is read in two steps, because ip sends much that
+// no rule can hold. [RuleContext.ParseAdd] gives a [RuleRequest], which knows
+// the bytes that ip would send; [RuleRequest.Strict] makes a rule of it or says
+// why not. Errors carry what ip writes to its standard error, and its exit
+// code. The words of all commands about rules stand in one table, and so do
+// the fields of their listing, each with its key in JSON: [RuleView.Fields]
+// gives them to a writer, [RuleBuilder] takes them back.
+//
 // Interface names may hold any byte, and table names almost any. What this
 // package prints for people never carries a control byte or a byte outside of
 // ASCII: listings escape them, commands quote them for the shell. Only a view

@@ -179,7 +179,7 @@ func (p *filterParser) jump() {
 }
 
 func (p *filterParser) suppressLength() {
-	p.f.suppressLen = rpdb.Some(int32(p.number(31, "suppress_prefixlength value is invalid\n")))
+	p.f.suppressLen = rpdb.Some(p.signed("suppress_prefixlength value is invalid\n"))
 }
 
 func (p *filterParser) suppressGroup() { p.f.suppressGroup = rpdb.Some(p.group()) }

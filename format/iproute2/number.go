@@ -99,9 +99,17 @@ func parseIPv4(s string) (netip.Addr, bool) {
 	return netip.AddrFrom4(octets), true
 }
 
+// labelBits is the length of an MPLS label.
+const labelBits = 20
+
 // parseAddr reads an address of the family, or of any for family 0: with a
-// colon in it, it is IPv6.
+// colon in it, it is IPv6. An address of MPLS is a label, as an entry of a
+// label stack.
 func parseAddr(s string, f rpdb.Family) (netip.Addr, bool) {
+	if f == familyMPLS {
+		n, err := parseUint(s, 0, labelBits)
+		return netip.AddrFrom4([4]byte{byte(n >> 12), byte(n >> 4), byte(n<<4) | 1, 0}), err == nil
+	}
 	if strings.Contains(s, ":") {
 		a, err := netip.ParseAddr(s)
 		return a, err == nil && a.Zone() == "" && (f == 0 || f == rpdb.IPv6)
@@ -123,8 +131,11 @@ func parsePrefix(s string, f rpdb.Family) (netip.Prefix, bool) {
 		return netip.Prefix{}, false
 	}
 	bits := addr.BitLen()
+	if f == familyMPLS {
+		bits = labelBits
+	}
 	if hasLength {
-		if bits, ok = parseLength(length, addr.BitLen()); !ok {
+		if bits, ok = parseLength(length, bits); !ok {
 			return netip.Prefix{}, false
 		}
 	}

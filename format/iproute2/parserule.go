@@ -126,6 +126,17 @@ func (r *reader) label() rpdb.FlowLabel {
 
 func (r *reader) tunnel() uint64 { return r.number(64, "\"tun_id\" value is invalid\n") }
 
+// signed reads a number of 31 bits. Unlike an unsigned one it must not wrap to
+// be positive: the only negative number is 0.
+func (r *reader) signed(reason string) int32 {
+	word := r.next()
+	n := r.numberIn(word, 31, reason)
+	if n != 0 && strings.HasPrefix(strings.TrimLeft(word, space), "-") {
+		r.fail(BadArgument, word, reason)
+	}
+	return int32(n)
+}
+
 // group reads the name or number of an interface group. ip cuts the number to
 // 32 bits and takes it if it is not negative then.
 func (r *reader) group() uint32 {

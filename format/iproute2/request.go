@@ -2,6 +2,7 @@ package iproute2
 
 import (
 	"net/netip"
+	"slices"
 
 	"rpdb"
 )
@@ -79,7 +80,7 @@ type RuleRequest struct {
 
 	familyGiven bool     // with an option
 	given       Given    // what the fields cannot tell
-	nat         bool     // was typed
+	nats        int      // how often nat was typed
 	doubts      []string // what was typed and means something else, for Strict
 }
 
@@ -99,10 +100,7 @@ func (q RuleRequest) Given() Given { return q.given }
 // Warnings returns the lines that ip prints to its standard error before it
 // sends the request, without newlines.
 func (q RuleRequest) Warnings() []string {
-	if q.nat {
-		return []string{natWarning}
-	}
-	return nil
+	return slices.Repeat([]string{natWarning}, q.nats)
 }
 
 const natWarning = "Warning: route NAT is deprecated"

@@ -89,7 +89,7 @@ func (p *requestParser) prefix() rpdb.Opt[RuleAddress] {
 	case !ok:
 		p.fail(BadPrefix, word, familyWord(p.family))
 	}
-	if a.Addr.Is4() && !isDottedQuad(word) {
+	if a.Addr.Is4() && p.family != familyMPLS && !isDottedQuad(word) {
 		p.doubt("%q is read as %v/%d: write four decimal numbers, and the length", word, a.Addr, a.Bits)
 	}
 	return rpdb.Some(a)
@@ -98,10 +98,6 @@ func (p *requestParser) prefix() rpdb.Opt[RuleAddress] {
 // sentAddress reads a prefix as it is sent: "all" and "any" are no address,
 // and so is "default" where no family is known.
 func sentAddress(word string, f rpdb.Family) (RuleAddress, bool) {
-	if f == familyMPLS {
-		n, err := parseUint(word, 0, 20)
-		return RuleAddress{Addr: netip.AddrFrom4([4]byte{byte(n >> 12), byte(n >> 4), byte(n<<4) | 1, 0}), Bits: 20}, err == nil
-	}
 	prefix, ok := parsePrefix(word, f)
 	if word == "default" && ok {
 		prefix = f.Default()
@@ -179,7 +175,7 @@ func (p *requestParser) lookup() {
 }
 
 func (p *requestParser) suppressLength() {
-	p.q.SuppressLen = rpdb.Some(uint32(p.number(31, "suppress_prefixlength value is invalid\n")))
+	p.q.SuppressLen = rpdb.Some(uint32(p.signed("suppress_prefixlength value is invalid\n")))
 }
 
 func (p *requestParser) suppressGroup() { p.q.SuppressGroup = rpdb.Some(p.group()) }
@@ -229,8 +225,11 @@ func (p *requestParser) dscp() {
 func (p *requestParser) flowLabel() { p.q.FlowLabel = rpdb.Some(p.label()) }
 
 func (p *requestParser) nat() {
-	p.q.nat, p.warning = true, natWarning+"\n"
 	word := p.next()
+	if p.err == nil {
+		p.q.nats++
+		p.warning += natWarning + "\n"
+	}
 	a, ok := parseIPv4(word)
 	if isAll(word) {
 		a, ok = netip.IPv4Unspecified(), true

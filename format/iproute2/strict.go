@@ -126,9 +126,9 @@ func (q RuleRequest) refuseAction(r rpdb.Rule) (reasons []string) {
 	a := r.Action
 	table := a.Type() == rpdb.ActionTable
 	target, jumps := q.Goto.Get()
-	refuse(q.nat, "nat: the kernel has no route NAT, it would store a rule that drops the packets")
+	refuse(q.nats > 0, "nat: the kernel has no route NAT, it would store a rule that drops the packets")
 	refuse(table && a.Table() == 0 && !q.L3MDev, "a rule without an action: the kernel would make up a table; give one, or nop")
-	refuse(!table && !q.nat && q.given.Table, "a rule has one action: with %v the table would be ignored", a)
+	refuse(!table && q.nats == 0 && q.given.Table, "a rule has one action: with %v the table would be ignored", a)
 	refuse(!table && (q.SuppressLen.IsSet() || q.SuppressGroup.IsSet()), "suppress_prefixlength and suppress_ifgroup count only for rules that look a table up")
 	refuse(jumps && a.Type() != rpdb.ActionGoto, "a rule has one action: goto %d or %v", target, a)
 	refuse(jumps && q.given.Priority && target <= r.Priority, "goto %d leads backward from %d: a goto leads to a greater priority", target, r.Priority)
