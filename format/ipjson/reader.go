@@ -37,9 +37,8 @@ func Read(data []byte, begin func() Sink, end func(Sink) error) error {
 	r := reader{s: string(data)}
 	r.expect('[')
 	for more := !r.accept(']'); more && r.err == nil; {
-		start := r.pos
 		r.space()
-		start = r.pos
+		start := r.pos
 		sink := begin()
 		fields := r.object(sink)
 		if r.err == nil && fields > 0 {
