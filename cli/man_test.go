@@ -37,7 +37,7 @@ func TestManPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{"rpdb-policy.5": policyPage(string(policy))}
-	for _, name := range []string{"rpdb.8"} {
+	for _, name := range []string{"rpdb.8", "rpdb-rule.8"} {
 		want[name] = withBlocks(t, manPage(t, name))
 	}
 	for name, text := range want {
@@ -73,6 +73,9 @@ func withBlocks(t *testing.T, page string) string {
 func manBlock(name string) (string, error) {
 	root := manRoot()
 	kind, rest, _ := strings.Cut(name, " ")
+	if block, ok := ruleBlock(kind, rest); ok {
+		return block, nil
+	}
 	cmd, _, err := root.Find(strings.Fields(rest))
 	if err != nil {
 		return "", err
@@ -313,12 +316,14 @@ func understands(line string) error {
 	if err := cmd.ParseFlags(args); err != nil {
 		return err
 	}
-	args = cmd.Flags().Args()
-	if cmd.Name() == "explain" {
-		_, err := ParseFlow(args)
+	switch cmd.Name() {
+	case "explain":
+		_, err := ParseFlow(cmd.Flags().Args())
 		return err
+	case "rule", "ip":
+		return understandsRule(cmd.Name(), args)
 	}
-	return cmd.ValidateArgs(args)
+	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
 // manSections are the sections that pages may have, in the order of
@@ -373,7 +378,7 @@ func checkSections(t *testing.T, file, page string) {
 // roffFaults returns what is wrong with a page, by line.
 func roffFaults(page string) map[int]string {
 	faults := map[int]string{}
-	macros := strings.Fields("TH SH SS PP TP IP RS RE EX EE B I BR RB IR RI BI IB nf fi TS TE")
+	macros := strings.Fields("TH SH SS PP TP TQ IP RS RE EX EE B I BR RB IR RI BI IB nf fi TS TE")
 	escape := regexp.MustCompile(`\\(?:f[BIR]|-|e|&|\(aq|\(bu|\(ha|\(ti|\(dq|")`)
 	example, table, previous := false, false, ""
 	for i, line := range strings.Split(strings.TrimSuffix(page, "\n"), "\n") {
