@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rpdb"
+	"rpdb/kernel"
 	"rpdb/policy"
 )
 
@@ -84,6 +85,10 @@ func TestHintsFitTheError(t *testing.T) {
 	}
 	if got := hints(fmt.Errorf("add rule: %w", syscall.EPERM)); len(got) != 1 || !strings.Contains(got[0], "CAP_NET_ADMIN") {
 		t.Errorf("rule: %q", got)
+	}
+	elsewhere := &kernel.OpError{Op: "open", Object: "connection to the kernel", Err: syscall.EPERM}
+	if got := hints(elsewhere); len(got) != 1 || !strings.Contains(got[0], "CAP_SYS_ADMIN") {
+		t.Errorf("namespace: %q", got)
 	}
 }
 
