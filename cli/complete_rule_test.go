@@ -44,7 +44,7 @@ func TestCompletionOfRules(t *testing.T) {
 		{"rule add suppress_prefixlength ", "0 8", "main"},
 		{"rule add ipproto ", "tcp udp ipv6-icmp esp gre", "ip main"},
 		{"rule add fwmark ", "0x10/0xff", "main"},
-		{"rule add uidrange ", "1000-1999", "main"},
+		{"rule add uidrange ", "0-0", "main"},
 		{"rule add tun_id ", "7", "main"},
 		{"rule add dport ", "443", "main"},
 		{"rule ensure ", "from lookup", "ensure"},

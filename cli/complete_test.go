@@ -62,7 +62,7 @@ ip addr add 2001:db8:a::10/64 dev eth0 nodad
 ip route add default via 192.0.2.1
 ip route add default via 192.0.2.1 table 1001
 ip rule add pref 100 from 192.0.2.0/24 fwmark 0x10/0xff lookup 1002 protocol 82
-ip rule add pref 200 iif gone0 uidrange 1000-1999 goto 300
+ip rule add pref 200 iif gone0 uidrange 0-0 goto 300
 ip rule add pref 300 dport 443 ipproto tcp tun_id 7 lookup main suppress_prefixlength 8
 ip -6 rule add pref 600 flowlabel 0x5 dscp 46 lookup 1003`, "\n") {
 		if err := kerneltest.Script(t.Context(), host, line); err != nil {
@@ -121,7 +121,7 @@ func TestCompletion(t *testing.T) {
 		{"explain connect ", "to oif", "sendto iif connect"},
 		{"explain ipproto ", "tcp udp icmp ipv6-icmp", "eth0"},
 		{"explain mark ", "0x10", "eth0"},
-		{"explain uid ", "1000", ""},
+		{"explain uid ", "0", ""},
 		{"explain dport ", "443", ""},
 		{"explain sport ", "", "443"},
 		{"explain tun_id ", "7", ""},
