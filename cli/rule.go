@@ -143,13 +143,26 @@ func (r *rules) asIP(verb iproute2.RuleVerb, words []string) error {
 		if r.netns != "" {
 			args = append(args, "-netns", r.netns)
 		}
-		call := ipCall(append(append(args, "rule", verb.String()), words...), r.Streams)
+		call := ipCall(append(append(args, "rule", verb.String()), words...), r.plain())
 		call.Both = r.opts.Family == 0 // of a saved stream, whose messages say their family
 		if code := call.Run(); code != 0 {
 			return r.ended(code)
 		}
 	}
 	return nil
+}
+
+// plain returns the streams as the process has them, so that they can be asked
+// whether they are terminals.
+func (r *rules) plain() Streams {
+	s := r.Streams
+	if out, ok := s.Out.(*answer); ok {
+		s.Out = out.w
+	}
+	if in, ok := s.In.(*interruptible); ok {
+		s.In = in.r
+	}
+	return s
 }
 
 // families returns the families that a command is about.

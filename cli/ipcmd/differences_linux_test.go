@@ -53,16 +53,6 @@ func differences() []difference {
 			},
 		},
 		{
-			reason: "we warn about nat before its missing address is noticed",
-			command: func(words []string) bool {
-				return len(words) > 1 && (words[len(words)-1] == "nat" || strings.HasPrefix(words[len(words)-1], "m") && strings.HasPrefix("map-to", words[len(words)-1]))
-			},
-		},
-		{
-			reason: "ip takes a name that comes again after a number of its kind for that number",
-			lines:  nameAfterNumber,
-		},
-		{
 			reason: "ip ignores the protocol in a list",
 			command: func(words []string) bool {
 				listed := slices.ContainsFunc(words, func(w string) bool {
