@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -92,13 +93,25 @@ func (s socketSpec) bind(fd int) error {
 			return fmt.Errorf("bind to device %q: %w", string(s.device), err)
 		}
 	}
-	if err := unix.Bind(fd, sockaddr(s.local)); err != nil {
+	if err := patientBind(fd, sockaddr(s.local)); err != nil {
 		return fmt.Errorf("bind to %v: %w", s.local, err)
 	}
 	if s.listen {
 		return unix.Listen(fd, 8)
 	}
 	return nil
+}
+
+// patientBind waits a little for a port that is in use. A probe has its ports
+// alone, but the socket that had one before may live on for a moment in a
+// child process that has not yet come to execve.
+func patientBind(fd int, local unix.Sockaddr) error {
+	err := unix.Bind(fd, local)
+	for look := 0; look < 300 && errors.Is(err, unix.EADDRINUSE); look++ {
+		time.Sleep(time.Millisecond)
+		err = unix.Bind(fd, local)
+	}
+	return err
 }
 
 type socketOption struct{ level, name, value int }

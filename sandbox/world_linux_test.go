@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rpdb"
 	"rpdb/kernel"
 )
@@ -285,6 +287,26 @@ func TestFixedPorts(t *testing.T) {
 	for _, o := range sendAll(t, w, probes) {
 		if !o.Answered || o.Link() != "eth0" {
 			t.Errorf("%v: got %+v", o.Probe, o)
+		}
+	}
+}
+
+// TestPortFreedLate sends while the port of a probe is still another socket's.
+func TestPortFreedLate(t *testing.T) {
+	t.Parallel()
+	w := buildWorld(t, Spec{Uplinks: twoUplinks()[:1]})
+	for _, protocol := range []rpdb.IPProto{rpdb.TCP, rpdb.UDP} {
+		s := socketSpec{protocol: protocol, local: netip.AddrPortFrom(w.Outside(rpdb.IPv4), 53), listen: protocol == rpdb.TCP}
+		fd, err := openSocket(w.outside.ns, s)
+		if err == nil {
+			err = s.bind(fd)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(30*time.Millisecond, func() { unix.Close(fd) })
+		if o := send(t, w, Probe{Protocol: protocol, Family: rpdb.IPv4, RemotePort: 53}); !o.Answered {
+			t.Errorf("got %+v", o)
 		}
 	}
 }
