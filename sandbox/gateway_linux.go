@@ -23,6 +23,10 @@ const (
 	// tableForward, in a gateway, holds the routes to the outside.
 	tableForward = rpdb.TableID(100)
 
+	// firstUpstream, in the outside, is in front of the tables that lead to the
+	// gateways, behind those of the kernel.
+	firstUpstream = rpdb.TableID(1000)
+
 	protocol = rpdb.ProtocolStatic
 )
 
@@ -32,7 +36,7 @@ type gateway struct {
 	name        string
 	link        rpdb.LinkName // the host's interface
 	outsideLink rpdb.LinkName // the outside's interface
-	mark        uint32        // in the outside: mark and table that lead here
+	mark        uint32        // in the outside: the mark that leads here
 	filtered    bool          // whether it looks at sources; if not, it is the far end of a tunnel
 	gateways    []netip.Addr
 	addresses   []netip.Prefix // of the host's interface
@@ -230,7 +234,7 @@ func (w *World) configureUpstream(ctx context.Context, g *gateway) error {
 			return err
 		}
 	}
-	table := rpdb.TableID(g.mark)
+	table := firstUpstream + rpdb.TableID(g.mark)
 	err := far.route(ctx,
 		hop{table: table, dst: rpdb.IPv4.Default(), via: linkLocal(1).Addr()},
 		hop{table: table, dst: rpdb.IPv6.Default(), via: linkLocal(1).Addr()})
