@@ -42,7 +42,7 @@ func OpenNetNS(nameOrPath string) (*NetNS, error) {
 
 func openNetNS(shown, path string) (*NetNS, error) {
 	object := "network namespace " + shown
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would wait for a writer
 	if err != nil {
 		return nil, &OpError{Op: "open", Object: object, Err: errnoOf(err)}
 	}
@@ -50,6 +50,11 @@ func openNetNS(shown, path string) (*NetNS, error) {
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil || st.Type != unix.NSFS_MAGIC {
 		f.Close()
 		return nil, &OpError{Op: "open", Object: object, Err: unix.EINVAL, Message: "not a namespace"}
+	}
+	// Kernels before 4.11 do not say; entering it will.
+	if kind, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE); err == nil && kind != unix.CLONE_NEWNET {
+		f.Close()
+		return nil, &OpError{Op: "open", Object: object, Err: unix.EINVAL, Message: "not a network namespace"}
 	}
 	return &NetNS{file: f}, nil
 }

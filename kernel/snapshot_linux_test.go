@@ -280,8 +280,11 @@ func TestNamespaces(t *testing.T) {
 	if err := ns.Do(func() error { return stop }); err != stop {
 		t.Errorf("got %v", err)
 	}
+	fifo := t.TempDir() + "/fifo"
+	must(t, unix.Mkfifo(fifo, 0o600))
 	for name, errno := range map[string]syscall.Errno{
 		"absent-namespace": syscall.ENOENT, "": syscall.EINVAL, "..": syscall.EINVAL, "/proc/self/status": syscall.EINVAL,
+		"/proc/self/ns/mnt": syscall.EINVAL, fifo: syscall.EINVAL,
 	} {
 		if _, err := OpenNetNS(name); !errors.Is(err, errno) {
 			t.Errorf("%q: got %v", name, err)
