@@ -107,7 +107,7 @@ func (p *routeParts) plain(d *netlink.Decoder) bool {
 func (p *routeParts) nexthop(d *netlink.Decoder) bool {
 	switch d.Type() {
 	case unix.RTA_MULTIPATH:
-		p.route.Nexthops = decodeMultipath(d, p.route.Family)
+		p.route.Nexthops, p.unknown = decodeMultipath(d, p.route.Family, p.unknown)
 	default:
 		return hopAttribute(d, p.route.Family, &p.hop)
 	}
@@ -146,17 +146,18 @@ func decodeVia(d *netlink.Decoder) netip.Addr {
 }
 
 // decodeMultipath reads an array of struct rtnexthop, each with attributes.
-func decodeMultipath(d *netlink.Decoder, f rpdb.Family) []rpdb.Nexthop {
+// Those that it does not know are appended to the route's.
+func decodeMultipath(d *netlink.Decoder, f rpdb.Family, unknown []byte) ([]rpdb.Nexthop, []byte) {
 	var hops []rpdb.Nexthop
 	for b := d.Data(); len(b) > 0; {
 		if len(b) < sizeofRtNexthop {
 			d.Fail("%d bytes left over", len(b))
-			return nil
+			return nil, unknown
 		}
 		n := int(uint16At(b, 0))
 		if n < sizeofRtNexthop || n > len(b) {
 			d.Fail("nexthop of length %d in %d bytes", n, len(b))
-			return nil
+			return nil, unknown
 		}
 		hop := rpdb.Nexthop{
 			Flags:  rpdb.NexthopFlags(b[2]),
@@ -165,15 +166,19 @@ func decodeMultipath(d *netlink.Decoder, f rpdb.Family) []rpdb.Nexthop {
 		}
 		attrs := netlink.NewDecoder(b[sizeofRtNexthop:n])
 		for attrs.Next() {
-			if !hopAttribute(&attrs, f, &hop) && attrs.Type() == unix.RTA_FLOW {
+			switch {
+			case hopAttribute(&attrs, f, &hop), attrs.Type() == unix.RTA_PAD:
+			case attrs.Type() == unix.RTA_FLOW:
 				hop.Realms = rpdb.Realms(attrs.Uint32())
+			default:
+				unknown = attrs.Raw(unknown)
 			}
 		}
 		d.Join(&attrs)
 		hops = append(hops, hop)
 		b = b[min((n+3)&^3, len(b)):]
 	}
-	return hops
+	return hops, unknown
 }
 
 func decodeMetrics(d *netlink.Decoder) []rpdb.Metric {

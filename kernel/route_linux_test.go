@@ -185,6 +185,23 @@ func TestRouteKeepsEncapAndUnknown(t *testing.T) {
 	}
 }
 
+// What only one member of a multipath route has, and we do not know, marks the
+// route.
+func TestRouteKeepsTheUnknownOfItsMembers(t *testing.T) {
+	strange := netlink.NewEncoder(nil, 0, 0, nil)
+	strange.Uint8(unix.RTA_TTL_PROPAGATE, 1)
+	e := netlink.NewEncoder(nil, 0, 0, []byte{unix.AF_INET, 0, 0, 0, 7, 4, 0, 1, 0, 0, 0, 0})
+	e.Nest(unix.RTA_MULTIPATH, func() {
+		e.Record([]byte{0, 0, 0, 0, 2, 0, 0, 0}, func() { e.Raw(strange.Payload()) })
+		e.Record([]byte{0, 0, 0, 0, 3, 0, 0, 0}, func() { e.Uint32(unix.RTA_FLOW, 5) })
+	})
+	r, err := decodeRoute(e.Payload())
+	must(t, err)
+	if r.Unknown != rpdb.Raw(strange.Payload()) || len(r.Nexthops) != 2 || r.Nexthops[1].Realms != 5 {
+		t.Errorf("got %+v", r)
+	}
+}
+
 func TestEncapThroughTheKernel(t *testing.T) {
 	_, c := uplinks(t)
 	e := netlink.NewEncoder(nil, 0, 0, nil)
