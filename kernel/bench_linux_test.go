@@ -64,8 +64,10 @@ func BenchmarkRouteGet(b *testing.B) {
 }
 
 func BenchmarkDecodeRule(b *testing.B) {
-	r := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1001),
-		Selector: rpdb.Selector{From: prefix("192.0.2.0/24"), Mark: rpdb.Mark{Value: 1, Mask: 0xff}}}
+	r := rpdb.Rule{
+		Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1001),
+		Selector: rpdb.Selector{From: prefix("192.0.2.0/24"), Mark: rpdb.Mark{Value: 1, Mask: 0xff}},
+	}
 	p := encodeRule(unix.RTM_NEWRULE, 0, r).Payload()
 	b.ReportAllocs()
 	for b.Loop() {

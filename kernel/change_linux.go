@@ -58,7 +58,8 @@ func (c *Conn) do(ctx context.Context, ch rpdb.Change) error {
 // decoded by decode. That is the object as the kernel stored it, read in the
 // same moment.
 func echoed[T any](ctx context.Context, nl *netlink.Conn, e *netlink.Encoder, want uint16,
-	decode func([]byte) (T, error)) ([]T, error) {
+	decode func([]byte) (T, error),
+) ([]T, error) {
 	var told []T
 	err := nl.Execute(ctx, e, func(m netlink.Message) error {
 		if m.Type != want {
@@ -124,8 +125,10 @@ func (c *Conn) explainExists(ctx context.Context, r rpdb.Rule, exists error) err
 	if err != nil || len(same) > 0 {
 		return exists
 	}
-	return &netlink.Error{Errno: unix.EEXIST,
-		Message: "another rule of this priority is the same in all that the kernel compares"}
+	return &netlink.Error{
+		Errno:   unix.EEXIST,
+		Message: "another rule of this priority is the same in all that the kernel compares",
+	}
 }
 
 // expressible refuses what a request cannot say, or would say differently.

@@ -28,8 +28,10 @@ func TestSnapshotWhileALinkGoes(t *testing.T) {
 		must(t, other.SetLink("eth0", LinkChange{Up: true}))
 		must(t, other.AddNexthop(rpdb.NexthopObject{ID: 9, Family: rpdb.IPv4, Nexthop: rpdb.Nexthop{Link: eth0, Via: addr("192.0.2.9")}}))
 		for i := range many {
-			r := rpdb.Route{Family: rpdb.IPv4, Table: 70, Dst: host4(i), Type: rpdb.RouteUnicast, Scope: rpdb.ScopeLink,
-				Nexthops: []rpdb.Nexthop{{Link: eth0}}}
+			r := rpdb.Route{
+				Family: rpdb.IPv4, Table: 70, Dst: host4(i), Type: rpdb.RouteUnicast, Scope: rpdb.ScopeLink,
+				Nexthops: []rpdb.Nexthop{{Link: eth0}},
+			}
 			must(t, other.nl.Execute(t.Context(), encodeRoute(unix.RTM_NEWROUTE, netlink.Create, r), nil))
 		}
 	}
@@ -77,8 +79,10 @@ func TestSnapshotWhileAnAddressGoes(t *testing.T) {
 	last := prefix("192.0.2.1/24")
 	for round := range 12 {
 		for i := range many {
-			r := rpdb.Route{Family: rpdb.IPv4, Table: 70, Dst: host4(i), Type: rpdb.RouteUnicast,
-				Nexthops: []rpdb.Nexthop{{Link: eth0, Via: addr("192.0.2.9")}}}
+			r := rpdb.Route{
+				Family: rpdb.IPv4, Table: 70, Dst: host4(i), Type: rpdb.RouteUnicast,
+				Nexthops: []rpdb.Nexthop{{Link: eth0, Via: addr("192.0.2.9")}},
+			}
 			must(t, other.nl.Execute(t.Context(), encodeRoute(unix.RTM_NEWROUTE, netlink.Create, r), nil))
 		}
 		var gone sync.WaitGroup

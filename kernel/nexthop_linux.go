@@ -102,8 +102,10 @@ func (c *Conn) AddNexthop(n rpdb.NexthopObject) error {
 	object := nexthopObject(n.ID)
 	for _, m := range n.Group {
 		if m.Weight > 1<<16 {
-			return &OpError{Op: "add", Object: object, Err: unix.EINVAL,
-				Message: fmt.Sprintf("weight %d, at most 65536", m.Weight)}
+			return &OpError{
+				Op: "add", Object: object, Err: unix.EINVAL,
+				Message: fmt.Sprintf("weight %d, at most 65536", m.Weight),
+			}
 		}
 	}
 	flags := uint32(n.Nexthop.Flags & rpdb.NexthopOnlink)

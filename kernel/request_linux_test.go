@@ -132,7 +132,8 @@ func TestRestoreRulesAllOrNothing(t *testing.T) {
 	same := first
 	same.Selector.Not = false
 	added, err := c.RestoreRules(t.Context(), []rpdb.Rule{
-		{Family: rpdb.IPv6, Priority: 5, Action: rpdb.ToTable(9)}, same,
+		{Family: rpdb.IPv6, Priority: 5, Action: rpdb.ToTable(9)},
+		same,
 		{Family: rpdb.IPv4, Priority: 200, Action: rpdb.Goto(100)},
 	})
 	if !errors.Is(err, unix.EINVAL) || added != 0 {

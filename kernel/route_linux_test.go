@@ -20,14 +20,18 @@ import (
 // of the given indexes.
 func routeShapes(eth0, eth1 rpdb.LinkIndex) []rpdb.Route {
 	v4 := func(dst string, change func(*rpdb.Route)) rpdb.Route {
-		r := rpdb.Route{Family: rpdb.IPv4, Table: 100, Dst: prefix(dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolRPDB,
-			Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.254"), Link: eth0}}}
+		r := rpdb.Route{
+			Family: rpdb.IPv4, Table: 100, Dst: prefix(dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolRPDB,
+			Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.254"), Link: eth0}},
+		}
 		change(&r)
 		return r
 	}
 	v6 := func(dst string, change func(*rpdb.Route)) rpdb.Route {
-		r := rpdb.Route{Family: rpdb.IPv6, Table: 100, Dst: prefix(dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolRPDB,
-			Nexthops: []rpdb.Nexthop{{Via: addr("2001:db8::fe"), Link: eth0}}}
+		r := rpdb.Route{
+			Family: rpdb.IPv6, Table: 100, Dst: prefix(dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolRPDB,
+			Nexthops: []rpdb.Nexthop{{Via: addr("2001:db8::fe"), Link: eth0}},
+		}
 		change(&r)
 		return r
 	}
@@ -38,8 +42,10 @@ func routeShapes(eth0, eth1 rpdb.LinkIndex) []rpdb.Route {
 	}
 	metrics := func(r *rpdb.Route) {
 		r.Metrics = []rpdb.Metric{
-			{Type: rpdb.MetricLock, Value: 1 << rpdb.MetricMTU}, {Type: rpdb.MetricMTU, Value: 1400},
-			{Type: rpdb.MetricAdvMSS, Value: 1360}, {Type: rpdb.MetricInitCWnd, Value: 20},
+			{Type: rpdb.MetricLock, Value: 1 << rpdb.MetricMTU},
+			{Type: rpdb.MetricMTU, Value: 1400},
+			{Type: rpdb.MetricAdvMSS, Value: 1360},
+			{Type: rpdb.MetricInitCWnd, Value: 20},
 			{Type: rpdb.MetricCongCtl, Text: "cubic"},
 		}
 	}
@@ -65,8 +71,10 @@ func routeShapes(eth0, eth1 rpdb.LinkIndex) []rpdb.Route {
 		}),
 		v4("203.0.113.12/32", func(r *rpdb.Route) {
 			r.Nexthops = []rpdb.Nexthop{
-				{Via: addr("192.0.2.254"), Link: eth0, Weight: 1}, {Via: addr("198.51.100.254"), Link: eth1, Weight: 256},
-				{Via: addr("10.9.9.9"), Link: eth1, Weight: 2, Flags: rpdb.NexthopOnlink}, {Via: addr("2001:db8:1::fe"), Link: eth1, Weight: 7},
+				{Via: addr("192.0.2.254"), Link: eth0, Weight: 1},
+				{Via: addr("198.51.100.254"), Link: eth1, Weight: 256},
+				{Via: addr("10.9.9.9"), Link: eth1, Weight: 2, Flags: rpdb.NexthopOnlink},
+				{Via: addr("2001:db8:1::fe"), Link: eth1, Weight: 7},
 			}
 		}),
 		v4("203.0.113.13/32", func(r *rpdb.Route) { r.Nexthops[0].Link = 0 }),
@@ -86,7 +94,8 @@ func routeShapes(eth0, eth1 rpdb.LinkIndex) []rpdb.Route {
 		v6("2001:db8:c::8/128", func(r *rpdb.Route) { r.Expires = 3600 }),
 		v6("2001:db8:c::9/128", func(r *rpdb.Route) {
 			r.Nexthops = []rpdb.Nexthop{
-				{Via: addr("2001:db8:1::fe"), Link: eth1, Weight: 2}, {Via: addr("2001:db8::fe"), Link: eth0, Weight: 1},
+				{Via: addr("2001:db8:1::fe"), Link: eth1, Weight: 2},
+				{Via: addr("2001:db8::fe"), Link: eth0, Weight: 1},
 				{Via: addr("fe80::1"), Link: eth0, Weight: 16},
 			}
 		}),
@@ -171,9 +180,11 @@ func TestRouteKeepsEncapAndUnknown(t *testing.T) {
 	encap := rpdb.Raw(e.Payload())
 	e = netlink.NewEncoder(nil, 0, 0, nil)
 	e.Uint8(unix.RTA_TTL_PROPAGATE, 1)
-	r := rpdb.Route{Family: rpdb.IPv4, Table: 7, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
+	r := rpdb.Route{
+		Family: rpdb.IPv4, Table: 7, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
 		Unknown:  rpdb.Raw(e.Payload()),
-		Nexthops: []rpdb.Nexthop{{Link: 2, EncapType: 2, Encap: encap}}}
+		Nexthops: []rpdb.Nexthop{{Link: 2, EncapType: 2, Encap: encap}},
+	}
 	two := r
 	two.Nexthops = []rpdb.Nexthop{{Link: 2, EncapType: 2, Encap: encap, Weight: 3}, {Link: 3, Weight: 1, Realms: 5}}
 	for _, r := range []rpdb.Route{r, two} {
@@ -209,8 +220,10 @@ func TestEncapThroughTheKernel(t *testing.T) {
 	e.Addr(2, addr("203.0.113.1")) // LWTUNNEL_IP_DST
 	const lwtunnelIP = 2           // LWTUNNEL_ENCAP_IP
 	hop := rpdb.Nexthop{Link: index(t, c, "eth0"), EncapType: lwtunnelIP, Encap: rpdb.Raw(e.Payload())}
-	r := rpdb.Route{Family: rpdb.IPv4, Table: 7, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
-		Scope: rpdb.ScopeLink, Nexthops: []rpdb.Nexthop{hop}}
+	r := rpdb.Route{
+		Family: rpdb.IPv4, Table: 7, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
+		Scope: rpdb.ScopeLink, Nexthops: []rpdb.Nexthop{hop},
+	}
 	err := do(c, addRoute(r))
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		t.Skip("the kernel has no lightweight tunnels")
@@ -226,8 +239,10 @@ func TestEncapIsComparedByWhatWasGiven(t *testing.T) {
 	e.Uint8(5, 64)
 	stored := rpdb.Raw(e.Payload())
 	route := func(encap rpdb.Raw) rpdb.Route {
-		return rpdb.Route{Family: rpdb.IPv4, Dst: prefix("203.0.113.0/24"),
-			Nexthops: []rpdb.Nexthop{{Link: 2, EncapType: 2, Encap: encap}}}
+		return rpdb.Route{
+			Family: rpdb.IPv4, Dst: prefix("203.0.113.0/24"),
+			Nexthops: []rpdb.Nexthop{{Link: 2, EncapType: 2, Encap: encap}},
+		}
 	}
 	if !sameRoute(route(given), route(stored)) {
 		t.Error("defaults that the kernel adds count as a difference")
@@ -239,8 +254,10 @@ func TestEncapIsComparedByWhatWasGiven(t *testing.T) {
 
 func TestRealmsThroughTheKernel(t *testing.T) {
 	_, c := uplinks(t)
-	r := rpdb.Route{Family: rpdb.IPv4, Table: 7, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
-		Realms: rpdb.NewRealms(0, 9), Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.254"), Link: index(t, c, "eth0")}}}
+	r := rpdb.Route{
+		Family: rpdb.IPv4, Table: 7, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
+		Realms: rpdb.NewRealms(0, 9), Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.254"), Link: index(t, c, "eth0")}},
+	}
 	err := do(c, addRoute(r))
 	var lost *UnsupportedError
 	if errors.As(err, &lost) && strings.HasPrefix(lost.Feature, "realms") {
@@ -265,9 +282,11 @@ func TestReplaceRoute(t *testing.T) {
 		{"2001:db8:a::/48", "2001:db8::2", []string{"2001:db8::3"}},
 		{"2001:db8:a::/48", "2001:db8::2", []string{"2001:db8::3", "2001:db8::4"}},
 	} {
-		r := rpdb.Route{Family: rpdb.FamilyOf(prefix(f.dst).Addr()), Table: 50, Dst: prefix(f.dst), Metric: 7,
+		r := rpdb.Route{
+			Family: rpdb.FamilyOf(prefix(f.dst).Addr()), Table: 50, Dst: prefix(f.dst), Metric: 7,
 			Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolRPDB,
-			Nexthops: []rpdb.Nexthop{{Via: addr(f.first), Link: index(t, c, "eth0")}}}
+			Nexthops: []rpdb.Nexthop{{Via: addr(f.first), Link: index(t, c, "eth0")}},
+		}
 		put := func(r rpdb.Route) { must(t, do(c, rpdb.RouteChange(rpdb.Replace, r))) }
 		put(r)
 		put(r)
@@ -292,8 +311,10 @@ func TestRouteDeletionNeverHitsAnother(t *testing.T) {
 		family   rpdb.Family
 		dst, via string
 	}{{rpdb.IPv4, "203.0.113.0/24", "192.0.2.2"}, {rpdb.IPv6, "2001:db8:a::/48", "2001:db8::2"}} {
-		r := rpdb.Route{Family: f.family, Table: 50, Dst: prefix(f.dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolStatic,
-			Metric: 700, Nexthops: []rpdb.Nexthop{{Via: addr(f.via), Link: eth0}}}
+		r := rpdb.Route{
+			Family: f.family, Table: 50, Dst: prefix(f.dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolStatic,
+			Metric: 700, Nexthops: []rpdb.Nexthop{{Via: addr(f.via), Link: eth0}},
+		}
 		must(t, do(c, addRoute(r)))
 		for name, change := range map[string]func(*rpdb.Route){
 			"metric":   func(r *rpdb.Route) { r.Metric = 0 },
@@ -322,8 +343,10 @@ func TestRouteDeletionNeverHitsAnother(t *testing.T) {
 func TestRouteDeletionRefusesTheWrongTwin(t *testing.T) {
 	_, c := uplinks(t)
 	eth0 := index(t, c, "eth0")
-	first := rpdb.Route{Family: rpdb.IPv4, Table: 50, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
-		Protocol: rpdb.ProtocolStatic, PrefSrc: addr("192.0.2.1"), Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.2"), Link: eth0}}}
+	first := rpdb.Route{
+		Family: rpdb.IPv4, Table: 50, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
+		Protocol: rpdb.ProtocolStatic, PrefSrc: addr("192.0.2.1"), Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.2"), Link: eth0}},
+	}
 	second := first
 	second.Protocol, second.PrefSrc = rpdb.ProtocolUnspec, netip.Addr{}
 	must(t, do(c, addRoute(first)))
@@ -343,8 +366,10 @@ func TestSnapshotOrderOfEqualRoutes(t *testing.T) {
 	_, c := uplinks(t)
 	eth0 := index(t, c, "eth0")
 	for i, flags := range []netlink.Flags{netlink.Create, netlink.Create | netlink.Append, netlink.Create | netlink.Append} {
-		r := rpdb.Route{Family: rpdb.IPv4, Table: 50, Dst: prefix("0.0.0.0/0"), Type: rpdb.RouteUnicast,
-			Nexthops: []rpdb.Nexthop{{Via: addr(fmt.Sprintf("192.0.2.%d", 9-i)), Link: eth0}}}
+		r := rpdb.Route{
+			Family: rpdb.IPv4, Table: 50, Dst: prefix("0.0.0.0/0"), Type: rpdb.RouteUnicast,
+			Nexthops: []rpdb.Nexthop{{Via: addr(fmt.Sprintf("192.0.2.%d", 9-i)), Link: eth0}},
+		}
 		must(t, c.nl.Execute(t.Context(), encodeRoute(unix.RTM_NEWROUTE, flags, r), nil))
 	}
 	var vias []string
@@ -358,8 +383,10 @@ func TestSnapshotOrderOfEqualRoutes(t *testing.T) {
 
 func TestSiblingsAreMerged(t *testing.T) {
 	hop := func(via string) rpdb.Route {
-		return rpdb.Route{Family: rpdb.IPv6, Table: 254, Dst: prefix("::/0"), Type: rpdb.RouteUnicast, Metric: 1024,
-			Protocol: rpdb.ProtocolStatic, Nexthops: []rpdb.Nexthop{{Via: addr(via), Link: 2, Weight: 1}}}
+		return rpdb.Route{
+			Family: rpdb.IPv6, Table: 254, Dst: prefix("::/0"), Type: rpdb.RouteUnicast, Metric: 1024,
+			Protocol: rpdb.ProtocolStatic, Nexthops: []rpdb.Nexthop{{Via: addr(via), Link: 2, Weight: 1}},
+		}
 	}
 	ra := func(via string) rpdb.Route { r := hop(via); r.Protocol = rpdb.ProtocolRA; return r }
 	other := hop("fe80::9")

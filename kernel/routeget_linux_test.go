@@ -18,8 +18,10 @@ func decisions(t *testing.T) *Conn {
 	must(t, ns.SetSysctl("net.ipv4.conf.all.rp_filter", "0"))
 	eth0, eth1 := index(t, c, "eth0"), index(t, c, "eth1")
 	table := func(f rpdb.Family, id rpdb.TableID, dst, via string, link rpdb.LinkIndex) {
-		r := rpdb.Route{Family: f, Table: id, Dst: prefix(dst), Type: rpdb.RouteUnicast,
-			Nexthops: []rpdb.Nexthop{{Via: addr(via), Link: link}}}
+		r := rpdb.Route{
+			Family: f, Table: id, Dst: prefix(dst), Type: rpdb.RouteUnicast,
+			Nexthops: []rpdb.Nexthop{{Via: addr(via), Link: link}},
+		}
 		must(t, do(c, addRoute(r)))
 	}
 	for f, v := range map[rpdb.Family]struct{ dst, via0, via1 string }{
@@ -47,8 +49,10 @@ func decisions(t *testing.T) *Conn {
 			must(t, do(c, addRule(r)))
 		}
 	}
-	must(t, do(c, addRule(rpdb.Rule{Family: rpdb.IPv6, Priority: 200, Action: rpdb.ToTable(100),
-		Selector: rpdb.Selector{FlowLabel: rpdb.FlowLabel{Value: 5, Mask: 0xfffff}}})))
+	must(t, do(c, addRule(rpdb.Rule{
+		Family: rpdb.IPv6, Priority: 200, Action: rpdb.ToTable(100),
+		Selector: rpdb.Selector{FlowLabel: rpdb.FlowLabel{Value: 5, Mask: 0xfffff}},
+	})))
 	return c
 }
 
@@ -60,10 +64,14 @@ func TestRouteGet(t *testing.T) {
 		{"203.0.113.1", "192.0.2.254", "198.51.100.254", "192.0.2.1", "198.51.100.1", "192.0.2.1", "198.51.100.77"},
 		{"2001:db8:a::1", "2001:db8::fe", "2001:db8:1::fe", "2001:db8::1", "2001:db8:1::1", "2001:db8::1", "2001:db8:1::77"},
 	} {
-		main := rpdb.Decision{Disposition: rpdb.Sent, Table: 254, Type: rpdb.RouteUnicast,
-			Hop: rpdb.Hop{Link: "eth0", Via: addr(v.via0)}, Src: addr(v.src0)}
-		other := rpdb.Decision{Disposition: rpdb.Sent, Table: 100, Type: rpdb.RouteUnicast,
-			Hop: rpdb.Hop{Link: "eth1", Via: addr(v.via1)}, Src: addr(v.src1)}
+		main := rpdb.Decision{
+			Disposition: rpdb.Sent, Table: 254, Type: rpdb.RouteUnicast,
+			Hop: rpdb.Hop{Link: "eth0", Via: addr(v.via0)}, Src: addr(v.src0),
+		}
+		other := rpdb.Decision{
+			Disposition: rpdb.Sent, Table: 100, Type: rpdb.RouteUnicast,
+			Hop: rpdb.Hop{Link: "eth1", Via: addr(v.via1)}, Src: addr(v.src1),
+		}
 		denied := func(e rpdb.Errno) rpdb.Decision { return rpdb.Decision{Disposition: rpdb.Refused, Errno: e} }
 		for name, test := range map[string]struct {
 			change func(*rpdb.Flow)
@@ -81,16 +89,26 @@ func TestRouteGet(t *testing.T) {
 			"prohibit":    {func(f *rpdb.Flow) { f.Mark = 2 }, denied(rpdb.EACCES)},
 			"unreachable": {func(f *rpdb.Flow) { f.Mark = 3 }, denied(rpdb.ENETUNREACH)},
 			"blackhole":   {func(f *rpdb.Flow) { f.Mark = 4 }, denied(rpdb.EINVAL)},
-			"local": {func(f *rpdb.Flow) { f.Dst = addr(v.own) }, rpdb.Decision{Disposition: rpdb.Local, Table: 255,
-				Type: rpdb.RouteLocal, Hop: rpdb.Hop{Link: "lo"}, Src: addr(v.own)}},
-			"forwarded": {func(f *rpdb.Flow) { f.IIF, f.Src = "eth0", addr(v.from) }, rpdb.Decision{Disposition: rpdb.Sent,
-				Table: 254, Type: rpdb.RouteUnicast, Hop: main.Hop, Src: addr(v.from)}},
-			"forwarded by iif": {func(f *rpdb.Flow) { f.IIF, f.Src = "eth1", addr(v.from) }, rpdb.Decision{Disposition: rpdb.Sent,
-				Table: 100, Type: rpdb.RouteUnicast, Hop: other.Hop, Src: addr(v.from)}},
-			"came in for us": {func(f *rpdb.Flow) { f.IIF, f.Src, f.Dst = "eth0", addr(v.from), addr(v.own) },
-				rpdb.Decision{Disposition: rpdb.Local, Table: 255, Type: rpdb.RouteLocal, Hop: rpdb.Hop{Link: "lo"}, Src: addr(v.from)}},
-			"forwarded into a blackhole": {func(f *rpdb.Flow) { f.IIF, f.Src, f.Mark = "eth0", addr(v.from), 4 },
-				rpdb.Decision{Disposition: rpdb.Martian, Errno: rpdb.EINVAL}},
+			"local": {func(f *rpdb.Flow) { f.Dst = addr(v.own) }, rpdb.Decision{
+				Disposition: rpdb.Local, Table: 255,
+				Type: rpdb.RouteLocal, Hop: rpdb.Hop{Link: "lo"}, Src: addr(v.own),
+			}},
+			"forwarded": {func(f *rpdb.Flow) { f.IIF, f.Src = "eth0", addr(v.from) }, rpdb.Decision{
+				Disposition: rpdb.Sent,
+				Table:       254, Type: rpdb.RouteUnicast, Hop: main.Hop, Src: addr(v.from),
+			}},
+			"forwarded by iif": {func(f *rpdb.Flow) { f.IIF, f.Src = "eth1", addr(v.from) }, rpdb.Decision{
+				Disposition: rpdb.Sent,
+				Table:       100, Type: rpdb.RouteUnicast, Hop: other.Hop, Src: addr(v.from),
+			}},
+			"came in for us": {
+				func(f *rpdb.Flow) { f.IIF, f.Src, f.Dst = "eth0", addr(v.from), addr(v.own) },
+				rpdb.Decision{Disposition: rpdb.Local, Table: 255, Type: rpdb.RouteLocal, Hop: rpdb.Hop{Link: "lo"}, Src: addr(v.from)},
+			},
+			"forwarded into a blackhole": {
+				func(f *rpdb.Flow) { f.IIF, f.Src, f.Mark = "eth0", addr(v.from), 4 },
+				rpdb.Decision{Disposition: rpdb.Martian, Errno: rpdb.EINVAL},
+			},
 		} {
 			flow := rpdb.Flow{Dst: addr(v.dst), IPProto: rpdb.UDP}
 			test.change(&flow)

@@ -223,21 +223,35 @@ func TestErrorTexts(t *testing.T) {
 		want   string
 	}{
 		{addRule(plain), syscall.EEXIST, "add rule 100 (IPv4): file exists"},
-		{addRule(rule(func(r *rpdb.Rule) { r.Selector.Not = true })), syscall.EEXIST,
-			"add rule 100 (IPv4): file exists: another rule of this priority is the same in all that the kernel compares"},
-		{addRule(rule(func(r *rpdb.Rule) { r.Selector.TOS = 1 })), syscall.EINVAL,
-			"add rule 100 (IPv4): invalid argument: Invalid dsfield (tos): ECN bits must be 0"},
-		{addRule(rule(func(r *rpdb.Rule) { r.Action = rpdb.Goto(5) })), syscall.EINVAL,
-			"add rule 100 (IPv4): invalid argument: Backward goto not supported"},
-		{deleteRule(rule(func(r *rpdb.Rule) { r.Priority = 5 })), syscall.ENOENT,
-			"delete rule 5 (IPv4): no such file or directory"},
+		{
+			addRule(rule(func(r *rpdb.Rule) { r.Selector.Not = true })), syscall.EEXIST,
+			"add rule 100 (IPv4): file exists: another rule of this priority is the same in all that the kernel compares",
+		},
+		{
+			addRule(rule(func(r *rpdb.Rule) { r.Selector.TOS = 1 })), syscall.EINVAL,
+			"add rule 100 (IPv4): invalid argument: Invalid dsfield (tos): ECN bits must be 0",
+		},
+		{
+			addRule(rule(func(r *rpdb.Rule) { r.Action = rpdb.Goto(5) })), syscall.EINVAL,
+			"add rule 100 (IPv4): invalid argument: Backward goto not supported",
+		},
+		{
+			deleteRule(rule(func(r *rpdb.Rule) { r.Priority = 5 })), syscall.ENOENT,
+			"delete rule 5 (IPv4): no such file or directory",
+		},
 		{rpdb.RuleChange(rpdb.Replace, plain), syscall.EINVAL, "replace rule 100 (IPv4): invalid argument: no such operation"},
-		{addRule(rule(func(r *rpdb.Rule) { r.Suppress.PrefixLength = rpdb.Some[int32](-1) })), syscall.EINVAL,
-			"add rule 100 (IPv4): invalid argument: suppress_prefixlength -1 means none"},
-		{addRule(rule(func(r *rpdb.Rule) { r.Selector.From = prefix("2001:db8::/32") })), syscall.EINVAL,
-			"add rule 100 (IPv4): invalid argument: decode rule: decode attribute 2: 16 bytes, want 4"},
-		{delRoute(rpdb.Route{Family: rpdb.IPv4, Dst: prefix("203.0.113.0/24"), Table: 99}), syscall.ESRCH,
-			"delete route 203.0.113.0/24 table 99 (IPv4): no such process"},
+		{
+			addRule(rule(func(r *rpdb.Rule) { r.Suppress.PrefixLength = rpdb.Some[int32](-1) })), syscall.EINVAL,
+			"add rule 100 (IPv4): invalid argument: suppress_prefixlength -1 means none",
+		},
+		{
+			addRule(rule(func(r *rpdb.Rule) { r.Selector.From = prefix("2001:db8::/32") })), syscall.EINVAL,
+			"add rule 100 (IPv4): invalid argument: decode rule: decode attribute 2: 16 bytes, want 4",
+		},
+		{
+			delRoute(rpdb.Route{Family: rpdb.IPv4, Dst: prefix("203.0.113.0/24"), Table: 99}), syscall.ESRCH,
+			"delete route 203.0.113.0/24 table 99 (IPv4): no such process",
+		},
 		{rpdb.Change{Op: rpdb.Add}, syscall.EINVAL, "add nothing: invalid argument: a change is about one rule or one route"},
 	} {
 		err := do(c, test.change)
@@ -251,7 +265,8 @@ func TestErrorTexts(t *testing.T) {
 func TestExtendedReportHasAnOffset(t *testing.T) {
 	_, c := namespace(t)
 	r := rpdb.Rule{Family: rpdb.IPv6, Priority: 100, Action: rpdb.ToTable(1), Selector: rpdb.Selector{
-		FlowLabel: rpdb.FlowLabel{Value: 1, Mask: 0x1fffff}}}
+		FlowLabel: rpdb.FlowLabel{Value: 1, Mask: 0x1fffff},
+	}}
 	var op *OpError
 	if err := do(c, addRule(r)); !errors.As(err, &op) || op.Message != "Invalid flow label mask" || op.Offset == 0 {
 		t.Errorf("got %#v", op)
@@ -357,15 +372,19 @@ func force(t *testing.T, c *Conn, r rpdb.Rule) {
 
 func TestDeletionTellsTwinsApart(t *testing.T) {
 	_, c := namespace(t)
-	from := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1),
-		Selector: rpdb.Selector{From: prefix("192.0.2.0/24")}}
+	from := rpdb.Rule{
+		Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1),
+		Selector: rpdb.Selector{From: prefix("192.0.2.0/24")},
+	}
 	not := from
 	not.Selector.Not = true
 	goto1 := rpdb.Rule{Family: rpdb.IPv4, Priority: 200, Action: rpdb.Goto(1000)}
 	goto2 := goto1
 	goto2.Action = rpdb.Goto(2000)
-	hosts := rpdb.Rule{Family: rpdb.IPv4, Priority: 300, Action: rpdb.ToTable(1),
-		Selector: rpdb.Selector{From: prefix("192.0.2.7/24")}}
+	hosts := rpdb.Rule{
+		Family: rpdb.IPv4, Priority: 300, Action: rpdb.ToTable(1),
+		Selector: rpdb.Selector{From: prefix("192.0.2.7/24")},
+	}
 	for _, r := range []rpdb.Rule{from, not, goto1, goto2, hosts} {
 		force(t, c, r)
 	}

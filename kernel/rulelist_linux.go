@@ -43,8 +43,10 @@ func (c *Conn) withRules(ctx context.Context, f rpdb.Family, use func([]rpdb.Rul
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mon == nil {
-		mon, err := netlink.Dial(netlink.Options{NetNS: c.ns.FD(), ReceiveBuffer: ruleListBuffer,
-			Groups: []uint32{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE}})
+		mon, err := netlink.Dial(netlink.Options{
+			NetNS: c.ns.FD(), ReceiveBuffer: ruleListBuffer,
+			Groups: []uint32{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE},
+		})
 		if err != nil {
 			return err
 		}

@@ -23,8 +23,10 @@ func TestRuleListFollowsTheKernel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	shapes := selectors(rpdb.IPv4)
 	for step := range 600 {
-		r := rpdb.Rule{Family: rpdb.Families()[random.IntN(2)], Priority: rpdb.Priority(random.IntN(6)),
-			Action: rpdb.ToTable(rpdb.TableID(1 + random.IntN(2)))}
+		r := rpdb.Rule{
+			Family: rpdb.Families()[random.IntN(2)], Priority: rpdb.Priority(random.IntN(6)),
+			Action: rpdb.ToTable(rpdb.TableID(1 + random.IntN(2))),
+		}
 		if r.Family == rpdb.IPv4 {
 			shapes[random.IntN(len(shapes))](&r.Selector)
 		}

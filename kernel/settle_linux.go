@@ -28,8 +28,10 @@ const (
 )
 
 func (c class) String() string {
-	return [classes]string{"links", "addresses", "nexthop objects",
-		"rules (IPv4)", "rules (IPv6)", "routes (IPv4)", "routes (IPv6)"}[c]
+	return [classes]string{
+		"links", "addresses", "nexthop objects",
+		"rules (IPv4)", "rules (IPv6)", "routes (IPv4)", "routes (IPv6)",
+	}[c]
 }
 
 // ofFamily returns the class of one family.

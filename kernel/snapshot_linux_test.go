@@ -143,7 +143,8 @@ func TestSnapshotUnderChurn(t *testing.T) {
 	const stable = 1500 // several datagrams
 	for i := range stable {
 		e := encodeRule(unix.RTM_NEWRULE, netlink.Create, rpdb.Rule{
-			Family: rpdb.IPv4, Priority: rpdb.Priority(30000 - i), Action: rpdb.ToTable(rpdb.TableID(i + 1))})
+			Family: rpdb.IPv4, Priority: rpdb.Priority(30000 - i), Action: rpdb.ToTable(rpdb.TableID(i + 1)),
+		})
 		must(t, c.nl.Execute(t.Context(), e, nil))
 	}
 	stop := churn(t, ns)
@@ -350,8 +351,10 @@ func TestResolution(t *testing.T) {
 }
 
 func TestDecodingRulesAllocatesLittle(t *testing.T) {
-	plain := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Protocol: rpdb.ProtocolRPDB, Action: rpdb.ToTable(1001),
-		Selector: rpdb.Selector{From: prefix("192.0.2.0/24"), Mark: rpdb.Mark{Value: 1, Mask: 0xff}}}
+	plain := rpdb.Rule{
+		Family: rpdb.IPv4, Priority: 100, Protocol: rpdb.ProtocolRPDB, Action: rpdb.ToTable(1001),
+		Selector: rpdb.Selector{From: prefix("192.0.2.0/24"), Mark: rpdb.Mark{Value: 1, Mask: 0xff}},
+	}
 	b := encodeRule(unix.RTM_NEWRULE, 0, plain).Payload()
 	if n := testing.AllocsPerRun(1000, func() {
 		if _, err := decodeRule(b); err != nil {

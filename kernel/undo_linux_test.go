@@ -33,9 +33,11 @@ func TestWronglyDeletedRuleComesBack(t *testing.T) {
 
 func TestWronglyDeletedRouteComesBack(t *testing.T) {
 	_, c := uplinks(t)
-	first := rpdb.Route{Family: rpdb.IPv4, Table: 50, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
+	first := rpdb.Route{
+		Family: rpdb.IPv4, Table: 50, Dst: prefix("203.0.113.0/24"), Type: rpdb.RouteUnicast,
 		Protocol: rpdb.ProtocolStatic, PrefSrc: addr("192.0.2.1"),
-		Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.2"), Link: index(t, c, "eth0")}}}
+		Nexthops: []rpdb.Nexthop{{Via: addr("192.0.2.2"), Link: index(t, c, "eth0")}},
+	}
 	second := first
 	second.Protocol, second.PrefSrc = 0, netip.Addr{}
 	must(t, do(c, addRoute(first)))
@@ -54,8 +56,10 @@ func TestDroppedRouteAttributeIsTakenBack(t *testing.T) {
 	e := netlink.NewEncoder(nil, 0, 0, nil)
 	e.Uint32(60, 7)
 	for _, f := range []struct{ dst, via string }{{"203.0.113.0/24", "192.0.2.2"}, {"2001:db8:a::/48", "2001:db8::2"}} {
-		r := rpdb.Route{Family: rpdb.FamilyOf(addr(f.via)), Table: 50, Dst: prefix(f.dst), Type: rpdb.RouteUnicast,
-			Nexthops: []rpdb.Nexthop{{Via: addr(f.via), Link: index(t, c, "eth0")}}, Unknown: rpdb.Raw(e.Payload())}
+		r := rpdb.Route{
+			Family: rpdb.FamilyOf(addr(f.via)), Table: 50, Dst: prefix(f.dst), Type: rpdb.RouteUnicast,
+			Nexthops: []rpdb.Nexthop{{Via: addr(f.via), Link: index(t, c, "eth0")}}, Unknown: rpdb.Raw(e.Payload()),
+		}
 		var lost *UnsupportedError
 		if err := do(c, addRoute(r)); !errors.As(err, &lost) || lost.Feature != "attribute 60" {
 			t.Errorf("got %v", err)

@@ -49,8 +49,10 @@ func TestWatchTellsEveryClass(t *testing.T) {
 			}
 		}
 	}
-	r := rpdb.Route{Family: rpdb.IPv6, Table: 70, Dst: prefix("2001:db8:a::/48"), Type: rpdb.RouteUnicast,
-		Nexthops: []rpdb.Nexthop{{Via: addr("2001:db8::9"), Link: eth0}}}
+	r := rpdb.Route{
+		Family: rpdb.IPv6, Table: 70, Dst: prefix("2001:db8:a::/48"), Type: rpdb.RouteUnicast,
+		Nexthops: []rpdb.Nexthop{{Via: addr("2001:db8::9"), Link: eth0}},
+	}
 	must(t, do(c, addRoute(r)))
 	if got := until(t, w, func(ev Event) bool { return ev.Type == EventRoute && ev.Route.Table == 70 }); !sameRoute(r, got.Route) || !got.Own {
 		t.Errorf("got %+v", got)

@@ -58,7 +58,8 @@ func TestTwinDumps(t *testing.T) {
 				return nil
 			})
 			msgs, twinErr := theirs.Execute(twin.Message{
-				Header: twin.Header{Type: twin.HeaderType(r.typ), Flags: twin.Request | twin.Dump}, Data: r.fixed})
+				Header: twin.Header{Type: twin.HeaderType(r.typ), Flags: twin.Request | twin.Dump}, Data: r.fixed,
+			})
 			var errno, twinErrno syscall.Errno
 			errors.As(err, &errno)
 			errors.As(twinErr, &twinErrno)
