@@ -125,7 +125,7 @@ func nameAfterNumber(lines [][]string) bool {
 			}
 			_, err := strconv.ParseUint(strings.TrimPrefix(words[i], "0x"), max(base, 10), 64)
 			switch {
-			case err == nil:
+			case err == nil && words[i] != "EF": // which is a name, and would be a number
 				kind.spoiled = kind.name != ""
 			case kind.spoiled && kind.name == words[i]:
 				return true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -136,19 +137,17 @@ func (t *tail) head(label string) {
 	}
 }
 
-// know keeps the list of rules as it is.
+// know keeps the list of rules as it is. What is told while the list is first
+// read may be in it already.
 func (t *tail) know(r rpdb.Rule, deleted bool) {
 	r.Flags &^= r.State()
 	list := t.known[r.Family]
-	if !deleted {
+	i := slices.Index(list, r)
+	switch {
+	case !deleted && i < 0:
 		t.known[r.Family] = append(list, r)
-		return
-	}
-	for i, x := range list {
-		if x == r {
-			t.known[r.Family] = append(list[:i:i], list[i+1:]...)
-			return
-		}
+	case deleted && i >= 0:
+		t.known[r.Family] = slices.Delete(list, i, i+1)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ipcmd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rpdb"
 	"rpdb/kernel"
 	"rpdb/kernel/kerneltest"
 )
@@ -218,5 +220,73 @@ func TestMonitor(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A monitor whose socket overflowed says so, and tells what it missed.
+func TestMonitorOverflow(t *testing.T) {
+	host := kerneltest.Real(t)
+	var out, errs bytes.Buffer
+	s := &session{Call: Call{Stdout: &out, Stderr: &errs, NetNS: host.NetNS()}}
+	s.out = bufio.NewWriter(&out)
+	defer s.close()
+	all := rpdb.Families()
+	events := make(chan kernel.Event)
+	next := func(context.Context) (kernel.Event, error) {
+		ev, ok := <-events
+		if !ok {
+			return ev, os.ErrClosed
+		}
+		return ev, nil
+	}
+	call(host.NetNS(), nil, "rule add pref 5 table 7")
+	call(host.NetNS(), nil, "-6 rule add pref 5 table 7")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		m := &tail{session: s, request: monitorRequest{rules: true}, families: all[:]}
+		_ = m.follow(kernel.NewWatcher(next, func() error { return nil }))
+	}()
+	seen := rpdb.Rule{Family: rpdb.IPv4, Priority: 9, Action: rpdb.Nop()}
+	call(host.NetNS(), nil, "rule add pref 9 nop")
+	events <- kernel.Event{Type: kernel.EventRule, Rule: seen}
+	call(host.NetNS(), nil, "rule del pref 5") // what the monitor does not hear of
+	call(host.NetNS(), nil, "-6 rule add pref 6 table 8")
+	events <- kernel.Event{Type: kernel.EventOverflow}
+	close(events)
+	<-ended
+	s.out.Flush()
+	want := "Deleted 5:\tfrom all lookup 7\n6:\tfrom all lookup 8\n"
+	if got := out.String(); got != "9:\tfrom all nop\n"+want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	if !strings.HasPrefix(errs.String(), "netlink receive error No buffer space available (105)\n") {
+		t.Errorf("said %q", errs.String())
+	}
+}
+
+// Two copies of this program in PATH do not hand a command to each other for
+// ever, and without another ip they say so.
+func TestNoSystemIP(t *testing.T) {
+	own, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ip"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := os.Stat(filepath.Join(dir, "ip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	path, self, err := systemIP()
+	if path != filepath.Join(dir, "ip") || self != identity(own) || err != nil {
+		t.Errorf("found %q, %q, %v", path, self, err)
+	}
+	t.Setenv(passed, ":"+identity(copied))
+	if path, _, _ := systemIP(); strings.HasPrefix(path, dir) {
+		t.Errorf("handed back to %q", path)
 	}
 }
