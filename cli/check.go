@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -47,10 +48,12 @@ reason and the cure; 2 the check could not be made.`,
 }
 
 // trouble gives an error, if it is one, the exit code of a check that could
-// not be made: 1 would say that something is wrong with the host.
+// not be made: 1 would say that something is wrong with the host. An error that
+// has an exit code of its own keeps it.
 func trouble(err error) error {
-	if err == nil {
-		return nil
+	var coded *codeError
+	if err == nil || errors.As(err, &coded) {
+		return err
 	}
 	return &codeError{code: exitTrouble, err: err}
 }

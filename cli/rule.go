@@ -245,7 +245,10 @@ func (r *rules) badWords(verb string, err error) error {
 	var bad *iproute2.ParseError
 	switch {
 	case errors.As(err, &bad) && bad.Kind == iproute2.Usage:
-		return r.ruleHelp()
+		if err := r.ruleHelp(); err != nil {
+			return err
+		}
+		return &codeError{code: exitOK} // nothing else is to be done
 	case bad != nil && strings.HasSuffix(bad.Reason, "requires arguments."):
 		return &usageError{fmt.Sprintf("rule %s: the rule is missing", verb), ruleHint}
 	}

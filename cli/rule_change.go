@@ -148,17 +148,17 @@ func (r *rules) ensure(ctx context.Context, words []string) error {
 func (r *rules) test(ctx context.Context, words []string) error {
 	q, err := r.read("test", words)
 	if err != nil {
-		return &codeError{exitTrouble, err}
+		return trouble(err)
 	}
 	conn, err := r.open()
 	if err != nil {
-		return &codeError{exitTrouble, err}
+		return trouble(err)
 	}
 	defer conn.Close()
 	there, err := r.find(ctx, conn, q)
 	switch {
 	case err != nil:
-		return &codeError{exitTrouble, err}
+		return trouble(err)
 	case len(there) == 0:
 		return &codeError{code: exitFailed}
 	}
