@@ -99,7 +99,8 @@ func (q RuleRequest) refuseSelector() (reasons []string) {
 	mask, hasMask := q.MarkMask.Get()
 	refuse(hasMark && mark == 0 && !hasMask, "fwmark 0 without a mask selects every packet: write 0/0xffffffff for packets without a mark")
 	refuse(hasMask && mask == 0, "fwmark %s selects every packet: its mask is empty", masked(mark, mask, 0xffffffff))
-	refuse(mark&^mask != 0 && hasMask && mask != 0, "fwmark %s selects nothing: the mark has bits outside of the mask", masked(mark, mask, 0xffffffff))
+	refuse(mark&^mask != 0 && hasMask && mask != 0, "fwmark %s: the kernel ignores the bits of the mark outside of the mask, and selects what %s does",
+		masked(mark, mask, 0xffffffff), masked(mark&mask, mask, 0xffffffff))
 	refuse(q.TunID == rpdb.Some[uint64](0), "tun_id 0 selects every packet")
 	refuse(q.IPProto == rpdb.Some[rpdb.IPProto](0), "ipproto 0 selects every packet")
 	if l, ok := q.FlowLabel.Get(); ok {

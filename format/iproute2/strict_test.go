@@ -14,7 +14,7 @@ func TestRefusals(t *testing.T) {
 	for typed, reason := range map[string]string{
 		"fwmark 0 table 5":                   "without a mask selects every packet",
 		"fwmark 5/0 table 5":                 "its mask is empty",
-		"fwmark 0x10/0xf table 5":            "selects nothing",
+		"fwmark 0x10/0xf table 5":            "selects what 0/0xf does",
 		"table 0":                            "would make up a table",
 		"type unicast":                       "would make up a table",
 		"nat 192.0.2.1":                      "no route NAT",
