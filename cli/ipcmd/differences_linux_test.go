@@ -53,6 +53,10 @@ func differences() []difference {
 			},
 		},
 		{
+			reason: "ip takes a name that comes again after a number of its kind for that number",
+			lines:  nameAfterNumber,
+		},
+		{
 			reason: "ip ignores the protocol in a list",
 			command: func(words []string) bool {
 				listed := slices.ContainsFunc(words, func(w string) bool {
