@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"rpdb"
 	"rpdb/plan"
@@ -194,10 +193,9 @@ func TestOnlyWhatWaitsIsKept(t *testing.T) {
 	expect(t, mustDiff(t, s, d), "delete rule 10020 (IPv4)")
 }
 
-// TestManyRulesAreQuick bounds the time of 9,000 rules, all of them new, all
-// the same, all replaced, and all moved: a minute before it was linear.
-func TestManyRulesAreQuick(t *testing.T) {
-	begun := time.Now()
+// TestManyRules plans 9,000 rules, all of them new, all the same, all replaced,
+// and all moved: BenchmarkDiff says how long that takes.
+func TestManyRules(t *testing.T) {
 	many := func(first int) []rpdb.Rule {
 		rules := make([]rpdb.Rule, 9000)
 		for i := range rules {
@@ -214,9 +212,8 @@ func TestManyRulesAreQuick(t *testing.T) {
 	mustDiff(t, s, wantRules(many(9000)...))
 	turned := many(0)
 	slices.Reverse(turned)
-	mustDiff(t, s, wantRules(turned...))
-	if took := time.Since(begun); took > 10*time.Second {
-		t.Errorf("took %v", took)
+	if p := mustDiff(t, s, wantRules(turned...)); p.Empty() {
+		t.Error("turning all rules round changes nothing")
 	}
 }
 
