@@ -63,8 +63,10 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 		}
 	}
 	if len(doc.Uplinks) == 0 {
-		return &usageError{fmt.Sprintf("try %s: the policy has no uplinks, so there is no way to send packets", safe(file)),
-			"plan and explain show what such a policy means"}
+		return &usageError{
+			fmt.Sprintf("try %s: the policy has no uplinks, so there is no way to send packets", safe(file)),
+			"plan and explain show what such a policy means",
+		}
 	}
 	inside, code, err := sandbox.Enter(sandbox.EnterOptions{UID: rehearsalUID(doc)})
 	if err != nil {

@@ -1,10 +1,9 @@
 package fib
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"net/netip"
-
-	"encoding/binary"
 
 	"rpdb"
 )

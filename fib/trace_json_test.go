@@ -11,8 +11,17 @@ import (
 // outcomes apart, also those that have nothing more to say.
 func TestStepJSONNamesTheOutcome(t *testing.T) {
 	details := []Detail{
-		NotMatched{Field: "from"}, Miss{Table: 9}, NoTable{Table: 9}, Throw{Table: 9}, Suppressed{Table: 9, By: "suppress_ifgroup"},
-		Chosen{Table: 9}, Denied{Errno: rpdb.EACCES}, GotoFollowed{Target: 9}, GotoUnresolved{Target: 9}, NopPassed{}, NotAsked{},
+		NotMatched{Field: "from"},
+		Miss{Table: 9},
+		NoTable{Table: 9},
+		Throw{Table: 9},
+		Suppressed{Table: 9, By: "suppress_ifgroup"},
+		Chosen{Table: 9},
+		Denied{Errno: rpdb.EACCES},
+		GotoFollowed{Target: 9},
+		GotoUnresolved{Target: 9},
+		NopPassed{},
+		NotAsked{},
 		Unknown{Reason: "why"},
 	}
 	seen := map[string]bool{}

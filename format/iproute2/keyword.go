@@ -26,8 +26,15 @@ var verbWords = []struct {
 	word string
 	verb RuleVerb
 }{
-	{"list", RuleList}, {"lst", RuleList}, {"show", RuleList}, {"save", RuleSave}, {"restore", RuleRestore},
-	{"add", RuleAdd}, {"delete", RuleDelete}, {"flush", RuleFlush}, {"help", RuleHelpVerb},
+	{"list", RuleList},
+	{"lst", RuleList},
+	{"show", RuleList},
+	{"save", RuleSave},
+	{"restore", RuleRestore},
+	{"add", RuleAdd},
+	{"delete", RuleDelete},
+	{"flush", RuleFlush},
+	{"help", RuleHelpVerb},
 }
 
 // ParseRuleVerb reads the word after "ip rule". The error is of type
@@ -156,18 +163,36 @@ var ruleOptions = []ruleOption{
 
 // addWords is the order in which add and delete try a word.
 var addWords = []keyword{
-	{"not", false, "not"}, {"from", false, "from"}, {"to", false, "to"},
-	{"preference", true, "pref"}, {"order", true, "pref"}, {"priority", true, "pref"},
-	{"tos", false, "tos"}, {"dsfield", true, "tos"}, {"fwmark", false, "fwmark"},
-	{"realms", true, "realms"}, {"protocol", true, "protocol"}, {"tun_id", true, "tun_id"},
-	{"table", true, "lookup"}, {"lookup", false, "lookup"},
-	{"suppress_prefixlength", true, "suppress_prefixlength"}, {"sup_pl", false, "suppress_prefixlength"},
-	{"suppress_ifgroup", true, "suppress_ifgroup"}, {"sup_group", false, "suppress_ifgroup"},
-	{"dev", false, "iif"}, {"iif", false, "iif"}, {"oif", false, "oif"},
-	{"l3mdev", false, "l3mdev"}, {"uidrange", false, "uidrange"},
-	{"nat", false, "nat"}, {"map-to", true, "nat"}, {"ipproto", false, "ipproto"},
-	{"sport", false, "sport"}, {"dport", false, "dport"},
-	{"dscp", false, "dscp"}, {"flowlabel", false, "flowlabel"},
+	{"not", false, "not"},
+	{"from", false, "from"},
+	{"to", false, "to"},
+	{"preference", true, "pref"},
+	{"order", true, "pref"},
+	{"priority", true, "pref"},
+	{"tos", false, "tos"},
+	{"dsfield", true, "tos"},
+	{"fwmark", false, "fwmark"},
+	{"realms", true, "realms"},
+	{"protocol", true, "protocol"},
+	{"tun_id", true, "tun_id"},
+	{"table", true, "lookup"},
+	{"lookup", false, "lookup"},
+	{"suppress_prefixlength", true, "suppress_prefixlength"},
+	{"sup_pl", false, "suppress_prefixlength"},
+	{"suppress_ifgroup", true, "suppress_ifgroup"},
+	{"sup_group", false, "suppress_ifgroup"},
+	{"dev", false, "iif"},
+	{"iif", false, "iif"},
+	{"oif", false, "oif"},
+	{"l3mdev", false, "l3mdev"},
+	{"uidrange", false, "uidrange"},
+	{"nat", false, "nat"},
+	{"map-to", true, "nat"},
+	{"ipproto", false, "ipproto"},
+	{"sport", false, "sport"},
+	{"dport", false, "dport"},
+	{"dscp", false, "dscp"},
+	{"flowlabel", false, "flowlabel"},
 	{"type", false, "type"},
 }
 
@@ -178,31 +203,61 @@ var otherWords = []keyword{{"help", true, "help"}, {"goto", true, "goto"}, {"nop
 // listWords is the order in which list and flush try a word; any other word is
 // a destination.
 var listWords = []keyword{
-	{"preference", true, "pref"}, {"order", true, "pref"}, {"priority", true, "pref"},
-	{"not", false, "not"}, {"tos", false, "tos"}, {"dsfield", false, "tos"}, {"fwmark", false, "fwmark"},
-	{"dev", false, "iif"}, {"iif", false, "iif"}, {"oif", false, "oif"},
-	{"l3mdev", false, "l3mdev"}, {"uidrange", false, "uidrange"}, {"tun_id", true, "tun_id"},
-	{"lookup", true, "lookup"}, {"table", true, "lookup"}, {"from", true, "from"}, {"src", true, "from"},
-	{"protocol", true, "protocol"}, {"ipproto", false, "ipproto"},
-	{"sport", false, "sport"}, {"dport", false, "dport"}, {"dscp", false, "dscp"}, {"flowlabel", false, "flowlabel"},
-	{"dst", true, "to"}, {"to", true, "to"},
+	{"preference", true, "pref"},
+	{"order", true, "pref"},
+	{"priority", true, "pref"},
+	{"not", false, "not"},
+	{"tos", false, "tos"},
+	{"dsfield", false, "tos"},
+	{"fwmark", false, "fwmark"},
+	{"dev", false, "iif"},
+	{"iif", false, "iif"},
+	{"oif", false, "oif"},
+	{"l3mdev", false, "l3mdev"},
+	{"uidrange", false, "uidrange"},
+	{"tun_id", true, "tun_id"},
+	{"lookup", true, "lookup"},
+	{"table", true, "lookup"},
+	{"from", true, "from"},
+	{"src", true, "from"},
+	{"protocol", true, "protocol"},
+	{"ipproto", false, "ipproto"},
+	{"sport", false, "sport"},
+	{"dport", false, "dport"},
+	{"dscp", false, "dscp"},
+	{"flowlabel", false, "flowlabel"},
+	{"dst", true, "to"},
+	{"to", true, "to"},
 }
 
 // wideWords are the filters that only this program has. They are tried first
 // and have to be spelled out, so that no abbreviation changes its meaning.
 var wideWords = []keyword{
-	{"realms", false, "realms"}, {"goto", false, "goto"}, {"nop", false, "nop"}, {"type", false, "type"},
-	{"suppress_prefixlength", false, "suppress_prefixlength"}, {"suppress_ifgroup", false, "suppress_ifgroup"},
-	{"blackhole", false, "action"}, {"unreachable", false, "action"}, {"prohibit", false, "action"},
+	{"realms", false, "realms"},
+	{"goto", false, "goto"},
+	{"nop", false, "nop"},
+	{"type", false, "type"},
+	{"suppress_prefixlength", false, "suppress_prefixlength"},
+	{"suppress_ifgroup", false, "suppress_ifgroup"},
+	{"blackhole", false, "action"},
+	{"unreachable", false, "action"},
+	{"prohibit", false, "action"},
 }
 
 // routeTypeWords is the order in which ip tries the types of routes, whose
 // numbers the actions of rules share.
 var routeTypeWords = []keyword{
-	{"local", false, "local"}, {"nat", false, "nat"}, {"broadcast", true, "broadcast"},
-	{"brd", false, "broadcast"}, {"anycast", true, "anycast"}, {"multicast", true, "multicast"},
-	{"prohibit", true, "prohibit"}, {"unreachable", true, "unreachable"},
-	{"blackhole", true, "blackhole"}, {"xresolve", true, "xresolve"}, {"unicast", true, "unicast"},
+	{"local", false, "local"},
+	{"nat", false, "nat"},
+	{"broadcast", true, "broadcast"},
+	{"brd", false, "broadcast"},
+	{"anycast", true, "anycast"},
+	{"multicast", true, "multicast"},
+	{"prohibit", true, "prohibit"},
+	{"unreachable", true, "unreachable"},
+	{"blackhole", true, "blackhole"},
+	{"xresolve", true, "xresolve"},
+	{"unicast", true, "unicast"},
 	{"throw", false, "throw"},
 }
 

@@ -178,9 +178,13 @@ func hopFlags(w *words, flags rpdb.NexthopFlags) {
 		bit  rpdb.NexthopFlags
 		word string
 	}{
-		{rpdb.NexthopDead, "dead"}, {rpdb.NexthopOnlink, "onlink"}, {rpdb.NexthopPervasive, "pervasive"},
-		{rpdb.NexthopOffload, "offload"}, {rpdb.NexthopTrap, "trap"},
-		{rpdb.NexthopLinkdown, "linkdown"}, {rpdb.NexthopUnresolved, "unresolved"},
+		{rpdb.NexthopDead, "dead"},
+		{rpdb.NexthopOnlink, "onlink"},
+		{rpdb.NexthopPervasive, "pervasive"},
+		{rpdb.NexthopOffload, "offload"},
+		{rpdb.NexthopTrap, "trap"},
+		{rpdb.NexthopLinkdown, "linkdown"},
+		{rpdb.NexthopUnresolved, "unresolved"},
 	} {
 		if flags&f.bit != 0 {
 			w.add(f.word)

@@ -45,12 +45,18 @@ func TestRouteListing(t *testing.T) {
 		{"0/0 via 192.0.2.254 dev v0 onlink table 100", "default via 192.0.2.254 dev v0 table 100 onlink $"},
 		{"203.0.113.0/24 via 192.0.2.2 dev v0 proto static metric 100", "203.0.113.0/24 via 192.0.2.2 dev v0 proto static metric 100 $"},
 		{"192.0.2.0/24 dev v0 proto kernel src 192.0.2.1", "192.0.2.0/24 dev v0 proto kernel scope link src 192.0.2.1 $"},
-		{"198.51.100.0/24 nexthop via 192.0.2.3 dev v0 nexthop via 203.0.113.3 dev w0 weight 2",
-			"198.51.100.0/24 \n\tnexthop via 192.0.2.3 dev v0 weight 1 \n\tnexthop via 203.0.113.3 dev w0 weight 2 $"},
-		{"198.51.100.0/24 via 192.0.2.3 dev v0 quickack 1 rto_min 200 initcwnd 20 hoplimit 10 mtu lock 1400",
-			"198.51.100.0/24 via 192.0.2.3 dev v0 mtu lock 1400 hoplimit 10 initcwnd 20 rto_min lock 200ms quickack 1 $"},
-		{"198.51.100.0/24 via 192.0.2.3 dev v0 rtt 80ms rttvar 2s features ecn congctl lock cubic",
-			"198.51.100.0/24 via 192.0.2.3 dev v0 rtt 80ms rttvar 2s features ecn congctl lock cubic $"},
+		{
+			"198.51.100.0/24 nexthop via 192.0.2.3 dev v0 nexthop via 203.0.113.3 dev w0 weight 2",
+			"198.51.100.0/24 \n\tnexthop via 192.0.2.3 dev v0 weight 1 \n\tnexthop via 203.0.113.3 dev w0 weight 2 $",
+		},
+		{
+			"198.51.100.0/24 via 192.0.2.3 dev v0 quickack 1 rto_min 200 initcwnd 20 hoplimit 10 mtu lock 1400",
+			"198.51.100.0/24 via 192.0.2.3 dev v0 mtu lock 1400 hoplimit 10 initcwnd 20 rto_min lock 200ms quickack 1 $",
+		},
+		{
+			"198.51.100.0/24 via 192.0.2.3 dev v0 rtt 80ms rttvar 2s features ecn congctl lock cubic",
+			"198.51.100.0/24 via 192.0.2.3 dev v0 rtt 80ms rttvar 2s features ecn congctl lock cubic $",
+		},
 		{"198.51.100.4 via 192.0.2.3 dev v0 realms 1/2", "198.51.100.4 via 192.0.2.3 dev v0 realms 1/2 $"},
 		{"198.51.100.0/24 via 192.0.2.3 dev v0 realms 5", "198.51.100.0/24 via 192.0.2.3 dev v0 realm 5 $"},
 		{"198.51.100.0/24 via inet6 fe80::1 dev v0", "198.51.100.0/24 via inet6 fe80::1 dev v0 $"},
@@ -59,12 +65,16 @@ func TestRouteListing(t *testing.T) {
 		{"unreachable 203.0.113.0/24 metric 5 tos 0x10", "unreachable 203.0.113.0/24 tos 0x10 metric 5 $"},
 		{"local 203.0.113.7 dev lo", "local 203.0.113.7 dev lo table local scope host $"},
 		{"broadcast 203.0.113.255 dev v0 table 300", "broadcast 203.0.113.255 dev v0 table vpn scope link $"},
-		{"2001:db8:81::/48 via fe80::5 dev v0 metric 1024 expires 499 pref high",
-			"2001:db8:81::/48 via fe80::5 dev v0 metric 1024 expires 499sec pref high$"},
+		{
+			"2001:db8:81::/48 via fe80::5 dev v0 metric 1024 expires 499 pref high",
+			"2001:db8:81::/48 via fe80::5 dev v0 metric 1024 expires 499sec pref high$",
+		},
 		{"2001:db8:81::/48 from 2001:db8::/64 via fe80::5 dev v0 metric 7", "2001:db8:81::/48 from 2001:db8::/64 via fe80::5 dev v0 metric 7 pref medium$"},
 		{"unreachable 2001:db8::/32 dev lo metric 9999", "unreachable 2001:db8::/32 dev lo metric 9999 pref medium$"},
-		{"2001:db8:9::/48 nexthop via fe80::5 dev v0 nexthop via fe80::6 dev w0",
-			"2001:db8:9::/48 metric 0 pref medium\n\tnexthop via fe80::5 dev v0 weight 1 \n\tnexthop via fe80::6 dev w0 weight 1 $"},
+		{
+			"2001:db8:9::/48 nexthop via fe80::5 dev v0 nexthop via fe80::6 dev w0",
+			"2001:db8:9::/48 metric 0 pref medium\n\tnexthop via fe80::5 dev v0 weight 1 \n\tnexthop via fe80::6 dev w0 weight 1 $",
+		},
 	} {
 		if got := iproute2.Route(mustRoute(t, 0, tt.added), view()) + "$"; got != tt.listed {
 			t.Errorf("%s\n got %q\nwant %q", tt.added, got, tt.listed)

@@ -77,10 +77,12 @@ func TestRuleListing(t *testing.T) {
 		{10, "flowlabel 0x12345 table 100", "100:\tfrom all lookup 100 flowlabel 0x12345"},
 		{10, "flowlabel 0/0xf table 100", "100:\tfrom all lookup 100 flowlabel 0/0xf"},
 		{10, "from 2001:DB8::/32 to 2001:db8::1/128 table 100", "100:\tfrom 2001:db8::/32 to 2001:db8::1 lookup 100"},
-		{4, "protocol static suppress_prefixlength 1 table 100 realms 3 dscp CS1 tun_id 5 dport 1-2 sport 3-4 " +
-			"ipproto tcp uidrange 1-2 oif lo iif lo fwmark 1/2 to 198.51.100.2 from 192.0.2.0/24 not",
+		{
+			4, "protocol static suppress_prefixlength 1 table 100 realms 3 dscp CS1 tun_id 5 dport 1-2 sport 3-4 " +
+				"ipproto tcp uidrange 1-2 oif lo iif lo fwmark 1/2 to 198.51.100.2 from 192.0.2.0/24 not",
 			"100:\tnot from 192.0.2.0/24 to 198.51.100.2 fwmark 0x1/0x2 iif lo oif lo uidrange 1-2 ipproto tcp " +
-				"sport 3-4 dport 1-2 tun_id 5 lookup 100 suppress_prefixlength 1 realms 3 proto static dscp CS1"},
+				"sport 3-4 dport 1-2 tun_id 5 lookup 100 suppress_prefixlength 1 realms 3 proto static dscp CS1",
+		},
 	} {
 		f := rpdb.IPv4
 		if tt.family == 10 {

@@ -110,14 +110,29 @@ func TestDatabase(t *testing.T) {
 		want       uint32
 		ok         bool
 	}{
-		{"rt_tables", "dup", 104, true}, {"rt_tables", "b", 300, true}, {"rt_tables", "c", 256, true},
-		{"rt_tables", "one", 100, true}, {"rt_tables", "two", 100, true}, {"rt_tables", "main", 254, true},
-		{"rt_tables", "hauptsache", 254, true}, {"rt_tables", "local", 255, true}, {"rt_tables", "x", 6, true},
-		{"rt_tables", "", 0, false}, {"rt_tables", "254", 0, false}, {"rt_tables", "nosuch", 0, false},
-		{"rt_protos", "static", 4, true}, {"rt_protos", "4", 0, false}, {"group", "default", 0, true},
-		{"rt_realms", "unknown", 0, true}, {"rt_realms", "cosmos", 0, false}, {"rt_dsfield", "EF", 0, false},
-		{"protocols", "tcp", 6, true}, {"protocols", "TCP", 6, true}, {"protocols", "other", 6, true},
-		{"protocols", "large", 0, false}, {"nosuch", "a", 0, false},
+		{"rt_tables", "dup", 104, true},
+		{"rt_tables", "b", 300, true},
+		{"rt_tables", "c", 256, true},
+		{"rt_tables", "one", 100, true},
+		{"rt_tables", "two", 100, true},
+		{"rt_tables", "main", 254, true},
+		{"rt_tables", "hauptsache", 254, true},
+		{"rt_tables", "local", 255, true},
+		{"rt_tables", "x", 6, true},
+		{"rt_tables", "", 0, false},
+		{"rt_tables", "254", 0, false},
+		{"rt_tables", "nosuch", 0, false},
+		{"rt_protos", "static", 4, true},
+		{"rt_protos", "4", 0, false},
+		{"group", "default", 0, true},
+		{"rt_realms", "unknown", 0, true},
+		{"rt_realms", "cosmos", 0, false},
+		{"rt_dsfield", "EF", 0, false},
+		{"protocols", "tcp", 6, true},
+		{"protocols", "TCP", 6, true},
+		{"protocols", "other", 6, true},
+		{"protocols", "large", 0, false},
+		{"nosuch", "a", 0, false},
 	} {
 		if got, ok := d.Number(tt.file, tt.name); got != tt.want || ok != tt.ok {
 			t.Errorf("Number(%s, %q) = %d, %v", tt.file, tt.name, got, ok)

@@ -162,8 +162,10 @@ func (g *Generator) selectOrigin(s *rpdb.Selector) {
 }
 
 func (g *Generator) selectTransport(s *rpdb.Selector) {
-	ports := []rpdb.Ports{rpdb.Port(53), rpdb.Port(1), rpdb.Port(65534), rpdb.PortRange(53, 1000), rpdb.PortRange(1, 65534),
-		{First: 0x1000, Last: 0x1000, Mask: 0xf000}}
+	ports := []rpdb.Ports{
+		rpdb.Port(53), rpdb.Port(1), rpdb.Port(65534), rpdb.PortRange(53, 1000), rpdb.PortRange(1, 65534),
+		{First: 0x1000, Last: 0x1000, Mask: 0xf000},
+	}
 	switch g.r.IntN(3) {
 	case 0:
 		s.IPProto = pick(g, []rpdb.IPProto{rpdb.TCP, rpdb.UDP, rpdb.ICMP, rpdb.ICMPv6, 47})

@@ -142,4 +142,5 @@ func tableID(r *rpdb.Route) rpdb.TableID {
 }
 
 func refuse(e rpdb.Errno) rpdb.Decision { return rpdb.Decision{Disposition: rpdb.Refused, Errno: e} }
-func drop(e rpdb.Errno) rpdb.Decision   { return rpdb.Decision{Disposition: rpdb.Martian, Errno: e} }
+
+func drop(e rpdb.Errno) rpdb.Decision { return rpdb.Decision{Disposition: rpdb.Martian, Errno: e} }

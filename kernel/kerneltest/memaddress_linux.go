@@ -104,8 +104,10 @@ func (m *Memory) addRoutes4(a rpdb.Address) {
 
 // routesOf4 lists the routes that the kernel makes for an address.
 func (m *Memory) routesOf4(a rpdb.Address, src netip.Addr) []rpdb.Route {
-	base := rpdb.Route{Family: rpdb.IPv4, Protocol: rpdb.ProtocolKernel, PrefSrc: src,
-		Nexthops: []rpdb.Nexthop{{Link: a.Link, Weight: 1}}}
+	base := rpdb.Route{
+		Family: rpdb.IPv4, Protocol: rpdb.ProtocolKernel, PrefSrc: src,
+		Nexthops: []rpdb.Nexthop{{Link: a.Link, Weight: 1}},
+	}
 	local := base
 	local.Type, local.Table, local.Scope = rpdb.RouteLocal, rpdb.TableLocal, rpdb.ScopeHost
 	local.Dst = netip.PrefixFrom(a.Prefix.Addr(), 32)
@@ -171,8 +173,10 @@ func (m *Memory) addAnycast(a rpdb.Address) {
 	if !l.IsUp() || l.IsLoopback() || a.Prefix.Bits() >= 127 {
 		return
 	}
-	m.put(rpdb.Route{Family: rpdb.IPv6, Table: rpdb.TableLocal, Type: rpdb.RouteAnycast, Protocol: rpdb.ProtocolKernel,
-		Dst: netip.PrefixFrom(a.Prefix.Masked().Addr(), 128), Nexthops: []rpdb.Nexthop{{Link: a.Link, Weight: 1}}})
+	m.put(rpdb.Route{
+		Family: rpdb.IPv6, Table: rpdb.TableLocal, Type: rpdb.RouteAnycast, Protocol: rpdb.ProtocolKernel,
+		Dst: netip.PrefixFrom(a.Prefix.Masked().Addr(), 128), Nexthops: []rpdb.Nexthop{{Link: a.Link, Weight: 1}},
+	})
 }
 
 func (m *Memory) deleteAddress(c AddressDelete) error {

@@ -130,8 +130,10 @@ func (m *Memory) carrier(i rpdb.LinkIndex) (gained bool) {
 // cameUp gives a link back what it has only while it is up.
 func (m *Memory) cameUp(l memoryLink) {
 	if l.IsLoopback() && !slices.ContainsFunc(m.addresses, func(a rpdb.Address) bool { return a.Link == l.Index }) {
-		m.addresses = append(m.addresses, rpdb.Address{Link: l.Index, Prefix: netip.MustParsePrefix("127.0.0.1/8"),
-			Scope: rpdb.ScopeHost, Flags: rpdb.AddressPermanent})
+		m.addresses = append(m.addresses, rpdb.Address{
+			Link: l.Index, Prefix: netip.MustParsePrefix("127.0.0.1/8"),
+			Scope: rpdb.ScopeHost, Flags: rpdb.AddressPermanent,
+		})
 	}
 	for _, a := range m.addressesOf(rpdb.IPv4, l.Index) {
 		m.addRoutes4(a)
@@ -152,20 +154,26 @@ func (m *Memory) start6(l memoryLink) {
 		return
 	}
 	if l.IsLoopback() {
-		m.giveAddress6(rpdb.Address{Link: l.Index, Prefix: netip.MustParsePrefix("::1/128"),
-			Scope: rpdb.ScopeHost, Flags: rpdb.AddressPermanent})
+		m.giveAddress6(rpdb.Address{
+			Link: l.Index, Prefix: netip.MustParsePrefix("::1/128"),
+			Scope: rpdb.ScopeHost, Flags: rpdb.AddressPermanent,
+		})
 		return
 	}
 	for _, a := range m.addressesOf(rpdb.IPv6, l.Index) {
 		m.addRoutes6(a)
 	}
-	m.put(rpdb.Route{Family: rpdb.IPv6, Table: rpdb.TableLocal, Dst: netip.MustParsePrefix("ff00::/8"), Type: rpdb.RouteMulticast,
-		Protocol: rpdb.ProtocolKernel, Metric: 256, Nexthops: []rpdb.Nexthop{{Link: l.Index, Weight: 1}}})
+	m.put(rpdb.Route{
+		Family: rpdb.IPv6, Table: rpdb.TableLocal, Dst: netip.MustParsePrefix("ff00::/8"), Type: rpdb.RouteMulticast,
+		Protocol: rpdb.ProtocolKernel, Metric: 256, Nexthops: []rpdb.Nexthop{{Link: l.Index, Weight: 1}},
+	})
 	// Any link-local address will do; the real one follows from the MAC.
 	local := netip.MustParseAddr("fe80::200:ff:fe00:0").As16()
 	local[14], local[15] = byte(l.Index>>8), byte(l.Index)
-	m.giveAddress6(rpdb.Address{Link: l.Index, Prefix: netip.PrefixFrom(netip.AddrFrom16(local), 64),
-		Scope: rpdb.ScopeLink, Flags: rpdb.AddressPermanent})
+	m.giveAddress6(rpdb.Address{
+		Link: l.Index, Prefix: netip.PrefixFrom(netip.AddrFrom16(local), 64),
+		Scope: rpdb.ScopeLink, Flags: rpdb.AddressPermanent,
+	})
 }
 
 func (m *Memory) giveAddress6(a rpdb.Address) {

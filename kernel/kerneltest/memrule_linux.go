@@ -242,8 +242,10 @@ func (m *Memory) configureRule(q *ruleRequest) error {
 func sameInAll(q, s rpdb.Rule) bool {
 	plain := func(r rpdb.Rule) rpdb.Rule {
 		c := r.Selector
-		r.Selector = rpdb.Selector{Mark: c.Mark, IIF: c.IIF, OIF: c.OIF, L3MDev: c.L3MDev, UIDRange: c.UIDRange,
-			IPProto: c.IPProto, SPort: c.SPort, DPort: c.DPort, TunID: c.TunID}
+		r.Selector = rpdb.Selector{
+			Mark: c.Mark, IIF: c.IIF, OIF: c.OIF, L3MDev: c.L3MDev, UIDRange: c.UIDRange,
+			IPProto: c.IPProto, SPort: c.SPort, DPort: c.DPort, TunID: c.TunID,
+		}
 		r.Action = rpdb.RawAction(r.Action.Type(), r.Action.Table(), 0)
 		r.Flags, r.Realms, r.Unknown = 0, 0, ""
 		return r
