@@ -129,7 +129,7 @@ func nameAfterNumber(lines [][]string) bool {
 			}
 			_, err := strconv.ParseUint(strings.TrimPrefix(words[i], "0x"), max(base, 10), 64)
 			switch {
-			case err == nil && words[i] != "EF": // which is a name, and would be a number
+			case err == nil && words[i] != "EF" && words[i] != "AF11": // which are names first
 				kind.spoiled = kind.name != ""
 			case kind.spoiled && kind.name == words[i]:
 				return true
