@@ -177,6 +177,27 @@ rules:
 	}
 }
 
+// TestTryFacesAPeer: an uplink whose address is its own network, as ppp has
+// it, faces its gateway as a peer, in both families.
+func TestTryFacesAPeer(t *testing.T) {
+	cmd := program(t, "try", "-")
+	cmd.Stdin = strings.NewReader(`
+uplinks:
+  - {interface: eth0, gateways: [192.168.0.1]}
+  - {interface: ppp0, gateways: [198.51.100.1, "2001:db8:9::1"], addresses: [198.51.100.7/32, "2001:db8:9::7/128"]}
+`)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_, after, _ := strings.Cut(string(out), "After the policy")
+	for _, address := range []string{"198.51.100.7", "2001:db8:9::7"} {
+		if row := rowOf(after, "outside -> "+address+" by ppp0"); !strings.Contains(row, " ppp0 ") || strings.Count(row, " ok") != 3 {
+			t.Errorf("%q", row)
+		}
+	}
+}
+
 // TestTryInterrupted: Ctrl-C ends try within moments and with an error, at
 // whatever moment it comes, and leaves no child behind.
 func TestTryInterrupted(t *testing.T) {

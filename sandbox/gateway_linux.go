@@ -158,6 +158,15 @@ func (p plug) address(ctx context.Context, addresses ...netip.Prefix) error {
 	return nil
 }
 
+// addressTo is address for one that faces a peer, as on a line with two ends.
+func (p plug) addressTo(ctx context.Context, a, peer netip.Addr) error {
+	err := p.conn.AddAddress(p.link, single(a), kernel.AddressOptions{NoDAD: true, Peer: peer})
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return eventually(ctx, fmt.Sprintf("address %v", a), func() (bool, error) { return p.delivers(ctx, a) })
+}
+
 // delivers reports whether the kernel takes packets to an address as its own.
 func (p plug) delivers(ctx context.Context, a netip.Addr) (bool, error) {
 	flow := rpdb.Flow{Dst: a}
@@ -337,10 +346,30 @@ func (w *World) configureGateway(ctx context.Context, g *gateway) error {
 	return side.route(ctx, hop{table: rpdb.TableMain, dst: rpdb.IPv4.Default()}, hop{table: rpdb.TableMain, dst: rpdb.IPv6.Default()})
 }
 
+// peer returns the gateway that one of the host's addresses faces: an address
+// that is its own network reaches no other. Invalid for all other addresses.
+func (g *gateway) peer(p netip.Prefix) netip.Addr {
+	for _, a := range g.gateways {
+		if faces(p, a) {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// faces reports whether an address can have a gateway as its peer.
+func faces(p netip.Prefix, gateway netip.Addr) bool {
+	return p.IsSingleIP() && p.Addr() != gateway && !isLinkLocal6(gateway) &&
+		rpdb.FamilyOf(p.Addr()) == rpdb.FamilyOf(gateway)
+}
+
 // serve makes the gateway reach one of the host's addresses: by the connected
-// network of its own address there, or by a route.
+// network of its own address there, as its peer, or by a route.
 func (g *gateway) serve(ctx context.Context, p netip.Prefix) error {
 	side := plug{g.place, lan}
+	if a := g.peer(p); a.IsValid() {
+		return side.addressTo(ctx, a, p.Addr())
+	}
 	for _, a := range g.gateways {
 		if p.Contains(a) && !isLinkLocal6(a) {
 			return side.address(ctx, netip.PrefixFrom(a, p.Bits()))
@@ -356,7 +385,17 @@ func (g *gateway) serve(ctx context.Context, p netip.Prefix) error {
 // its default routes by it. It may be called again.
 func (w *World) configureHost(ctx context.Context, g *gateway) error {
 	side := plug{w.host, g.link}
-	if err := side.address(ctx, append(slices.Clone(g.addresses), g.hostLocal())...); err != nil {
+	networks := []netip.Prefix{g.hostLocal()}
+	for _, p := range g.addresses {
+		if a := g.peer(p); a.IsValid() {
+			if err := side.addressTo(ctx, p.Addr(), a); err != nil {
+				return err
+			}
+			continue
+		}
+		networks = append(networks, p)
+	}
+	if err := side.address(ctx, networks...); err != nil {
 		return err
 	}
 	for _, a := range g.defaults {

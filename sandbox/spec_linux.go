@@ -168,7 +168,7 @@ func checkGateways(gateways []netip.Addr, addresses []netip.Prefix) error {
 // onLink reports whether a gateway can be reached without another one.
 func onLink(g netip.Addr, addresses []netip.Prefix) bool {
 	return g.Is6() && g.IsLinkLocalUnicast() ||
-		slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Contains(g) })
+		slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Contains(g) || faces(p, g) })
 }
 
 // checkOutside refuses addresses of the outside that some interface has on its
