@@ -346,11 +346,12 @@ func (w *World) configureGateway(ctx context.Context, g *gateway) error {
 	return side.route(ctx, hop{table: rpdb.TableMain, dst: rpdb.IPv4.Default()}, hop{table: rpdb.TableMain, dst: rpdb.IPv6.Default()})
 }
 
-// peer returns the gateway that one of the host's addresses faces: an address
-// that is its own network reaches no other. Invalid for all other addresses.
+// peer returns the gateway that one of the host's addresses faces, as an
+// address that is its own network does where no other reaches the gateway.
+// Invalid for all other addresses.
 func (g *gateway) peer(p netip.Prefix) netip.Addr {
 	for _, a := range g.gateways {
-		if faces(p, a) {
+		if faces(p, a) && !onLink(a, g.addresses) {
 			return a
 		}
 	}

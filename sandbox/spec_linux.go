@@ -157,7 +157,7 @@ func checkGateways(gateways []netip.Addr, addresses []netip.Prefix) error {
 			return fmt.Errorf("gateway %v: there is one of %v already", g, f)
 		case slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Addr() == g }):
 			return fmt.Errorf("gateway %v: is an address of the host", g)
-		case !onLink(g, addresses):
+		case !onLink(g, addresses) && !slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return faces(p, g) }):
 			return fmt.Errorf("gateway %v: in no network of the interface", g)
 		}
 		seen = append(seen, f)
@@ -168,7 +168,7 @@ func checkGateways(gateways []netip.Addr, addresses []netip.Prefix) error {
 // onLink reports whether a gateway can be reached without another one.
 func onLink(g netip.Addr, addresses []netip.Prefix) bool {
 	return g.Is6() && g.IsLinkLocalUnicast() ||
-		slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Contains(g) || faces(p, g) })
+		slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Contains(g) })
 }
 
 // checkOutside refuses addresses of the outside that some interface has on its
