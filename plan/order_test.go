@@ -193,11 +193,11 @@ func TestOnlyWhatWaitsIsKept(t *testing.T) {
 	expect(t, mustDiff(t, s, d), "delete rule 10020 (IPv4)")
 }
 
-// TestManyRules plans 9,000 rules, all of them new, all the same, all replaced,
+// TestManyRules plans 3,000 rules, all of them new, all the same, all replaced,
 // and all moved: BenchmarkDiff says how long that takes.
 func TestManyRules(t *testing.T) {
 	many := func(first int) []rpdb.Rule {
-		rules := make([]rpdb.Rule, 9000)
+		rules := make([]rpdb.Rule, 3000)
 		for i := range rules {
 			n := first + i
 			rules[i] = from(fmt.Sprintf("10.%d.%d.%d/32", n>>16, n>>8&255, n&255), table)
@@ -209,7 +209,7 @@ func TestManyRules(t *testing.T) {
 		s.Rules = append(s.Rules, *st.Change.Rule)
 	}
 	expect(t, mustDiff(t, s, wantRules(many(0)...)))
-	mustDiff(t, s, wantRules(many(9000)...))
+	mustDiff(t, s, wantRules(many(3000)...))
 	turned := many(0)
 	slices.Reverse(turned)
 	if p := mustDiff(t, s, wantRules(turned...)); p.Empty() {
