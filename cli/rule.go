@@ -134,9 +134,12 @@ func (r *rules) asIP(verb iproute2.RuleVerb, words []string) error {
 	if verb == iproute2.RuleFlush && r.opts.Family == 0 && len(words) == 0 {
 		return &usageError{"rule flush: without -4 or -6 it would take the rules of both families away", "say which family, or which rules"}
 	}
-	families := r.families()
-	if verb != iproute2.RuleFlush {
-		families = families[:1]
+	families := r.families()[:1]
+	if verb == iproute2.RuleFlush {
+		var err error
+		if families, _, err = r.filters("flush", words); err != nil {
+			return err
+		}
 	}
 	for _, f := range families {
 		args := []string{f.Flag()}
@@ -178,9 +181,9 @@ func (r *rules) context(f rpdb.Family) iproute2.RuleContext {
 	return iproute2.RuleContext{Family: f, Names: r.names}
 }
 
-// list prints the rules of both families, or of the one given, that the words
-// choose.
-func (r *rules) list(ctx context.Context, words []string) error {
+// filters reads the words that choose rules, for the families that they can be
+// about: addresses are of one.
+func (r *rules) filters(verb string, words []string) ([]rpdb.Family, []iproute2.RuleFilter, error) {
 	var filters []iproute2.RuleFilter
 	var families []rpdb.Family
 	var wrong error
@@ -191,13 +194,23 @@ func (r *rules) list(ctx context.Context, words []string) error {
 		case errors.As(err, &bad) && bad.Kind == iproute2.BadPrefix:
 			wrong = err // an address of the other family
 		case err != nil:
-			return r.badWords("list", err)
+			return nil, nil, r.badWords(verb, err)
 		default:
 			families, filters = append(families, f), append(filters, filter)
 		}
 	}
 	if len(families) == 0 {
-		return r.badWords("list", wrong)
+		return nil, nil, r.badWords(verb, wrong)
+	}
+	return families, filters, nil
+}
+
+// list prints the rules of both families, or of the one given, that the words
+// choose.
+func (r *rules) list(ctx context.Context, words []string) error {
+	families, filters, err := r.filters("list", words)
+	if err != nil {
+		return err
 	}
 	conn, err := r.open()
 	if err != nil {
