@@ -59,10 +59,7 @@ func differences() []difference {
 		{
 			reason: "ip ignores the protocol in a list",
 			command: func(words []string) bool {
-				listed := slices.ContainsFunc(words, func(w string) bool {
-					return w != "" && (strings.HasPrefix("list", w) || strings.HasPrefix("lst", w) || strings.HasPrefix("show", w) && w != "s")
-				})
-				return listed && slices.ContainsFunc(words, func(w string) bool { return len(w) > 2 && strings.HasPrefix("protocol", w) })
+				return lists(words) && slices.ContainsFunc(words, func(w string) bool { return len(w) > 2 && strings.HasPrefix("protocol", w) })
 			},
 		},
 		{
@@ -77,6 +74,16 @@ func differences() []difference {
 			},
 		},
 	}
+}
+
+// lists reports whether a command lists rules, by the word behind "rule".
+func lists(words []string) bool {
+	i := slices.IndexFunc(words, func(w string) bool { return len(w) > 1 && strings.HasPrefix("rule", w) })
+	if i < 0 || i+1 == len(words) {
+		return i >= 0
+	}
+	verb := words[i+1]
+	return verb != "" && slices.ContainsFunc([]string{"list", "lst", "show"}, func(w string) bool { return strings.HasPrefix(w, verb) })
 }
 
 func isJSON(w string) bool {
