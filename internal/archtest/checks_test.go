@@ -282,6 +282,13 @@ func TestLoadRefusesWhatDoesNotParse(t *testing.T) {
 	}
 }
 
+func TestLoadLeavesOutTheFileOfAWorktree(t *testing.T) {
+	tree, err := Load(fstest.MapFS{".git": {Data: []byte("gitdir: ../x/.git\n")}})
+	if err != nil || len(tree.Texts) != 0 {
+		t.Errorf("texts: %v, %v", tree.Texts, err)
+	}
+}
+
 func TestLoadLeavesOut(t *testing.T) {
 	tree, err := Load(fstest.MapFS{
 		"a.go":             {Data: []byte("package rpdb\n")},

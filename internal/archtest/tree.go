@@ -65,6 +65,8 @@ func Load(fsys fs.FS) (*Tree, error) {
 			return fs.SkipDir
 		case d.IsDir() || !d.Type().IsRegular() || strings.Contains("/"+p, "/testdata/"):
 			return nil
+		case p == ".git": // of a worktree: a file that says where the repository is
+			return nil
 		}
 		return t.add(fsys, p)
 	})
