@@ -79,8 +79,8 @@ func Run(ctx context.Context, args []string, s Streams) int {
 // execute carries out a command: the one whose options are ip's, or one of the
 // others.
 func (a *app) execute(ctx context.Context, args []string) error {
-	if object, words := ipWords(args); object == "rule" {
-		return a.runRule(ctx, words)
+	if object, words := ipWords(args); object != "" {
+		return ipObjects()[object](a, ctx, words)
 	}
 	root := a.rootCommand()
 	root.SetArgs(args)

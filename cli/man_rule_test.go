@@ -292,7 +292,8 @@ func understandsRule(name string, args []string) error {
 	if len(words) == 0 {
 		return nil
 	}
-	r := &rules{app: &app{}, opts: opts}
+	r := (&app{}).newRules()
+	r.opts = opts
 	c := iproute2.RuleContext{Family: rpdb.Family(opts.Family)}
 	switch verb := words[0]; verb {
 	case "ensure", "replace", "test", "add", "delete":

@@ -3,41 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"rpdb"
-	"rpdb/cli/ipcmd"
 	"rpdb/format/ipjson"
 	"rpdb/format/iproute2"
 )
-
-// ipWords recognises "rpdb ip ..." and "rpdb rule ...", whose options are ip's
-// and never reach the parser of flags. It returns the object, "" for other
-// commands, and the words without it.
-func ipWords(args []string) (object string, words []string) {
-	args = slices.Clone(args)
-	for i, w := range args {
-		if name, found := strings.CutPrefix(w, "--netns="); found {
-			args = slices.Replace(args, i, i+1, "-netns", name)
-			break
-		}
-	}
-	_, rest, err := ipcmd.ParseOptions(args)
-	if err != nil || len(rest) == 0 || rest[0] != "ip" && rest[0] != "rule" {
-		return "", nil
-	}
-	return rest[0], slices.Concat(args[:len(args)-len(rest)], rest[1:])
-}
-
-// ipCall is "rpdb ip" with the given words.
-func ipCall(words []string, s Streams) ipcmd.Call {
-	return ipcmd.Call{Args: words, Stdin: s.In, Stdout: s.Out, Stderr: s.Err, Getenv: os.Getenv}
-}
 
 // ipCommand and ruleCommand are for the help; [ipWords] sees these commands
 // first.
@@ -59,46 +31,28 @@ func (a *app) ruleCommand() *cobra.Command {
 	}
 }
 
-// ended turns the exit code of a command that has said everything into an
-// error.
-func (a *app) ended(code int) error {
-	if code == exitOK {
-		return nil
-	}
-	return &codeError{code: code}
-}
-
 // rules is one call of "rpdb rule".
-type rules struct {
-	*app
-	opts  ipcmd.Options
-	names rpdb.Names
+type rules struct{ objectCall }
+
+func (a *app) newRules() *rules {
+	return &rules{objectCall{app: a, object: "rule", usage: ruleUsage + iproute2.RuleHelp()}}
 }
 
 // runRule reads the options and the verb of "rpdb rule".
 func (a *app) runRule(ctx context.Context, args []string) error {
-	if slices.ContainsFunc(args, func(w string) bool { return w == "-h" || w == "-help" || w == "--help" }) {
-		return a.ruleHelp()
+	r := a.newRules()
+	if asksForHelp(args) {
+		return r.help()
 	}
-	opts, words, err := ipcmd.ParseOptions(args)
+	words, err := r.options(args)
 	if err != nil {
-		return &usageError{"rule: " + err.Error(), ruleHint}
+		return err
 	}
-	if opts.Batch != nil {
-		return &usageError{"rule: a batch is in ip's words", `see "rpdb ip -batch FILE"`}
-	}
-	if f := rpdb.Family(opts.Family); f != 0 && f.Bits() == 0 {
-		return &usageError{fmt.Sprintf("rule: %v has no policy rules", f), "use -4 or -6"}
-	}
-	a.netns = opts.NetNS
-	r := &rules{app: a, opts: opts, names: loadNames()}
 	if len(words) == 0 {
 		words = []string{"list"}
 	}
 	return r.verb(ctx, words[0], words[1:])
 }
-
-const ruleHint = `see "rpdb rule help"`
 
 // verb carries out one verb: our own by their full words, then ip's with its
 // abbreviations.
@@ -113,7 +67,7 @@ func (r *rules) verb(ctx context.Context, word string, words []string) error {
 	}
 	verb, err := iproute2.ParseRuleVerb(word)
 	if err != nil {
-		return &usageError{fmt.Sprintf("rule: unknown command %q", word), ruleHint}
+		return r.wrong("", "unknown command %q", word)
 	}
 	switch verb {
 	case iproute2.RuleAdd:
@@ -121,16 +75,16 @@ func (r *rules) verb(ctx context.Context, word string, words []string) error {
 	case iproute2.RuleDelete:
 		return r.delete(ctx, words)
 	case iproute2.RuleFlush, iproute2.RuleSave, iproute2.RuleRestore:
-		return r.asIP(verb, words)
+		return r.stream(verb, words)
 	case iproute2.RuleList:
 		return r.list(ctx, words)
 	}
-	return r.ruleHelp()
+	return r.help()
 }
 
-// asIP lets ip's grammar do what is the same there, for both families where
+// stream lets ip's grammar do what is the same there, for both families where
 // none was given.
-func (r *rules) asIP(verb iproute2.RuleVerb, words []string) error {
+func (r *rules) stream(verb iproute2.RuleVerb, words []string) error {
 	if verb == iproute2.RuleFlush && r.opts.Family == 0 && len(words) == 0 {
 		return &usageError{"rule flush: without -4 or -6 it would take the rules of both families away", "say which family, or which rules"}
 	}
@@ -142,39 +96,11 @@ func (r *rules) asIP(verb iproute2.RuleVerb, words []string) error {
 		}
 	}
 	for _, f := range families {
-		args := []string{f.Flag()}
-		if r.netns != "" {
-			args = append(args, "-netns", r.netns)
-		}
-		call := ipCall(append(append(args, "rule", verb.String()), words...), r.plain())
-		call.Both = r.opts.Family == 0 // of a saved stream, whose messages say their family
-		if code := call.Run(); code != 0 {
-			return r.ended(code)
+		if err := r.asIP(f, append([]string{verb.String()}, words...)); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// plain returns the streams as the process has them, so that they can be asked
-// whether they are terminals.
-func (r *rules) plain() Streams {
-	s := r.Streams
-	if out, ok := s.Out.(*answer); ok {
-		s.Out = out.w
-	}
-	if in, ok := s.In.(*interruptible); ok {
-		s.In = in.r
-	}
-	return s
-}
-
-// families returns the families that a command is about.
-func (r *rules) families() []rpdb.Family {
-	if r.opts.Family != 0 {
-		return []rpdb.Family{rpdb.Family(r.opts.Family)}
-	}
-	both := rpdb.Families()
-	return both[:]
 }
 
 func (r *rules) context(f rpdb.Family) iproute2.RuleContext {
@@ -251,26 +177,6 @@ func (r *rules) print(list []rpdb.Rule) error {
 		w.End()
 	}
 	return w.Close()
-}
-
-// badWords is an error in the words behind a verb.
-func (r *rules) badWords(verb string, err error) error {
-	var bad *iproute2.ParseError
-	switch {
-	case errors.As(err, &bad) && bad.Kind == iproute2.Usage:
-		if err := r.ruleHelp(); err != nil {
-			return err
-		}
-		return &codeError{code: exitOK} // nothing else is to be done
-	case bad != nil && strings.HasSuffix(bad.Reason, "requires arguments."):
-		return &usageError{fmt.Sprintf("rule %s: the rule is missing", verb), ruleHint}
-	}
-	return &usageError{fmt.Sprintf("rule %s: %v", verb, err), ruleHint}
-}
-
-func (a *app) ruleHelp() error {
-	_, err := fmt.Fprint(a.Out, ruleUsage+iproute2.RuleHelp())
-	return err
 }
 
 const ruleUsage = `Usage: rpdb rule [ -4 | -6 ] [ -j ] [ -n NETNS ] [ list [ FILTER ] ]

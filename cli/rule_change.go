@@ -30,27 +30,10 @@ func (r *rules) read(verb string, words []string) (asked, error) {
 	}
 	rule, err := req.Strict()
 	if err != nil {
-		var refused *iproute2.RefusalError
-		if errors.As(err, &refused) {
-			return asked{}, &refusedError{verb, refused.Reasons}
-		}
-		return asked{}, err
+		return asked{}, r.refused(verb, err)
 	}
 	return asked{req, rule}, nil
 }
-
-// refusedError is a rule that would not be what was typed.
-type refusedError struct {
-	verb    string
-	reasons []string
-}
-
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("rule %s: %s", e.verb, strings.Join(e.reasons, "\nrule "+e.verb+": "))
-}
-
-// Hint says how to do it all the same.
-func (e *refusedError) Hint() string { return `"rpdb ip rule" does it all the same` }
 
 // add adds a rule, at the priority that the kernel chooses if none was given.
 func (r *rules) add(ctx context.Context, words []string) error {
@@ -173,7 +156,7 @@ func (r *rules) replace(ctx context.Context, words []string) error {
 		return err
 	}
 	if !q.Given().Priority {
-		return &usageError{"rule replace: which rule? its priority (pref) is missing", ruleHint}
+		return r.wrong("replace", "which rule? its priority (pref) is missing")
 	}
 	conn, err := r.open()
 	if err != nil {
@@ -194,7 +177,7 @@ func (r *rules) replace(ctx context.Context, words []string) error {
 	case len(old) == 0:
 		return r.put(ctx, conn, q)
 	case len(old) > 1:
-		return &refusedError{"replace", []string{fmt.Sprintf("priority %d has %d rules: delete those that are to go", q.rule.Priority, len(old))}}
+		return &refusedError{"rule", "replace", []string{fmt.Sprintf("priority %d has %d rules: delete those that are to go", q.rule.Priority, len(old))}}
 	case q.Is(old[0]):
 		return nil
 	}

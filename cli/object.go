@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"rpdb"
+	"rpdb/cli/ipcmd"
+	"rpdb/format/iproute2"
+)
+
+// ipObjects are the commands whose options are ip's and never reach the parser
+// of flags.
+func ipObjects() map[string]func(a *app, ctx context.Context, args []string) error {
+	return map[string]func(a *app, ctx context.Context, args []string) error{
+		"ip":   func(a *app, _ context.Context, args []string) error { return a.ended(ipCall(args, a.Streams).Run()) },
+		"rule": (*app).runRule,
+	}
+}
+
+// ipWords recognises the commands of [ipObjects]. It returns the object, "" for
+// other commands, and the words without it.
+func ipWords(args []string) (object string, words []string) {
+	args = slices.Clone(args)
+	for i, w := range args {
+		if name, found := strings.CutPrefix(w, "--netns="); found {
+			args = slices.Replace(args, i, i+1, "-netns", name)
+			break
+		}
+	}
+	_, rest, err := ipcmd.ParseOptions(args)
+	if err != nil || len(rest) == 0 || ipObjects()[rest[0]] == nil {
+		return "", nil
+	}
+	return rest[0], slices.Concat(args[:len(args)-len(rest)], rest[1:])
+}
+
+// ipCall is "rpdb ip" with the given words.
+func ipCall(words []string, s Streams) ipcmd.Call {
+	return ipcmd.Call{Args: words, Stdin: s.In, Stdout: s.Out, Stderr: s.Err, Getenv: os.Getenv}
+}
+
+// ended turns the exit code of a command that has said everything into an
+// error.
+func (a *app) ended(code int) error {
+	if code == exitOK {
+		return nil
+	}
+	return &codeError{code: code}
+}
+
+// objectCall is one call of "rpdb OBJECT", as in "rpdb rule".
+type objectCall struct {
+	*app
+	object string
+	usage  string // what its help prints
+	opts   ipcmd.Options
+	names  rpdb.Names
+}
+
+// options reads the options in front of the verb and returns what stands
+// behind them.
+func (o *objectCall) options(args []string) ([]string, error) {
+	opts, words, err := ipcmd.ParseOptions(args)
+	if err != nil {
+		return nil, o.wrong("", "%v", err)
+	}
+	if opts.Batch != nil {
+		return nil, &usageError{o.object + ": a batch is in ip's words", `see "rpdb ip -batch FILE"`}
+	}
+	if f := rpdb.Family(opts.Family); f != 0 && f.Bits() == 0 {
+		return nil, &usageError{fmt.Sprintf("%s: %v is no family of %ss", o.object, f, o.object), "use -4 or -6"}
+	}
+	o.netns, o.opts, o.names = opts.NetNS, opts, loadNames()
+	return words, nil
+}
+
+// asksForHelp reports whether one of the words is an option for help.
+func asksForHelp(args []string) bool {
+	return slices.ContainsFunc(args, func(w string) bool { return w == "-h" || w == "-help" || w == "--help" })
+}
+
+func (o *objectCall) help() error {
+	_, err := fmt.Fprint(o.Out, o.usage)
+	return err
+}
+
+// wrong is an error in the words of a verb, "" for none, with a hint to the
+// help.
+func (o *objectCall) wrong(verb, format string, args ...any) error {
+	text := strings.TrimSpace(o.object+" "+verb) + ": " + fmt.Sprintf(format, args...)
+	return &usageError{text, fmt.Sprintf("see \"rpdb %s help\"", o.object)}
+}
+
+// badWords is what the parser of the words behind a verb has to say.
+func (o *objectCall) badWords(verb string, err error) error {
+	var bad *iproute2.ParseError
+	switch {
+	case errors.As(err, &bad) && bad.Kind == iproute2.Usage:
+		if err := o.help(); err != nil {
+			return err
+		}
+		return &codeError{code: exitOK} // nothing else is to be done
+	case bad != nil && strings.HasSuffix(bad.Reason, "requires arguments."):
+		return o.wrong(verb, "the %s is missing", o.object)
+	}
+	return o.wrong(verb, "%v", err)
+}
+
+// refused turns the reasons of [iproute2.RefusalError] into our error.
+func (o *objectCall) refused(verb string, err error) error {
+	var refused *iproute2.RefusalError
+	if errors.As(err, &refused) {
+		return &refusedError{o.object, verb, refused.Reasons}
+	}
+	return err
+}
+
+// refusedError is a rule or route that would not be what was typed.
+type refusedError struct {
+	object, verb string
+	reasons      []string
+}
+
+func (e *refusedError) Error() string {
+	front := e.object + " " + e.verb + ": "
+	return front + strings.Join(e.reasons, "\n"+front)
+}
+
+// Hint says how to do it all the same.
+func (e *refusedError) Hint() string {
+	return fmt.Sprintf("\"rpdb ip %s\" does it all the same", e.object)
+}
+
+// families returns the families that a command is about.
+func (o *objectCall) families() []rpdb.Family {
+	if o.opts.Family != 0 {
+		return []rpdb.Family{rpdb.Family(o.opts.Family)}
+	}
+	both := rpdb.Families()
+	return both[:]
+}
+
+// asIP carries a verb out as "rpdb ip" does, for one family.
+func (o *objectCall) asIP(f rpdb.Family, words []string) error {
+	args := []string{f.Flag()}
+	if o.netns != "" {
+		args = append(args, "-netns", o.netns)
+	}
+	call := ipCall(slices.Concat(args, []string{o.object}, words), o.plain())
+	call.Both = o.opts.Family == 0 // of a saved stream, whose messages say their family
+	return o.ended(call.Run())
+}
+
+// plain returns the streams as the process has them, so that they can be asked
+// whether they are terminals.
+func (o *objectCall) plain() Streams {
+	s := o.Streams
+	if out, ok := s.Out.(*answer); ok {
+		s.Out = out.w
+	}
+	if in, ok := s.In.(*interruptible); ok {
+		s.In = in.r
+	}
+	return s
+}
