@@ -6,9 +6,11 @@ TOOL  = go tool -modfile=tools/go.mod
 # the machine out of it, and cross proves it by building.
 PURE  = . ./fib/... ./analysis/... ./plan/... ./policy/... ./format/...
 FUZZTIME ?= 10s
-# Of twin: how many commands, from which seed.
+# Of twin: how many commands of each object, from which seed; rule or route for
+# one object alone.
 N    ?= 6000
 SEED ?= 1
+TWIN ?=
 
 .PHONY: all check format vet lint arch cross test test-root race twin bench fuzz generate golden fmt
 
@@ -49,9 +51,9 @@ test-root:
 race:
 	go test -race ./...
 
-## twin: N commands through the system's ip and ours, compared byte for byte
+## twin: N commands of TWIN through the system's ip and ours, compared byte for byte
 twin:
-	RPDB_TWIN_N=$(N) RPDB_TWIN_SEED=$(SEED) RPDB_NO_SKIP=1 go test ./cli/ipcmd -run 'TestTwin$$' -count=1 -timeout 0 -v
+	RPDB_TWIN_N=$(N) RPDB_TWIN_SEED=$(SEED) RPDB_NO_SKIP=1 go test ./cli/ipcmd -run 'TestTwin$$/^$(TWIN)' -count=1 -timeout 0 -v
 
 ## bench: benchmarks; with OLD=REVISION, that revision against this tree
 bench:

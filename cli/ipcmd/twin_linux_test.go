@@ -217,14 +217,15 @@ func (w *twins) run(c command) (difference string) {
 
 // campaign runs n commands that a generator makes, on two threads, and returns
 // how many were run.
-func campaign(t *testing.T, path string, seed uint64, n int) int {
+func campaign(t *testing.T, gr grammar, seed uint64, n int) int {
+	path := theirs(t)
 	var mu sync.Mutex
 	var failures []string
 	ran := 0
 	var workers sync.WaitGroup
 	for worker := range uint64(2) {
 		w := newTwins(t, path)
-		g := newGenerator(seed, worker, t.TempDir())
+		g := newGenerator(gr, seed, worker, t.TempDir())
 		workers.Go(func() {
 			for {
 				mu.Lock()
@@ -257,9 +258,9 @@ func campaign(t *testing.T, path string, seed uint64, n int) int {
 	return ran
 }
 
-// TestTwin runs 6,000 commands, or RPDB_TWIN_N, from the seed RPDB_TWIN_SEED.
+// TestTwin runs 6,000 commands of each object, or RPDB_TWIN_N, from the seed
+// RPDB_TWIN_SEED.
 func TestTwin(t *testing.T) {
-	path := theirs(t)
 	n, seed := 6000, uint64(1)
 	if v, err := strconv.Atoi(os.Getenv("RPDB_TWIN_N")); err == nil {
 		n = v
@@ -267,10 +268,14 @@ func TestTwin(t *testing.T) {
 	if v, err := strconv.ParseUint(os.Getenv("RPDB_TWIN_SEED"), 10, 64); err == nil {
 		seed = v
 	}
-	ran := campaign(t, path, seed, n)
-	t.Logf("%d commands, seed %d", ran, seed)
-	if !t.Failed() && ran < n {
-		t.Errorf("only %d commands of %d were run", ran, n)
+	for _, gr := range grammars() {
+		t.Run(gr.object, func(t *testing.T) {
+			ran := campaign(t, gr, seed, n)
+			t.Logf("%d commands, seed %d", ran, seed)
+			if !t.Failed() && ran < n {
+				t.Errorf("only %d commands of %d were run", ran, n)
+			}
+		})
 	}
 }
 
