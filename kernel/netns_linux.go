@@ -32,10 +32,7 @@ func CurrentNetNS() (*NetNS, error) {
 func OpenNetNS(nameOrPath string) (*NetNS, error) {
 	path := nameOrPath
 	if !strings.Contains(path, "/") {
-		if path == "" || path == "." || path == ".." {
-			return nil, &OpError{Op: "open", Object: fmt.Sprintf("network namespace %q", path), Err: unix.EINVAL}
-		}
-		path = netnsDir + path
+		path = netnsDir + path // of "", "." and ".." too: folders, where there are any
 	}
 	return openNetNS(fmt.Sprintf("%q", nameOrPath), path)
 }
