@@ -63,8 +63,6 @@ func Load(fsys fs.FS) (*Tree, error) {
 		switch {
 		case d.IsDir() && foreign(fsys, p):
 			return fs.SkipDir
-		case p == ".git": // a file that leads to the repository, in a second work tree
-			return nil
 		case d.IsDir() || !d.Type().IsRegular() || strings.Contains("/"+p, "/testdata/"):
 			return nil
 		case p == ".git": // of a worktree: a file that says where the repository is
