@@ -23,9 +23,9 @@ type Database struct {
 // to come in the order in which iproute2 reads them. The error is of type
 // *[LineError]; the entries before the bad line stay.
 func (d *Database) Add(k Kind, source string, data []byte) error {
-	return parse(k, source, data, func(id uint64, name string) {
-		set(&d.names, k, id, name)
-		d.enter(k.File(), uint32(id), name)
+	return parse(k, source, data, func(e span) {
+		set(&d.names, k, e.ID, e.Name)
+		d.enter(k.File(), e.ID, e.Name)
 	})
 }
 

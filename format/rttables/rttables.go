@@ -101,18 +101,45 @@ func (e *LineError) CorruptText() string {
 //
 // The error is of type *[LineError]; the entries before the bad line stay.
 func Parse(n *rpdb.Names, k Kind, source string, data []byte) error {
-	return parse(k, source, data, func(id uint64, name string) { set(n, k, id, name) })
+	return parse(k, source, data, func(e span) { set(n, k, e.ID, e.Name) })
+}
+
+// Entry is one name of one number, and where it stands. The zero value is no
+// entry.
+type Entry struct {
+	ID     uint32
+	Name   string
+	Source string // the file, as the caller named it
+	Line   int    // from 1
+}
+
+// Entries returns what [Parse] reads of one file, in its order, also what later
+// entries displace. The error is that of [Parse], and what came before the bad
+// line is returned beside it.
+func Entries(k Kind, source string, data []byte) ([]Entry, error) {
+	var list []Entry
+	err := parse(k, source, data, func(e span) { list = append(list, e.Entry) })
+	return list, err
+}
+
+// span is an entry with the bytes of the file that it takes, its newline
+// included.
+type span struct {
+	Entry
+	start, end int
 }
 
 // maxLine is how much of a line iproute2 reads at once.
 const maxLine = 511
 
 // parse reads one file and gives its entries to enter.
-func parse(k Kind, source string, data []byte, enter func(id uint64, name string)) error {
-	number := 0
+func parse(k Kind, source string, data []byte, enter func(span)) error {
+	number, offset := 0, 0
 	for line := range strings.Lines(string(data)) {
 		number++
 		for ; line != ""; line = line[min(maxLine, len(line)):] {
+			start := offset
+			offset += min(maxLine, len(line))
 			text, _, _ := strings.Cut(line[:min(maxLine, len(line))], "\x00")
 			text = strings.TrimLeft(text, " \t")
 			if text == "" || text[0] == '\n' || text[0] == '#' {
@@ -124,7 +151,7 @@ func parse(k Kind, source string, data []byte, enter func(id uint64, name string
 				return &LineError{Source: source, Line: number, Text: bare, rest: text[len(bare):]}
 			}
 			if 0 <= id && uint64(id) <= k.limit() {
-				enter(uint64(id), name)
+				enter(span{Entry{uint32(id), name, source, number}, start, offset})
 			}
 		}
 	}
@@ -173,7 +200,7 @@ func scanNumber(s string, base int) (id int32, rest string, ok bool) {
 }
 
 // set enters one name. The number fits the kind.
-func set(n *rpdb.Names, k Kind, id uint64, name string) {
+func set(n *rpdb.Names, k Kind, id uint32, name string) {
 	switch k {
 	case Tables:
 		put(&n.Tables, rpdb.TableID(id), name)
@@ -184,7 +211,7 @@ func set(n *rpdb.Names, k Kind, id uint64, name string) {
 	case DSFields:
 		put(&n.DSFields, uint8(id), name)
 	case Groups:
-		put(&n.Groups, uint32(id), name)
+		put(&n.Groups, id, name)
 	}
 }
 
