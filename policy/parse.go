@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"rpdb"
 )
 
 // Parse reads a policy document. The file name is only used in messages.
@@ -237,55 +239,12 @@ func (p *parser) unknownKey(key *yaml.Node, name string, known []string) {
 	p.fail(key, "key", why)
 }
 
-// nearest returns the known word that differs least, if that is little enough
-// to be a slip.
+// nearest returns the known word that was probably meant, "" if none was.
 func nearest(word string, known []string) string {
-	best, least := "", 3
-	if len(word) <= 4 {
-		least = 2
+	if near := rpdb.NearWords(word, known); len(near) > 0 {
+		return near[0]
 	}
-	if len(word) > 64 || len(known) > 500 {
-		return "" // not worth the time, which is the product of the lengths
-	}
-	for _, k := range known {
-		a, b := plainWord(word), plainWord(k)
-		if d := distance(a, b); d < least || strings.HasPrefix(b, a) && len(a) >= 3 && best == "" {
-			best, least = k, min(d, least)
-		}
-	}
-	return best
-}
-
-// plainWord ignores case and what joins words.
-func plainWord(s string) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(s))
-}
-
-// distance is the number of characters to insert, delete, change or swap with
-// their neighbour (optimal string alignment).
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d = min(d, rows[i-2][j-2]+1)
-			}
-			rows[i][j] = d
-		}
-	}
-	return rows[len(a)][len(b)]
+	return ""
 }
 
 // nearestSorted is nearest for words without an order of their own.
