@@ -47,7 +47,7 @@ func (w words) rule(r rpdb.Rule) string {
 // route is the line of a route in a listing of its table.
 func (w words) route(r rpdb.Route) string {
 	v := w.routes
-	v.HideTable = true
+	v.Hide = iproute2.ColumnTable
 	return safeLines(strings.TrimRight(iproute2.Route(r, v), " "))
 }
 

@@ -21,8 +21,9 @@ type RouteView struct {
 	// OneLine writes a backslash in place of the newlines inside of a
 	// multipath route, as ip -o.
 	OneLine bool
-	// HideTable leaves the table out, as a listing of one table does.
-	HideTable bool
+	// Hide are the columns to leave out, as a listing of one table leaves out
+	// the table.
+	Hide RouteColumns
 }
 
 func (v RouteView) link(i rpdb.LinkIndex) string {
@@ -54,7 +55,7 @@ func Route(r rpdb.Route, v RouteView) string {
 	}
 	v.attributes(&w, r)
 	v.flags(&w, r)
-	if r.Realms != 0 {
+	if r.Realms != 0 && !v.Hide.hides(ColumnRealms) {
 		v.realms(&w, r.Realms)
 	}
 	if r.Expires != 0 {
@@ -82,7 +83,7 @@ func (v RouteView) destination(w *words, r rpdb.Route) {
 	if len(r.Nexthops) == 1 {
 		encapWords(w, r.Nexthops[0])
 	}
-	if r.TOS != 0 {
+	if r.TOS != 0 && !v.Hide.hides(ColumnTOS) {
 		w.add("tos", RuleView{Names: v.Names, Numeric: v.Numeric}.dsfield(r.TOS))
 	}
 }
@@ -101,8 +102,10 @@ func encapWords(w *words, n rpdb.Nexthop) {
 
 // hop prints gateway and interface of one nexthop.
 func (v RouteView) hop(w *words, f rpdb.Family, n rpdb.Nexthop) {
-	viaWords(w, f, n)
-	if n.Link != 0 {
+	if rpdb.FamilyOf(n.Via) != f || !v.Hide.hides(ColumnVia) {
+		viaWords(w, f, n)
+	}
+	if n.Link != 0 && !v.Hide.hides(ColumnDev) {
 		w.add("dev", linkText(rpdb.LinkName(v.link(n.Link)), v.Raw))
 	}
 }
@@ -118,19 +121,19 @@ func viaWords(w *words, f rpdb.Family, n rpdb.Nexthop) {
 }
 
 func (v RouteView) attributes(w *words, r rpdb.Route) {
-	if !v.HideTable && (r.Table != rpdb.TableMain || v.Details) {
+	if !v.Hide.hides(ColumnTable) && (r.Table != rpdb.TableMain || v.Details) {
 		w.add("table", v.number(uint64(r.Table), v.Names.Table(r.Table)))
 	}
-	if r.Protocol != rpdb.ProtocolBoot || v.Details {
+	if !v.Hide.hides(ColumnProtocol) && (r.Protocol != rpdb.ProtocolBoot || v.Details) {
 		w.add("proto", v.number(uint64(r.Protocol), v.Names.Protocol(r.Protocol)))
 	}
-	if r.Scope != rpdb.ScopeGlobal || v.Details {
+	if !v.Hide.hides(ColumnScope) && (r.Scope != rpdb.ScopeGlobal || v.Details) {
 		w.add("scope", v.number(uint64(r.Scope), r.Scope.String()))
 	}
-	if r.PrefSrc.IsValid() {
+	if r.PrefSrc.IsValid() && !v.Hide.hides(ColumnSrc) {
 		w.add("src", r.PrefSrc.String())
 	}
-	if r.Metric != 0 || r.Family == rpdb.IPv6 { // which always sends it
+	if !v.Hide.hides(ColumnMetric) && (r.Metric != 0 || r.Family == rpdb.IPv6) { // which always sends it
 		w.addf("metric", "%d", r.Metric)
 	}
 }

@@ -95,9 +95,18 @@ func TestRouteViews(t *testing.T) {
 	if got, want := iproute2.Route(r, v), "unicast default via 192.0.2.254 dev v0 table main proto boot scope global "; got != want {
 		t.Errorf("details: %q, want %q", got, want)
 	}
-	v.HideTable = true
+	v.Hide = iproute2.ColumnTable
 	if got, want := iproute2.Route(r, v), "unicast default via 192.0.2.254 dev v0 proto boot scope global "; got != want {
 		t.Errorf("details of one table: %q, want %q", got, want)
+	}
+	everything := mustRoute(t, 0, "192.0.2.0/24 via 192.0.2.254 dev v0 table 100 proto static scope link src 192.0.2.1 metric 5 tos 0x10 realms 4")
+	v.Hide = iproute2.ColumnProtocol | iproute2.ColumnScope | iproute2.ColumnTOS | iproute2.ColumnVia | iproute2.ColumnDev
+	if got, want := iproute2.Route(everything, v), "unicast 192.0.2.0/24 table 100 src 192.0.2.1 metric 5 realm 4 "; got != want {
+		t.Errorf("hidden columns: %q, want %q", got, want)
+	}
+	v.Hide = iproute2.ColumnSrc | iproute2.ColumnMetric | iproute2.ColumnRealms
+	if got, want := iproute2.Route(everything, v), "unicast 192.0.2.0/24 tos 0x10 via 192.0.2.254 dev v0 table 100 proto static scope link "; got != want {
+		t.Errorf("other hidden columns: %q, want %q", got, want)
 	}
 	n := mustRoute(t, 0, "blackhole 203.0.113.0/24 table 300 proto 82")
 	if got, want := iproute2.Route(n, iproute2.RouteView{Numeric: true}), "6 203.0.113.0/24 table 300 proto 82 "; got != want {

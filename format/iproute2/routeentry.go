@@ -16,3 +16,24 @@ type RouteEntry struct {
 	rpdb.RouteDetails
 	Deleted bool // RTM_DELROUTE
 }
+
+// RouteColumns are the columns of a listing that are left out because a filter
+// says already what would stand in them. The zero value leaves none out.
+type RouteColumns uint16
+
+// The columns. None of them hides anything of the members of a multipath
+// route, and ColumnVia no gateway of another family than the route's.
+const (
+	ColumnTable RouteColumns = 1 << iota
+	ColumnProtocol
+	ColumnScope
+	ColumnTOS
+	ColumnVia
+	ColumnDev
+	ColumnSrc
+	ColumnMetric
+	ColumnRealms
+)
+
+// hides reports whether a column is left out.
+func (c RouteColumns) hides(column RouteColumns) bool { return c&column != 0 }

@@ -264,7 +264,7 @@ func listRoutes(t *testing.T, s *rpdb.Snapshot, f rpdb.Family, table string) (li
 		if a := r.Dst.Addr(); r.Dst.Bits() > 0 && (a.IsLinkLocalUnicast() || a.IsMulticast()) {
 			continue
 		}
-		line := iproute2.Route(r, iproute2.RouteView{LinkName: s.LinkName, HideTable: true, OneLine: true})
+		line := iproute2.Route(r, iproute2.RouteView{LinkName: s.LinkName, Hide: iproute2.ColumnTable, OneLine: true})
 		line = strings.TrimSuffix(strings.TrimSpace(line), " pref medium")
 		lines = append(lines, strings.ReplaceAll(strings.ReplaceAll(line, " pref medium\\\t", " \\\t"), "\\\t", ""))
 	}
