@@ -7,10 +7,13 @@ import (
 	"strings"
 )
 
-// difference is a kind of commands about which the ip of this machine, which
-// may be as old as 6.1, and ours are meant to differ.
+// difference is a kind of commands about which an ip and ours, which does what
+// 7.1 does, are meant to differ.
 type difference struct {
 	reason string
+	// below is the first release that does not differ so, the zero value for
+	// none.
+	below release
 	// command reports whether a command is of the kind, by its words: it is
 	// not run.
 	command func(words []string) bool
@@ -20,11 +23,17 @@ type difference struct {
 	outcome func(theirs outcome) bool
 }
 
-// differences lists them. Nothing else may differ.
+// differences lists those of a release. Nothing else may differ.
+func (p peer) differences() []difference {
+	return slices.DeleteFunc(differences(), func(d difference) bool { return d.below != release{} && !p.before(d.below) })
+}
+
+// differences lists all of them.
 func differences() []difference {
 	return []difference{
 		{
 			reason:  "7.1 takes no interface to be called . or .., 6.1 does",
+			below:   withMasks,
 			command: func(words []string) bool { return slices.Contains(words, ".") || slices.Contains(words, "..") },
 		},
 		{
@@ -64,6 +73,7 @@ func differences() []difference {
 		},
 		{
 			reason: "7.1 is strict about ports, 6.1 wraps them and takes what stands behind them",
+			below:  withMasks,
 			command: func(words []string) bool {
 				for i, w := range words {
 					if i > 0 && (words[i-1] == "sport" || words[i-1] == "dport") && !plainPorts.MatchString(w) {
@@ -108,8 +118,11 @@ var usageText = regexp.MustCompile(`(?s)Usage: ip rule .*?TABLE_ID := \[ [^\n]*\
 var portMask = regexp.MustCompile(`,\s*"[sd]port_mask": ?"0xffff"`)
 
 // comparable returns what of an output must be the same.
-func comparable(o outcome) outcome {
+func (p peer) comparable(o outcome) outcome {
 	o.stderr = usageText.ReplaceAllString(o.stderr, "(the help of ip rule)\n")
+	if !p.before(withMasks) {
+		return o
+	}
 	o.stdout = portMask.ReplaceAllString(o.stdout, "")
 	if strings.HasPrefix(o.stdout, "[") { // 7.1 escapes control bytes in JSON, 6.1 does not
 		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
@@ -149,7 +162,7 @@ func nameAfterNumber(lines [][]string) bool {
 }
 
 // meantToDiffer returns the reason why a command is not compared, "" if it is.
-func meantToDiffer(c command) string {
+func (p peer) meantToDiffer(c command) string {
 	lines := [][]string{c.args}
 	for line := range strings.Lines(c.text) {
 		words := strings.Fields(line)
@@ -158,7 +171,7 @@ func meantToDiffer(c command) string {
 		}
 		lines = append(lines, words)
 	}
-	for _, d := range differences() {
+	for _, d := range p.differences() {
 		if d.lines != nil && d.lines(lines) || d.command != nil && slices.ContainsFunc(lines, d.command) {
 			return d.reason
 		}
@@ -167,6 +180,6 @@ func meantToDiffer(c command) string {
 }
 
 // meantToEndSo is meantToDiffer once the command was run.
-func meantToEndSo(theirs outcome) bool {
-	return slices.ContainsFunc(differences(), func(d difference) bool { return d.outcome != nil && d.outcome(theirs) })
+func (p peer) meantToEndSo(theirs outcome) bool {
+	return slices.ContainsFunc(p.differences(), func(d difference) bool { return d.outcome != nil && d.outcome(theirs) })
 }

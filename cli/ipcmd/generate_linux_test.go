@@ -24,6 +24,7 @@ func grammars() []grammar { return []grammar{ruleGrammar()} }
 // wrong.
 type generator struct {
 	*rand.Rand
+	release  // that has to understand the words
 	grammar  grammar
 	count    int
 	batching bool

@@ -66,6 +66,9 @@ func (g *generator) request(wrong bool) []string {
 }
 
 func (g *generator) selector(wrong bool) []string {
+	if !g.before(withMasks) && g.one(4) {
+		return g.younger()
+	}
 	switch g.IntN(19) {
 	case 0, 1, 2:
 		return []string{"from", g.prefix(wrong)}
@@ -97,6 +100,22 @@ func (g *generator) selector(wrong bool) []string {
 	return []string{pick(g, "not", "not", "l3mdev")}
 }
 
+// younger makes a selector that releases before withMasks do not know.
+func (g *generator) younger() []string {
+	switch g.IntN(3) {
+	case 0:
+		return []string{"dscp", pick(g, "0", "1", "8", "10", "63", "64", "257", "0x2e", "012", "EF", "CS1", "AF11", "default", "ef", "b8", "08", "28",
+			"1/1", "8/0x38", "10/0x3f", "10/0x3c", "0/0", "0/0x3f", "0/1", "CS1/0x38", "EF/0x3f", "1/0", "1/256", "1/64", "1/", "/1", "1/zz",
+			"1/EF", "256/256", "-1", "300")}
+	case 1:
+		return []string{"flowlabel", pick(g, "0", "5", "0x12345", "0xfffff", "0x100000", "0/0", "0x12300/0xfff00", "1/0x100000",
+			"0x12345/0xfffff", "1/0", "0/1", "0/0xff", "x", "1/x", "1/", "/1", "-1", "010/0x8", "4294967295", "4294967296")}
+	}
+	return []string{pick(g, "sport", "dport"), pick(g, "0x35", "065", "53/0xffff", "80/0xfff0", "0x50/0xfff0", "0/0xff", "1/0", "3/x", "3/", "/3",
+		"0x10/0xf", "1-2/3", "x-3", "3-x", "3-", "-3", "0x10-0x20", "65536", "65535/0xffff", "1/65536", "1-65536", "+5", " 5", "5 ", "1--2",
+		"1-2-3", "-", "080")}
+}
+
 func (g *generator) action() []string {
 	switch g.IntN(12) {
 	case 0:
@@ -116,6 +135,10 @@ func (g *generator) action() []string {
 func (g *generator) filter(wrong bool) []string {
 	var w []string
 	for !g.one(3) {
+		if !g.before(withMasks) && g.one(4) {
+			w = append(w, g.younger()...)
+			continue
+		}
 		switch g.IntN(14) {
 		case 0, 1:
 			w = append(w, pick(g, "pref", "priority", "order", "p"), pick(g, "10", "20", "32766", "0"))

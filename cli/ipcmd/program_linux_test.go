@@ -42,8 +42,7 @@ func program(t *testing.T, ns *kernel.NetNS, stdin string, args ...string) outco
 // What is not about rules is answered by the real ip, in a batch too, and lines
 // keep their numbers.
 func TestHandOver(t *testing.T) {
-	path := theirs(t)
-	w := newTwins(t, path)
+	w := newTwins(t, systems(t))
 	mixed := filepath.Join(t.TempDir(), "mixed")
 	text := "rule add pref 5 table 7\n\n# links\nlink show lo\nrule show pref 5\nlink show nosuch\nrule show\n"
 	if err := os.WriteFile(mixed, []byte(text), 0o600); err != nil {
@@ -96,7 +95,7 @@ func TestSaveAndRestoreWithTheirs(t *testing.T) {
 	if len(ours.stdout) != len(saved.stdout) {
 		t.Errorf("we save %d bytes, theirs %d", len(ours.stdout), len(saved.stdout))
 	}
-	back := newTwins(t, w.path)
+	back := newTwins(t, w.peer)
 	back.real(nil, []string{"rule", "flush"})
 	if o := back.real([]byte(ours.stdout), []string{"rule", "restore"}); o != (outcome{}) {
 		t.Errorf("their restore: %v", o)

@@ -24,25 +24,6 @@ import (
 // the same rules in the kernel. Where they are meant to differ,
 // [differences] says so.
 
-// theirs returns the path of the iproute2 of this machine.
-func theirs(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("ip")
-	if err == nil {
-		out, _ := exec.Command(path, "-V").Output()
-		if !bytes.Contains(out, []byte("iproute2")) {
-			err = fmt.Errorf("%s is not iproute2", path)
-		}
-	}
-	if err != nil {
-		if os.Getenv("RPDB_NO_SKIP") == "1" {
-			t.Fatalf("no iproute2 to compare with: %v", err)
-		}
-		t.Skipf("no iproute2 to compare with: %v", err)
-	}
-	return path
-}
-
 // outcome is what a command did.
 type outcome struct {
 	code           int
@@ -56,17 +37,17 @@ func (o outcome) String() string {
 // twins are two namespaces, and what runs commands in each.
 type twins struct {
 	t      *testing.T
-	path   string
+	peer   peer
 	a, b   *kernel.NetNS
 	as, bs *kernel.RuleSocket
 	jobs   chan func()
 	ended  chan struct{}
 }
 
-func newTwins(t *testing.T, path string) *twins {
+func newTwins(t *testing.T, with peer) *twins {
 	t.Helper()
 	kerneltest.Namespace(t) // skips where there are none
-	w := &twins{t: t, path: path}
+	w := &twins{t: t, peer: with}
 	w.renew()
 	t.Cleanup(w.close)
 	return w
@@ -120,7 +101,7 @@ func (w *twins) real(stdin []byte, args []string) (o outcome) {
 	w.jobs <- func() {
 		defer close(done)
 		var out, errs bytes.Buffer
-		cmd := exec.Command(w.path, args...)
+		cmd := exec.Command(w.peer.path, args...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errs
 		err := cmd.Run()
 		var exit *exec.ExitError
@@ -199,9 +180,9 @@ func (w *twins) run(c command) (difference string) {
 	before := w.listing()
 	a, b := w.real([]byte(c.stdin), c.args), w.ours([]byte(c.stdin), c.args)
 	as, bs := w.state(w.as), w.state(w.bs)
-	a, b = comparable(a), comparable(b)
+	a, b = w.peer.comparable(a), w.peer.comparable(b)
 	switch {
-	case (a != b || as != bs) && meantToEndSo(a):
+	case (a != b || as != bs) && w.peer.meantToEndSo(a):
 		w.renew()
 		return ""
 	case a != b:
@@ -218,14 +199,15 @@ func (w *twins) run(c command) (difference string) {
 // campaign runs n commands that a generator makes, on two threads, and returns
 // how many were run.
 func campaign(t *testing.T, gr grammar, seed uint64, n int) int {
-	path := theirs(t)
+	with := theirs(t)
 	var mu sync.Mutex
 	var failures []string
 	ran := 0
 	var workers sync.WaitGroup
 	for worker := range uint64(2) {
-		w := newTwins(t, path)
+		w := newTwins(t, with)
 		g := newGenerator(gr, seed, worker, t.TempDir())
+		g.release = with.release
 		workers.Go(func() {
 			for {
 				mu.Lock()
@@ -235,7 +217,7 @@ func campaign(t *testing.T, gr grammar, seed uint64, n int) int {
 					return
 				}
 				c := g.command()
-				if meantToDiffer(c) != "" {
+				if with.meantToDiffer(c) != "" {
 					continue
 				}
 				difference := w.run(c)
@@ -259,7 +241,7 @@ func campaign(t *testing.T, gr grammar, seed uint64, n int) int {
 }
 
 // TestTwin runs 6,000 commands of each object, or RPDB_TWIN_N, from the seed
-// RPDB_TWIN_SEED.
+// RPDB_TWIN_SEED, through the ip of this machine, or RPDB_TWIN_IP, and ours.
 func TestTwin(t *testing.T) {
 	n, seed := 6000, uint64(1)
 	if v, err := strconv.Atoi(os.Getenv("RPDB_TWIN_N")); err == nil {
@@ -271,7 +253,7 @@ func TestTwin(t *testing.T) {
 	for _, gr := range grammars() {
 		t.Run(gr.object, func(t *testing.T) {
 			ran := campaign(t, gr, seed, n)
-			t.Logf("%d commands, seed %d", ran, seed)
+			t.Logf("%d commands, seed %d, iproute2 %v", ran, seed, theirs(t).release)
 			if !t.Failed() && ran < n {
 				t.Errorf("only %d commands of %d were run", ran, n)
 			}
@@ -283,12 +265,12 @@ func TestTwin(t *testing.T) {
 // each line without "ip" in front, as in a batch but with options. Each file
 // begins with the rules of a new host.
 func TestTwinByHand(t *testing.T) {
-	path := theirs(t)
+	with := theirs(t)
 	files, err := filepath.Glob("testdata/twin/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no sequences: %v", err)
 	}
-	w := newTwins(t, path)
+	w := newTwins(t, with)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
