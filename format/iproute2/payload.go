@@ -39,7 +39,9 @@ const (
 )
 
 // Payload returns the request as ip sends it, behind the message header: a
-// struct fib_rule_hdr and the attributes, in the byte order of this machine.
+// struct fib_rule_hdr and the attributes as they were typed, in the byte order
+// of this machine. An attribute that was typed twice is there twice: the kernel
+// counts the last, and checks all.
 // The message is of type RTM_NEWRULE or RTM_DELRULE.
 func (q RuleRequest) Payload() []byte {
 	from, _ := q.From.Get()
@@ -50,48 +52,7 @@ func (q RuleRequest) Payload() []byte {
 		flags = ruleInvert
 	}
 	w = binary.NativeEndian.AppendUint32(w, flags)
-	w.address(fraSrc, q.From)
-	w.address(fraDst, q.To)
-	wireUint32(&w, fraPriority, q.Priority)
-	wireUint32(&w, fraFwmark, q.Mark)
-	wireUint32(&w, fraFwmask, q.MarkMask)
-	wireUint32(&w, fraFlow, q.Realms)
-	wireUint8(&w, fraProtocol, q.Protocol)
-	if id, ok := q.TunID.Get(); ok {
-		w.attribute(fraTunID, binary.BigEndian.AppendUint64(nil, id))
-	}
-	wireUint32(&w, fraTable, q.LongTable)
-	wireUint32(&w, fraSuppressLen, q.SuppressLen)
-	wireUint32(&w, fraSuppressGrp, q.SuppressGroup)
-	w.name(fraIIFName, q.IIF)
-	w.name(fraOIFName, q.OIF)
-	q.selectors(&w)
-	wireUint32(&w, fraGoto, q.Goto)
-	if a, ok := q.Gateway.Get(); ok {
-		w.attribute(fraGateway, a.AsSlice())
-	}
-	return w
-}
-
-// selectors writes the younger ones.
-func (q RuleRequest) selectors(w *wire) {
-	if q.L3MDev {
-		w.attribute(fraL3MDev, []byte{1})
-	}
-	if u, ok := q.UIDRange.Get(); ok {
-		w.attribute(fraUIDRange, binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, u.First), u.Last))
-	}
-	wireUint8(w, fraIPProto, q.IPProto)
-	w.ports(fraSPortRange, q.SPort)
-	w.ports(fraDPortRange, q.DPort)
-	wireUint16(w, fraSPortMask, q.SPortMask)
-	wireUint16(w, fraDPortMask, q.DPortMask)
-	wireUint8(w, fraDSCP, q.DSCP)
-	wireUint8(w, fraDSCPMask, q.DSCPMask)
-	if l, ok := q.FlowLabel.Get(); ok {
-		w.attribute(fraFlowLabel, binary.BigEndian.AppendUint32(nil, l.Value))
-		w.attribute(fraFlowMask, binary.BigEndian.AppendUint32(nil, l.Mask))
-	}
+	return append(w, q.sent...)
 }
 
 // wire is a payload under construction.
@@ -107,41 +68,17 @@ func (w *wire) attribute(typ uint16, value []byte) {
 	*w = b
 }
 
-func wireUint8[T ~uint8](w *wire, typ uint16, v rpdb.Opt[T]) {
-	if v, ok := v.Get(); ok {
-		w.attribute(typ, []byte{byte(v)})
-	}
+func (w *wire) uint8(typ uint16, v uint8) { w.attribute(typ, []byte{v}) }
+
+func (w *wire) uint16(typ uint16, v uint16) {
+	w.attribute(typ, binary.NativeEndian.AppendUint16(nil, v))
 }
 
-func wireUint16[T ~uint16](w *wire, typ uint16, v rpdb.Opt[T]) {
-	if v, ok := v.Get(); ok {
-		w.attribute(typ, binary.NativeEndian.AppendUint16(nil, uint16(v)))
-	}
+func (w *wire) uint32(typ uint16, v uint32) {
+	w.attribute(typ, binary.NativeEndian.AppendUint32(nil, v))
 }
 
-func wireUint32[T ~uint32](w *wire, typ uint16, v rpdb.Opt[T]) {
-	if v, ok := v.Get(); ok {
-		w.attribute(typ, binary.NativeEndian.AppendUint32(nil, uint32(v)))
-	}
-}
-
-func (w *wire) address(typ uint16, a rpdb.Opt[RuleAddress]) {
-	if a, ok := a.Get(); ok {
-		w.attribute(typ, a.Addr.AsSlice())
-	}
-}
-
-func (w *wire) name(typ uint16, name rpdb.Opt[rpdb.LinkName]) {
-	if name, ok := name.Get(); ok {
-		w.attribute(typ, append([]byte(name), 0))
-	}
-}
-
-func (w *wire) ports(typ uint16, ports rpdb.Opt[RulePorts]) {
-	if p, ok := ports.Get(); ok {
-		w.attribute(typ, binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, p.First), p.Last))
-	}
-}
+func (w *wire) name(typ uint16, name rpdb.LinkName) { w.attribute(typ, append([]byte(name), 0)) }
 
 // RuleDump returns the payload of the dump request of a family: a header with
 // nothing else in it. The message is of type RTM_GETRULE.

@@ -78,6 +78,7 @@ type RuleRequest struct {
 	DSCPMask      rpdb.Opt[uint8] // only where it is not 0x3f
 	FlowLabel     rpdb.Opt[rpdb.FlowLabel]
 
+	sent        wire     // the attributes, one after the other as they were typed
 	familyGiven bool     // with an option
 	given       Given    // what the fields cannot tell
 	nats        int      // how often nat was typed

@@ -1,6 +1,7 @@
 package iproute2
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"net/netip"
@@ -74,11 +75,11 @@ func (p *requestParser) doubt(format string, args ...any) {
 
 func (p *requestParser) not() { p.q.Not = true }
 
-func (p *requestParser) from() { p.q.From = p.prefix() }
+func (p *requestParser) from() { p.q.From = p.prefix(fraSrc) }
 
-func (p *requestParser) to() { p.q.To = p.prefix() }
+func (p *requestParser) to() { p.q.To = p.prefix(fraDst) }
 
-func (p *requestParser) prefix() rpdb.Opt[RuleAddress] {
+func (p *requestParser) prefix(typ uint16) rpdb.Opt[RuleAddress] {
 	word := p.next()
 	a, ok := sentAddress(word, p.family)
 	switch {
@@ -92,6 +93,7 @@ func (p *requestParser) prefix() rpdb.Opt[RuleAddress] {
 	if a.Addr.Is4() && p.family != familyMPLS && !isDottedQuad(word) {
 		p.doubt("%q is read as %v/%d: write four decimal numbers, and the length", word, a.Addr, a.Bits)
 	}
+	p.q.sent.attribute(typ, a.Addr.AsSlice())
 	return rpdb.Some(a)
 }
 
@@ -141,26 +143,39 @@ func familyWord(f rpdb.Family) string {
 func (p *requestParser) tos() { p.q.TOS = p.reader.tos("TOS value is invalid\n") }
 
 func (p *requestParser) pref() {
-	p.q.Priority = rpdb.Some(rpdb.Priority(p.number(32, "preference value is invalid\n")))
-	p.q.given.Priority = true
+	n := p.number(32, "preference value is invalid\n")
+	p.q.Priority, p.q.given.Priority = rpdb.Some(rpdb.Priority(n)), true
+	p.q.sent.uint32(fraPriority, uint32(n))
 }
 
 // fwmark keeps the mask of an earlier mark, as ip does.
 func (p *requestParser) fwmark() {
 	value, mask := p.mark()
 	p.q.Mark = rpdb.Some(value)
-	if mask.IsSet() {
+	p.q.sent.uint32(fraFwmark, value)
+	if m, ok := mask.Get(); ok {
 		p.q.MarkMask = mask
+		p.q.sent.uint32(fraFwmask, m)
 	}
 }
 
-func (p *requestParser) realms() { p.q.Realms = rpdb.Some(p.reader.realms("invalid realms\n")) }
-
-func (p *requestParser) protocol() {
-	p.q.Protocol = rpdb.Some(p.reader.protocol("\"protocol\" value is invalid\n"))
+func (p *requestParser) realms() {
+	r := p.reader.realms("invalid realms\n")
+	p.q.Realms = rpdb.Some(r)
+	p.q.sent.uint32(fraFlow, uint32(r))
 }
 
-func (p *requestParser) tunID() { p.q.TunID = rpdb.Some(p.tunnel()) }
+func (p *requestParser) protocol() {
+	proto := p.reader.protocol("\"protocol\" value is invalid\n")
+	p.q.Protocol = rpdb.Some(proto)
+	p.q.sent.uint8(fraProtocol, uint8(proto))
+}
+
+func (p *requestParser) tunID() {
+	id := p.tunnel()
+	p.q.TunID = rpdb.Some(id)
+	p.q.sent.attribute(fraTunID, binary.BigEndian.AppendUint64(nil, id))
+}
 
 // lookup reads a table. One of 256 and more travels in an attribute, which
 // then wins over any smaller one typed after it.
@@ -169,60 +184,91 @@ func (p *requestParser) lookup() {
 	p.lastTable, p.tableDone, p.q.given.Table = t, true, true
 	if t > math.MaxUint8 {
 		p.q.Table, p.q.LongTable = 0, rpdb.Some(t)
+		p.q.sent.uint32(fraTable, uint32(t))
 	} else {
 		p.q.Table = uint8(t)
 	}
 }
 
 func (p *requestParser) suppressLength() {
-	p.q.SuppressLen = rpdb.Some(uint32(p.signed("suppress_prefixlength value is invalid\n")))
+	n := uint32(p.signed("suppress_prefixlength value is invalid\n"))
+	p.q.SuppressLen = rpdb.Some(n)
+	p.q.sent.uint32(fraSuppressLen, n)
 }
 
-func (p *requestParser) suppressGroup() { p.q.SuppressGroup = rpdb.Some(p.group()) }
+func (p *requestParser) suppressGroup() {
+	g := p.group()
+	p.q.SuppressGroup = rpdb.Some(g)
+	p.q.sent.uint32(fraSuppressGrp, g)
+}
 
 func (p *requestParser) iif() {
-	p.q.IIF = rpdb.Some(p.linkName(`"iif"/"dev" not a valid ifname`))
+	name := p.linkName(`"iif"/"dev" not a valid ifname`)
+	p.q.IIF = rpdb.Some(name)
+	p.q.sent.name(fraIIFName, name)
 }
 
-func (p *requestParser) oif() { p.q.OIF = rpdb.Some(p.linkName(`"oif" not a valid ifname`)) }
+func (p *requestParser) oif() {
+	name := p.linkName(`"oif" not a valid ifname`)
+	p.q.OIF = rpdb.Some(name)
+	p.q.sent.name(fraOIFName, name)
+}
 
-func (p *requestParser) l3mdev() { p.q.L3MDev, p.tableDone = true, true }
+func (p *requestParser) l3mdev() {
+	p.q.L3MDev, p.tableDone = true, true
+	p.q.sent.uint8(fraL3MDev, 1)
+}
 
 func (p *requestParser) uidRange() {
 	word := p.peek()
 	u := p.uids()
 	p.q.UIDRange = rpdb.Some(u)
+	p.q.sent.attribute(fraUIDRange, binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, u.First), u.Last))
 	if p.err == nil && fmt.Sprintf("%d-%d", u.First, u.Last) != word {
 		p.doubt("uidrange %q is read as %d-%d", word, u.First, u.Last)
 	}
 }
 
-func (p *requestParser) ipProto() { p.q.IPProto = rpdb.Some(p.ipProtocol()) }
+func (p *requestParser) ipProto() {
+	proto := p.ipProtocol()
+	p.q.IPProto = rpdb.Some(proto)
+	p.q.sent.uint8(fraIPProto, uint8(proto))
+}
 
-func (p *requestParser) sport() { p.ports(&p.q.SPort, &p.q.SPortMask) }
+func (p *requestParser) sport() { p.q.SPort = p.ports(fraSPortRange, fraSPortMask, &p.q.SPortMask) }
 
-func (p *requestParser) dport() { p.ports(&p.q.DPort, &p.q.DPortMask) }
+func (p *requestParser) dport() { p.q.DPort = p.ports(fraDPortRange, fraDPortMask, &p.q.DPortMask) }
 
-func (p *requestParser) ports(ports *rpdb.Opt[RulePorts], mask *rpdb.Opt[uint16]) {
+// ports keeps the mask of an earlier range.
+func (p *requestParser) ports(rangeType, maskType uint16, mask *rpdb.Opt[uint16]) rpdb.Opt[RulePorts] {
 	r, m := p.portRange()
-	*ports = rpdb.Some(r)
+	p.q.sent.attribute(rangeType, binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, r.First), r.Last))
 	if v, ok := m.Get(); ok && v != 0xffff {
 		*mask = m
+		p.q.sent.uint16(maskType, v)
 	}
+	return rpdb.Some(r)
 }
 
 func (p *requestParser) dscp() {
 	value, mask := p.dscpMask()
 	p.q.DSCP = rpdb.Some(uint8(value)) // ip cuts what it sends
+	p.q.sent.uint8(fraDSCP, uint8(value))
 	if value > 0x3f {
 		p.doubt("dscp %d is more than the 63 that six bits hold", value)
 	}
 	if m, ok := mask.Get(); ok && uint8(m) != 0x3f {
 		p.q.DSCPMask = rpdb.Some(uint8(m))
+		p.q.sent.uint8(fraDSCPMask, uint8(m))
 	}
 }
 
-func (p *requestParser) flowLabel() { p.q.FlowLabel = rpdb.Some(p.label()) }
+func (p *requestParser) flowLabel() {
+	l := p.label()
+	p.q.FlowLabel = rpdb.Some(l)
+	p.q.sent.attribute(fraFlowLabel, binary.BigEndian.AppendUint32(nil, l.Value))
+	p.q.sent.attribute(fraFlowMask, binary.BigEndian.AppendUint32(nil, l.Mask))
+}
 
 func (p *requestParser) nat() {
 	word := p.next()
@@ -239,6 +285,7 @@ func (p *requestParser) nat() {
 		p.err.exit = exitFailed
 	}
 	p.q.Gateway = rpdb.Some(a)
+	p.q.sent.attribute(fraGateway, a.AsSlice())
 	p.q.Action, p.q.given.Action = rpdb.ActionNAT, true
 }
 
@@ -261,8 +308,9 @@ func (p *requestParser) typeWord() {
 func (p *requestParser) help() { p.fail(Usage, p.keyword, "") }
 
 func (p *requestParser) jump() {
-	p.q.Goto = rpdb.Some(rpdb.Priority(p.number(32, "invalid target\n")))
-	p.q.given.Goto = true
+	n := p.number(32, "invalid target\n")
+	p.q.Goto, p.q.given.Goto = rpdb.Some(rpdb.Priority(n)), true
+	p.q.sent.uint32(fraGoto, uint32(n))
 	p.act(rpdb.ActionGoto)
 }
 
