@@ -120,6 +120,9 @@ var portMask = regexp.MustCompile(`,\s*"[sd]port_mask": ?"0xffff"`)
 // comparable returns what of an output must be the same.
 func (p peer) comparable(o outcome) outcome {
 	o.stderr = usageText.ReplaceAllString(o.stderr, "(the help of ip rule)\n")
+	if p.before(withDark) {
+		o.stdout = strings.ReplaceAll(o.stdout, "\x1b[1;34m", "\x1b[1;94m")
+	}
 	if !p.before(withMasks) {
 		return o
 	}
@@ -128,6 +131,15 @@ func (p peer) comparable(o outcome) outcome {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
 	}
 	return o
+}
+
+// background returns the COLORFGBG with which a peer shows the colours that ours
+// shows with the given one.
+func (p peer) background(colors string) string {
+	if p.before(withDark) && !strings.Contains(colors, ";") {
+		return ";0"
+	}
+	return colors
 }
 
 // nameAfterNumber reports whether a protocol or DS field stands in a batch by

@@ -46,8 +46,12 @@ func (g *generator) command() command {
 	if g.one(12) {
 		return g.batch()
 	}
+	var colors string
+	if g.one(4) {
+		colors = pick(g, "15;0", "0;15", "15;default;8", "0;7", "7", ";", "15;06")
+	}
 	args := append(g.options(), g.grammar.words(g, g.one(4))...)
-	return command{args: args, lines: 1}
+	return command{args: args, colors: colors, lines: 1}
 }
 
 // batch makes a file of 20 to 60 commands, few of them wrong: those end it.

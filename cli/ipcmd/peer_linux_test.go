@@ -25,9 +25,14 @@ func (r release) before(other release) bool {
 	return r.major < other.major || r.major == other.major && r.minor < other.minor
 }
 
-// withMasks is the release that brought masks of ports and of the DSCP, and
-// hexadecimal ports. It knows DSCP and flow labels, too.
-var withMasks = release{6, 15}
+var (
+	// withMasks brought masks of ports and of the DSCP, and hexadecimal ports.
+	// It knows DSCP and flow labels, too.
+	withMasks = release{6, 15}
+	// withDark takes a background that nobody named for dark, and shows IPv6
+	// addresses there in a brighter blue.
+	withDark = release{6, 16}
+)
 
 var releaseText = regexp.MustCompile(`iproute2-(\d+)\.(\d+)`)
 

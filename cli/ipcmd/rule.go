@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"rpdb"
 	"rpdb/format/ipjson"
@@ -130,8 +132,7 @@ func (s *session) view(rules []rpdb.Rule) iproute2.RuleView {
 	return v
 }
 
-// palette is the colours of -color, of which there are none in JSON. A
-// background that nobody named is light.
+// palette is the colours of -color, of which there are none in JSON.
 func (s *session) palette() iproute2.Palette {
 	switch {
 	case s.opts.JSON, s.opts.Color == "", s.opts.Color == "never", s.opts.Color == "auto" && !isTerminal(s.Stdout):
@@ -142,11 +143,11 @@ func (s *session) palette() iproute2.Palette {
 	return iproute2.LightBackground
 }
 
-// darkBackground reads COLORFGBG, which ends in the number of the background:
-// 0 to 6 and 8 are dark.
+// darkBackground reads COLORFGBG, which ends in the number of the background
+// behind a semicolon: 0 to 6 and 8 are dark. Nothing said is dark too.
 func darkBackground(fgbg string) bool {
-	n := len(fgbg)
-	return n >= 2 && fgbg[n-2] == ';' && (fgbg[n-1] >= '0' && fgbg[n-1] <= '6' || fgbg[n-1] == '8')
+	i := strings.LastIndexByte(fgbg, ';')
+	return i < 0 || slices.Contains([]string{"0", "1", "2", "3", "4", "5", "6", "8"}, fgbg[i+1:])
 }
 
 // change adds or deletes the rule that was asked for.

@@ -96,12 +96,16 @@ func (w *twins) close() {
 }
 
 // real runs the real ip.
-func (w *twins) real(stdin []byte, args []string) (o outcome) {
+func (w *twins) real(stdin []byte, args []string) outcome { return w.realWith(nil, stdin, args) }
+
+// realWith runs the real ip with more in its environment.
+func (w *twins) realWith(env []string, stdin []byte, args []string) (o outcome) {
 	done := make(chan struct{})
 	w.jobs <- func() {
 		defer close(done)
 		var out, errs bytes.Buffer
 		cmd := exec.Command(w.peer.path, args...)
+		cmd.Env = append(os.Environ(), env...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errs
 		err := cmd.Run()
 		var exit *exec.ExitError
@@ -115,10 +119,16 @@ func (w *twins) real(stdin []byte, args []string) (o outcome) {
 }
 
 // ours runs our ip in this process.
-func (w *twins) ours(stdin []byte, args []string) outcome {
+func (w *twins) ours(c command) outcome {
 	var out, errs bytes.Buffer
 	code := Call{
-		Args: args, Stdin: bytes.NewReader(stdin), Stdout: &out, Stderr: &errs, NetNS: w.b,
+		Args: c.args, Stdin: strings.NewReader(c.stdin), Stdout: &out, Stderr: &errs, NetNS: w.b,
+		Getenv: func(key string) string {
+			if key == "COLORFGBG" {
+				return c.colors
+			}
+			return ""
+		},
 		HandOver: func(args []string) int { errs.WriteString("handed over\n"); return -1 },
 	}.Run()
 	return outcome{code, out.String(), errs.String()}
@@ -156,10 +166,11 @@ func (w *twins) listing() string {
 
 // command is one call of ip: its arguments and its standard input.
 type command struct {
-	args  []string
-	stdin string
-	text  string // of a batch, from wherever it is read
-	lines int    // of a batch, 1 for a plain command
+	args   []string
+	colors string // COLORFGBG
+	stdin  string
+	text   string // of a batch, from wherever it is read
+	lines  int    // of a batch, 1 for a plain command
 }
 
 func (c command) String() string {
@@ -168,6 +179,9 @@ func (c command) String() string {
 		words = append(words, strconv.Quote(a))
 	}
 	s := "ip " + strings.Join(words, " ")
+	if c.colors != "" {
+		s = fmt.Sprintf("COLORFGBG=%q %s", c.colors, s)
+	}
 	if c.text != "" {
 		s += " <<EOF\n" + c.text + "EOF"
 	}
@@ -178,7 +192,8 @@ func (c command) String() string {
 // namespaces are new ones: tables that IPv4 made up are never unmade.
 func (w *twins) run(c command) (difference string) {
 	before := w.listing()
-	a, b := w.real([]byte(c.stdin), c.args), w.ours([]byte(c.stdin), c.args)
+	a := w.realWith([]string{"COLORFGBG=" + w.peer.background(c.colors)}, []byte(c.stdin), c.args)
+	b := w.ours(c)
 	as, bs := w.state(w.as), w.state(w.bs)
 	a, b = w.peer.comparable(a), w.peer.comparable(b)
 	switch {

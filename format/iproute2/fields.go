@@ -473,8 +473,8 @@ type Palette uint8
 // The palettes of ip. The zero value has no colours.
 const (
 	NoColor         Palette = iota
-	DarkBackground          // bright colours
-	LightBackground         // dark colours; ip's choice unless COLORFGBG says otherwise
+	DarkBackground          // bright colours; ip's choice unless COLORFGBG says otherwise
+	LightBackground         // dark colours
 )
 
 const colorOff = "\x1b[0m"
