@@ -212,14 +212,19 @@ func (r *reader) tos(reason string) uint8 {
 	if r.err != nil {
 		return 0
 	}
-	if v, ok := r.dsfieldByName(word); ok {
-		return v
-	}
-	n, err := parseUint(word, 16, 8)
-	if err != nil {
+	field, ok := r.dsfield(word)
+	if !ok {
 		r.fail(BadArgument, word, reason)
 	}
-	return uint8(n)
+	return field
+}
+
+func (r *reader) dsfield(word string) (uint8, bool) {
+	if v, ok := r.dsfieldByName(word); ok {
+		return v, true
+	}
+	n, err := parseUint(word, 16, 8)
+	return uint8(n), err == nil
 }
 
 // linkName reads the name of an interface, which need not exist.

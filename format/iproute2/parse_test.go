@@ -22,6 +22,7 @@ func TestRuleAbbreviations(t *testing.T) {
 		"from any": "from all", "to default": "to all", "uidrange 4294967296-4294967297": "uidrange 0-1",
 		"uidrange 1-2x": "uidrange 1-2", "tun_id -1": "tun_id 18446744073709551615", "dscp 257": "dscp 1",
 		"dscp EF": "dscp 46", "dscp CS0": "dscp 0", "dscp AF43/0x3f": "dscp 38", "dscp cs1 ": "",
+		"dscp b8": "dscp 46", "dscp 08": "dscp 2", "dscp ef/0x3f": "dscp 59", "dscp 1g": "", "dscp 0b8": "dscp 46", "dscp 1b8": "",
 		"ipproto 06": "ipproto tcp", "ipproto TCP": "ipproto 6", "ipproto IP-ENCAP": "ipproto 4", "ipproto IPv6-ICMP": "ipproto 58",
 		"fwmark 1/0xff fwmark 2": "fwmark 2/0xff", "fwmark 0x5": "fwmark 5/0xffffffff", "sport 0x35": "sport 53",
 		"table 300 table 5": "table 300", "table 5 table 300": "table 300", "realms X/": "", "realms 3/": "realms 3/0",

@@ -92,7 +92,9 @@ func (r *reader) portRange() (ports RulePorts, mask rpdb.Opt[uint16]) {
 	return RulePorts{First: port, Last: port}, mask
 }
 
-// dscpMask reads N[/MASK] or NAME[/MASK].
+// dscpMask reads N[/MASK] or FIELD[/MASK]. What is no number in any base is
+// read as the DS field that the DSCP is part of: a name, or hexadecimal digits
+// as in "b8" and "08".
 func (r *reader) dscpMask() (value uint32, mask rpdb.Opt[uint32]) {
 	first, second, hasMask := strings.Cut(r.next(), "/")
 	if r.err != nil {
@@ -100,7 +102,7 @@ func (r *reader) dscpMask() (value uint32, mask rpdb.Opt[uint32]) {
 	}
 	if n, err := parseUint(first, 0, 32); err == nil {
 		value = uint32(n)
-	} else if field, ok := r.dsfieldByName(first); ok {
+	} else if field, ok := r.dsfield(first); ok {
 		value = uint32(field >> 2)
 	} else {
 		r.fail(BadArgument, first, "invalid dscp")

@@ -269,7 +269,7 @@ func TestNumbersOfTheCaller(t *testing.T) {
 	if got := q.Rule(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	for _, word := range []string{"table main", "dscp EF", "ipproto tcp", "protocol static", "suppress_ifgroup default"} {
+	for _, word := range []string{"table main", "dscp CS1", "ipproto tcp", "protocol static", "suppress_ifgroup default"} {
 		if _, err := c.ParseAdd(strings.Fields(word)); err == nil {
 			t.Errorf("%q: no error", word)
 		}

@@ -251,11 +251,17 @@ func (p *requestParser) ports(rangeType, maskType uint16, mask *rpdb.Opt[uint16]
 }
 
 func (p *requestParser) dscp() {
+	word, _, _ := strings.Cut(p.peek(), "/")
 	value, mask := p.dscpMask()
 	p.q.DSCP = rpdb.Some(uint8(value)) // ip cuts what it sends
 	p.q.sent.uint8(fraDSCP, uint8(value))
 	if value > 0x3f {
 		p.doubt("dscp %d is more than the 63 that six bits hold", value)
+	}
+	if _, err := parseUint(word, 0, 32); err != nil && p.err == nil {
+		if _, ok := p.dsfieldByName(word); !ok {
+			p.doubt("dscp %q is read as the DS field 0x%02x: write the six bits, %d", word, value<<2, value)
+		}
 	}
 	if m, ok := mask.Get(); ok && uint8(m) != 0x3f {
 		p.q.DSCPMask = rpdb.Some(uint8(m))

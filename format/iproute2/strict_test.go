@@ -21,6 +21,7 @@ func TestRefusals(t *testing.T) {
 		"dscp 257 table 5":                   "six bits",
 		"dscp 64 table 5":                    "six bits",
 		"dscp 1/0 table 5":                   "empty mask",
+		"dscp b8 table 5":                    "write the six bits, 46",
 		"uidrange 1-2x table 5":              `is read as 1-2`,
 		"uidrange 4294967296-5 table 5":      `is read as 0-5`,
 		"from 10.8 table 5":                  `is read as 10.8.0.0/32`,
