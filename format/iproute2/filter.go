@@ -24,10 +24,10 @@ type RuleFilter struct {
 	tunID    uint64
 	table    rpdb.TableID
 	protocol rpdb.Opt[rpdb.Protocol]
-	sport    rpdb.Opt[rpdb.Ports]
-	dport    rpdb.Opt[rpdb.Ports]
-	dscp     rpdb.Opt[rpdb.DSCP]
-	label    rpdb.Opt[rpdb.FlowLabel]
+	sport    rpdb.Ports // without a mask it selects every rule, as do the next
+	dport    rpdb.Ports
+	dscp     dscpFilter
+	label    rpdb.FlowLabel
 
 	// Only this program's own.
 	realms        rpdb.Opt[rpdb.Realms]
@@ -36,6 +36,10 @@ type RuleFilter struct {
 	suppressLen   rpdb.Opt[int32]
 	suppressGroup rpdb.Opt[uint32]
 }
+
+// dscpFilter is a DSCP and its mask as they were typed. One of more bits than
+// they have selects no rule.
+type dscpFilter struct{ value, mask uint32 }
 
 // ParseFilter reads the words after "ip rule list" or "ip rule flush", exactly
 // as ip does: the last value of a keyword counts, and list accepts a protocol
@@ -150,26 +154,37 @@ func (p *filterParser) sport() { p.f.sport = p.ports() }
 
 func (p *filterParser) dport() { p.f.dport = p.ports() }
 
-// ports gives a filter without a mask the full one.
-func (p *filterParser) ports() rpdb.Opt[rpdb.Ports] {
+// ports gives a filter without a mask the full one. An empty mask selects every
+// rule.
+func (p *filterParser) ports() rpdb.Ports {
 	r, mask := p.portRange()
-	m, ok := mask.Get()
-	if !ok {
-		m = 0xffff
+	switch m, ok := mask.Get(); {
+	case !ok:
+		return rpdb.Ports{First: r.First, Last: r.Last, Mask: 0xffff}
+	case m == 0:
+		return rpdb.Ports{}
+	default:
+		return rpdb.Ports{First: r.First, Last: r.Last, Mask: m}
 	}
-	return rpdb.Some(rpdb.Ports{First: r.First, Last: r.Last, Mask: m})
 }
 
 func (p *filterParser) dscp() {
 	value, mask := p.dscpMask()
-	m, ok := mask.Get()
-	if !ok {
-		m = 0x3f
+	switch m, ok := mask.Get(); {
+	case !ok:
+		p.f.dscp = dscpFilter{value, 0x3f}
+	case m == 0:
+		p.f.dscp = dscpFilter{}
+	default:
+		p.f.dscp = dscpFilter{value, m}
 	}
-	p.f.dscp = rpdb.Some(rpdb.DSCP{Value: uint8(value), Mask: uint8(m)})
 }
 
-func (p *filterParser) flowLabel() { p.f.label = rpdb.Some(p.label()) }
+func (p *filterParser) flowLabel() {
+	if p.f.label = p.label(); p.f.label.Mask == 0 {
+		p.f.label = rpdb.FlowLabel{}
+	}
+}
 
 func (p *filterParser) realms() { p.f.realms = rpdb.Some(p.reader.realms("invalid realms\n")) }
 
@@ -228,8 +243,18 @@ func (f RuleFilter) Match(r rpdb.Rule) bool {
 		isOrZero(f.iif, s.IIF) && isOrZero(f.oif, s.OIF) && (!f.l3mdev || s.L3MDev) &&
 		(!f.uids.IsSet() || f.uids == s.UIDRange) && isOrZero(f.ipProto, s.IPProto) &&
 		isOrZero(f.tunID, s.TunID) && isOrZero(f.table, table) &&
-		is(f.sport, withMask(s.SPort)) && is(f.dport, withMask(s.DPort)) &&
-		(!f.dscp.IsSet() || f.dscp == s.DSCP) && is(f.label, s.FlowLabel) && f.matchWide(r)
+		isOrZero(f.sport, withMask(s.SPort)) && isOrZero(f.dport, withMask(s.DPort)) &&
+		isOrZero(f.dscp, dscpOf(s.DSCP)) && isOrZero(f.label, s.FlowLabel) && f.matchWide(r)
+}
+
+// dscpOf returns the filter that selects what a rule has; none does if it has
+// nothing.
+func dscpOf(d rpdb.Opt[rpdb.DSCP]) dscpFilter {
+	v, ok := d.Get()
+	if !ok {
+		return dscpFilter{value: 1 << 8}
+	}
+	return dscpFilter{uint32(v.Value), uint32(v.Mask)}
 }
 
 // matchWide is the part that list of ip cannot do.
