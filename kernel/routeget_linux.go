@@ -48,14 +48,18 @@ func (c *Conn) routeGet(ctx context.Context, f rpdb.Flow) (rpdb.Decision, error)
 		}
 		return err
 	})
-	var refused *netlink.Error
-	if errors.As(err, &refused) && isVerdict(refused) {
-		return refusal(f, refused.Errno), nil
+	if d, ok := RefusalOf(f, err); ok {
+		return d, nil
 	}
 	if err != nil {
 		return rpdb.Decision{}, err
 	}
-	return c.decision(f, answer)
+	d := DecisionOf(f, answer, func(i rpdb.LinkIndex) (name rpdb.LinkName) {
+		name, err = c.linkName(i)
+		return name
+	})
+	d.Note = unasked(f)
+	return d, err
 }
 
 // encodeFlow writes the request.
@@ -145,24 +149,30 @@ func isVerdict(e *netlink.Error) bool {
 	return false
 }
 
-func refusal(f rpdb.Flow, errno unix.Errno) rpdb.Decision {
-	d := rpdb.Decision{Disposition: rpdb.Refused, Errno: rpdb.Errno(errno)}
-	if f.IsInput() && (errno == unix.EINVAL || errno == unix.EXDEV) {
+// RefusalOf returns the decision in an error of a lookup about the flow, and
+// whether it is one: other errors are about the question.
+func RefusalOf(f rpdb.Flow, err error) (rpdb.Decision, bool) {
+	var refused *netlink.Error
+	if !errors.As(err, &refused) || !isVerdict(refused) {
+		return rpdb.Decision{}, false
+	}
+	d := rpdb.Decision{Disposition: rpdb.Refused, Errno: rpdb.Errno(refused.Errno)}
+	if f.IsInput() && (refused.Errno == unix.EINVAL || refused.Errno == unix.EXDEV) {
 		d.Disposition = rpdb.Martian
 		d.Note = "the kernel does not tell a blackhole from a source or reverse path that it refuses"
 	}
-	return d
+	return d, true
 }
 
-// decision reads the answer.
-func (c *Conn) decision(f rpdb.Flow, r rpdb.Route) (rpdb.Decision, error) {
+// DecisionOf returns the decision in an answer to a lookup about the flow. The
+// function names interfaces.
+func DecisionOf(f rpdb.Flow, r rpdb.Route, linkName func(rpdb.LinkIndex) rpdb.LinkName) rpdb.Decision {
 	d := rpdb.Decision{
 		Disposition: rpdb.Sent,
 		Table:       r.Table,
 		Type:        r.Type,
 		Src:         f.Src,
 		Realms:      r.Realms,
-		Note:        unasked(f),
 	}
 	// IPv6 names the source that it would choose even where one was given.
 	if r.PrefSrc.IsValid() && !f.Src.IsValid() {
@@ -177,17 +187,13 @@ func (c *Conn) decision(f rpdb.Flow, r rpdb.Route) (rpdb.Decision, error) {
 		}
 	}
 	if len(r.Nexthops) == 0 {
-		return d, nil
+		return d
 	}
-	var err error
-	d.Via = r.Nexthops[0].Via
-	if d.Link, err = c.linkName(r.Nexthops[0].Link); err != nil {
-		return rpdb.Decision{}, err
-	}
+	d.Hop = rpdb.Hop{Link: linkName(r.Nexthops[0].Link), Via: r.Nexthops[0].Via}
 	if d.Via == f.Dst {
 		d.Via = netip.Addr{} // IPv6 may name the neighbour itself
 	}
-	return d, nil
+	return d
 }
 
 // unasked says what of the flow the request could not say.
