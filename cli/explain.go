@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -112,10 +113,17 @@ func unaskable(s *rpdb.Snapshot, f rpdb.Flow, d rpdb.Decision) string {
 		return "route get does not bind to an interface as a socket does"
 	case f.TunID != 0:
 		return "route get knows no tunnel ids"
+	case f.Family() == rpdb.IPv4 && f.IPProto == 0 && asksForUDP(s):
+		return "route get asks for UDP where no protocol is given, and a rule asks for UDP"
 	case !askableProtocol(f.IPProto):
 		return fmt.Sprintf("route get knows TCP, UDP and ICMP, and not protocol %d", f.IPProto)
 	}
 	return ""
+}
+
+// asksForUDP reports whether UDP makes a difference to an IPv4 rule.
+func asksForUDP(s *rpdb.Snapshot) bool {
+	return slices.ContainsFunc(s.RulesOf(rpdb.IPv4), func(r rpdb.Rule) bool { return r.Selector.IPProto == rpdb.UDP })
 }
 
 func askableProtocol(p rpdb.IPProto) bool {
