@@ -130,7 +130,7 @@ func (c *Conn) awaitLocal(a netip.Addr) error {
 // isUp reports whether the interface is set up.
 func (c *Conn) isUp(name rpdb.LinkName) bool {
 	ifr, err := unix.NewIfreq(string(name))
-	return err == nil && c.ioctl(unix.SIOCGIFFLAGS, ifr) == nil && ifr.Uint16()&unix.IFF_UP != 0
+	return err == nil && ioctl(c.nl, unix.SIOCGIFFLAGS, ifr) == nil && ifr.Uint16()&unix.IFF_UP != 0
 }
 
 // DeleteAddress takes an address from an interface; the length counts.

@@ -17,6 +17,10 @@ type Options struct {
 	// NetNS is the namespace, nil for the caller's. It may be closed once the
 	// connection is open.
 	NetNS *NetNS
+	// Lenient has the kernel check requests as it did before Linux 4.20: it
+	// applies no filter to a list, and a table that does not exist is an empty
+	// one. A [Conn] asks and answers the same either way.
+	Lenient bool
 }
 
 // Conn is a connection to the kernel's routing in one network namespace. It
@@ -39,7 +43,7 @@ func Open(o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	nl, err := netlink.Dial(netlink.Options{NetNS: ns.FD(), Strict: true})
+	nl, err := netlink.Dial(netlink.Options{NetNS: ns.FD(), Strict: !o.Lenient})
 	if err != nil {
 		ns.Close()
 		return nil, opError("open", "connection to the kernel", err)
@@ -54,33 +58,37 @@ func (c *Conn) Close() error { return errors.Join(c.nl.Close(), c.list.close(), 
 func (c *Conn) NetNS() *NetNS { return c.ns }
 
 // linkIndex returns the number of an interface.
-func (c *Conn) linkIndex(name rpdb.LinkName) (rpdb.LinkIndex, error) {
+func (c *Conn) linkIndex(name rpdb.LinkName) (rpdb.LinkIndex, error) { return linkIndex(c.nl, name) }
+
+// linkName returns the name of an interface.
+func (c *Conn) linkName(index rpdb.LinkIndex) (rpdb.LinkName, error) { return linkName(c.nl, index) }
+
+func linkIndex(nl *netlink.Conn, name rpdb.LinkName) (rpdb.LinkIndex, error) {
 	ifr, err := unix.NewIfreq(string(name))
 	if err != nil || name == "" || strings.ContainsRune(string(name), ':') {
 		return 0, unix.ENODEV // no interface can have this name; the kernel would cut it at the colon
 	}
-	if err := c.ioctl(unix.SIOCGIFINDEX, ifr); err != nil {
+	if err := ioctl(nl, unix.SIOCGIFINDEX, ifr); err != nil {
 		return 0, err
 	}
 	return rpdb.LinkIndex(ifr.Uint32()), nil
 }
 
-// linkName returns the name of an interface.
-func (c *Conn) linkName(index rpdb.LinkIndex) (rpdb.LinkName, error) {
+func linkName(nl *netlink.Conn, index rpdb.LinkIndex) (rpdb.LinkName, error) {
 	ifr, err := unix.NewIfreq("")
 	if err != nil {
 		return "", err
 	}
 	ifr.SetUint32(uint32(index))
-	if err := c.ioctl(unix.SIOCGIFNAME, ifr); err != nil {
+	if err := ioctl(nl, unix.SIOCGIFNAME, ifr); err != nil {
 		return "", err
 	}
 	return rpdb.LinkName(ifr.Name()), nil
 }
 
-func (c *Conn) ioctl(request uint, ifr *unix.Ifreq) error {
+func ioctl(nl *netlink.Conn, request uint, ifr *unix.Ifreq) error {
 	var failed error
-	if err := c.nl.Control(func(fd int) { failed = unix.IoctlIfreq(fd, request, ifr) }); err != nil {
+	if err := nl.Control(func(fd int) { failed = unix.IoctlIfreq(fd, request, ifr) }); err != nil {
 		return err
 	}
 	return failed

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,10 +11,6 @@ import (
 	"rpdb"
 	"rpdb/kernel/netlink"
 )
-
-// Refusal is the kernel's negative answer to a request: its errno, its own
-// text, and the attribute that it misses.
-type Refusal = netlink.Error
 
 // RuleRequest is a request to add or delete a rule as ip(8) words it. Unlike a
 // [rpdb.Change] it may leave out the priority, and delete by a part of a key.
@@ -25,62 +22,26 @@ type RuleRequest struct {
 	Payload []byte
 }
 
-// RuleMessage is what the kernel says about a rule: in a list, as an echo or as
-// an event.
+// RuleMessage is what the kernel says about a rule.
 type RuleMessage struct {
+	Message
 	Rule rpdb.Rule
-	// Type and Flags are those of the message's header, Seq and PID name the
-	// request that it answers.
-	Type, Flags uint16
-	Seq, PID    uint32
-	// Payload is the message behind its header, as it was received.
-	Payload []byte
 }
 
-// Deleted reports whether the message is about a deletion.
-func (m RuleMessage) Deleted() bool { return m.Type == unix.RTM_DELRULE }
-
-// RuleSocket sends requests about rules as they are and reads nothing back,
-// which is what ip(8) does. Nothing is checked but by the kernel; [Conn.Do] is
-// the careful way. It is safe for concurrent use.
-type RuleSocket struct {
-	nl *netlink.Conn
-}
-
-// OpenRuleSocket opens a socket in the caller's namespace, or in that of the
-// options. It needs no privilege for the caller's own.
-func OpenRuleSocket(o Options) (*RuleSocket, error) {
-	dial := netlink.Options{Strict: true}
-	if o.NetNS != nil {
-		dial.NetNS = o.NetNS.FD()
-	}
-	nl, err := netlink.Dial(dial)
-	if err != nil {
-		return nil, opError("open", "connection to the kernel", err)
-	}
-	return &RuleSocket{nl: nl}, nil
-}
-
-// Close closes the socket.
-func (s *RuleSocket) Close() error { return s.nl.Close() }
-
-// Send carries one request out: an addition refuses what the kernel takes for
+// SendRule carries one request out: an addition refuses what the kernel takes for
 // the same rule, a deletion takes the first rule that agrees with the request.
 // With Echo it returns what the kernel made of it. The kernel's refusal is a
 // [*Refusal].
-func (s *RuleSocket) Send(ctx context.Context, r RuleRequest) ([]RuleMessage, error) {
-	typ, flags := uint16(unix.RTM_NEWRULE), netlink.Create|netlink.Excl
+func (s *Socket) SendRule(ctx context.Context, r RuleRequest) ([]RuleMessage, error) {
+	m := Message{Type: unix.RTM_NEWRULE, Flags: uint16(netlink.Create | netlink.Excl), Payload: r.Payload}
 	if r.Delete {
-		typ, flags = unix.RTM_DELRULE, 0
+		m.Type, m.Flags = unix.RTM_DELRULE, 0
 	}
 	if r.Echo {
-		flags |= netlink.Echo
+		m.Flags |= uint16(netlink.Echo)
 	}
 	var told []RuleMessage
-	err := s.nl.Execute(ctx, netlink.NewEncoder(nil, typ, flags, r.Payload), func(m netlink.Message) error {
-		if m.Type != typ {
-			return nil
-		}
+	err := s.request(ctx, m, func(m netlink.Message) error {
 		rm, err := ruleMessage(m)
 		told = append(told, rm)
 		return err
@@ -88,11 +49,11 @@ func (s *RuleSocket) Send(ctx context.Context, r RuleRequest) ([]RuleMessage, er
 	return told, err
 }
 
-// List reads the rules of a family, which may be any number: the kernel
+// ListRules reads the rules of a family, which may be any number: the kernel
 // refuses those that have no rules. Consistent is false if the list may be
 // torn: it did not fit one datagram, or the kernel says so. [Conn.Rules] reads
 // until it is not.
-func (s *RuleSocket) List(ctx context.Context, family uint8) (rules []RuleMessage, consistent bool, err error) {
+func (s *Socket) ListRules(ctx context.Context, family uint8) (rules []RuleMessage, consistent bool, err error) {
 	e := netlink.NewEncoder(nil, unix.RTM_GETRULE, 0, append([]byte{family}, make([]byte, sizeofRuleHdr-1)...))
 	n, err := s.nl.Dump(ctx, e, func(m netlink.Message) error {
 		if m.Type != unix.RTM_NEWRULE {
@@ -111,23 +72,22 @@ func (s *RuleSocket) List(ctx context.Context, family uint8) (rules []RuleMessag
 // ruleMessage reads a message about a rule, and keeps a copy of it.
 func ruleMessage(m netlink.Message) (RuleMessage, error) {
 	r, err := decodeRule(m.Data)
-	return RuleMessage{
-		Rule: r, Type: m.Type, Flags: uint16(m.Flags), Seq: m.Seq, PID: m.PID,
-		Payload: append([]byte(nil), m.Data...),
-	}, err
+	told := RuleMessage{Message: messageOf(m), Rule: r}
+	told.Payload = bytes.Clone(m.Data)
+	return told, err
 }
 
 // flushRounds bounds how often a flush looks for what it could not see before.
 const flushRounds = 10
 
-// Flush deletes the rules of a family that doomed chooses. The kernel deletes
+// FlushRules deletes the rules of a family that doomed chooses. The kernel deletes
 // the first rule that agrees with a request, so a chosen rule that stands
 // behind one of its priority which is not chosen and agrees with it is left,
 // and the error is an [*OtherRuleError]. The first refusal ends the flush with
 // a [*Refusal]; what was deleted before stays deleted.
-func (s *RuleSocket) Flush(ctx context.Context, family uint8, doomed func(rpdb.Rule) bool) error {
+func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(rpdb.Rule) bool) error {
 	for range flushRounds {
-		rules, consistent, err := s.List(ctx, family)
+		rules, consistent, err := s.ListRules(ctx, family)
 		if err != nil {
 			return err
 		}
@@ -140,7 +100,7 @@ func (s *RuleSocket) Flush(ctx context.Context, family uint8, doomed func(rpdb.R
 }
 
 // deleteChosen goes over a list once and returns how many rules went.
-func (s *RuleSocket) deleteChosen(ctx context.Context, rules []RuleMessage, doomed func(rpdb.Rule) bool) (deleted int, err error) {
+func (s *Socket) deleteChosen(ctx context.Context, rules []RuleMessage, doomed func(rpdb.Rule) bool) (deleted int, err error) {
 	var kept []rpdb.Rule // of the priority at hand
 	var spared error
 	for _, m := range rules {
@@ -156,7 +116,7 @@ func (s *RuleSocket) deleteChosen(ctx context.Context, rules []RuleMessage, doom
 			kept = append(kept, m.Rule)
 			continue
 		}
-		switch _, err := s.Send(ctx, RuleRequest{Delete: true, Payload: m.Payload}); {
+		switch _, err := s.SendRule(ctx, RuleRequest{Delete: true, Payload: m.Payload}); {
 		case errors.Is(err, unix.ENOENT): // somebody else was faster
 		case err != nil:
 			return deleted, err
@@ -165,19 +125,4 @@ func (s *RuleSocket) deleteChosen(ctx context.Context, rules []RuleMessage, doom
 		}
 	}
 	return deleted, spared
-}
-
-// LinkName returns the name of an interface in the socket's namespace, "" if
-// there is none with the number.
-func (s *RuleSocket) LinkName(index rpdb.LinkIndex) rpdb.LinkName {
-	ifr, err := unix.NewIfreq("")
-	if err != nil {
-		return ""
-	}
-	ifr.SetUint32(uint32(index))
-	var failed error
-	if err := s.nl.Control(func(fd int) { failed = unix.IoctlIfreq(fd, unix.SIOCGIFNAME, ifr) }); err != nil || failed != nil {
-		return ""
-	}
-	return rpdb.LinkName(ifr.Name())
 }

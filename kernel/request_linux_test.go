@@ -10,9 +10,9 @@ import (
 	"rpdb"
 )
 
-func openSocket(t *testing.T, ns *NetNS) *RuleSocket {
+func openSocket(t *testing.T, ns *NetNS) *Socket {
 	t.Helper()
-	s, err := OpenRuleSocket(Options{NetNS: ns})
+	s, err := OpenSocket(Options{NetNS: ns})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
@@ -26,32 +26,32 @@ func payloadOf(r rpdb.Rule) []byte {
 
 // Without a priority the kernel chooses one, and the echo tells it; the first
 // rule that agrees with a deletion goes.
-func TestRuleSocketSends(t *testing.T) {
+func TestSocketSends(t *testing.T) {
 	ns, _ := namespace(t)
 	s := openSocket(t, ns)
 	r := rpdb.Rule{Family: rpdb.IPv4, Action: rpdb.ToTable(100)}
 	for _, want := range []rpdb.Priority{32765, 32764} {
-		told, err := s.Send(t.Context(), RuleRequest{Echo: true, Payload: payloadOf(r)})
+		told, err := s.SendRule(t.Context(), RuleRequest{Echo: true, Payload: payloadOf(r)})
 		must(t, err)
 		if len(told) != 1 || told[0].Rule.Priority != want || told[0].Deleted() {
 			t.Fatalf("added %+v, want priority %d", told, want)
 		}
 	}
-	told, err := s.Send(t.Context(), RuleRequest{Delete: true, Echo: true, Payload: payloadOf(r)})
+	told, err := s.SendRule(t.Context(), RuleRequest{Delete: true, Echo: true, Payload: payloadOf(r)})
 	must(t, err)
 	if len(told) != 1 || told[0].Rule.Priority != 32764 || !told[0].Deleted() {
 		t.Errorf("deleted %+v, want the first", told)
 	}
-	silent, err := s.Send(t.Context(), RuleRequest{Delete: true, Payload: payloadOf(r)})
+	silent, err := s.SendRule(t.Context(), RuleRequest{Delete: true, Payload: payloadOf(r)})
 	if err != nil || len(silent) != 0 {
 		t.Errorf("without echo: %v, %v", silent, err)
 	}
-	_, err = s.Send(t.Context(), RuleRequest{Delete: true, Payload: payloadOf(r)})
+	_, err = s.SendRule(t.Context(), RuleRequest{Delete: true, Payload: payloadOf(r)})
 	var refused *Refusal
 	if !errors.As(err, &refused) || refused.Errno != unix.ENOENT {
 		t.Errorf("deleting what is gone: %v", err)
 	}
-	if _, _, err := s.List(t.Context(), unix.AF_MPLS); !errors.Is(err, unix.EAFNOSUPPORT) {
+	if _, _, err := s.ListRules(t.Context(), unix.AF_MPLS); !errors.Is(err, unix.EAFNOSUPPORT) {
 		t.Errorf("a family without rules: %v", err)
 	}
 }
@@ -62,8 +62,8 @@ func TestFlushManyRules(t *testing.T) {
 	for i := range 3000 {
 		force(t, c, rpdb.Rule{Family: rpdb.IPv6, Priority: rpdb.Priority(10 + i), Action: rpdb.ToTable(100)})
 	}
-	must(t, s.Flush(t.Context(), unix.AF_INET6, func(r rpdb.Rule) bool { return r.Action.Table() == 100 }))
-	rules, consistent, err := s.List(t.Context(), unix.AF_INET6)
+	must(t, s.FlushRules(t.Context(), unix.AF_INET6, func(r rpdb.Rule) bool { return r.Action.Table() == 100 }))
+	rules, consistent, err := s.ListRules(t.Context(), unix.AF_INET6)
 	must(t, err)
 	if len(rules) != 2 || !consistent {
 		t.Errorf("%d rules are left, want the two of the kernel", len(rules))
@@ -82,14 +82,14 @@ func TestFlushSparesWhatItCannotReach(t *testing.T) {
 	force(t, c, plain)
 	force(t, c, inverted)
 	var other *OtherRuleError
-	err := s.Flush(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Selector.Not })
+	err := s.FlushRules(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Selector.Not })
 	if !errors.As(err, &other) || other.Hit != plain {
 		t.Errorf("got %v", err)
 	}
 	if rules := snapshot(t, c).RulesOf(rpdb.IPv4); len(rules) != 5 {
 		t.Errorf("left: %+v", rules)
 	}
-	must(t, s.Flush(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Priority == 100 }))
+	must(t, s.FlushRules(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Priority == 100 }))
 	if rules := snapshot(t, c).RulesOf(rpdb.IPv4); len(rules) != 3 {
 		t.Errorf("left: %+v", rules)
 	}

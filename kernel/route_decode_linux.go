@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,53 +20,84 @@ const (
 	nexthopFlagBits  = 0xff   // of rtm_flags: the RTNH_F_* of the only nexthop
 
 	sizeofRtNexthop = 8   // struct rtnexthop
+	sizeofCacheInfo = 32  // struct rta_cacheinfo
 	userHz          = 100 // of the clock that life times are told in
 )
 
-// decodeRoute reads a struct rtmsg with its attributes.
-func decodeRoute(b []byte) (rpdb.Route, error) {
+// RouteDecoder reads messages about routes one after another into the same
+// memory: the slices of a route are valid until the next one is read. A plain
+// route with one nexthop allocates nothing. The zero value is ready. It is not
+// safe for concurrent use.
+type RouteDecoder struct {
+	hops    []rpdb.Nexthop
+	metrics []rpdb.Metric
+	unknown []byte
+}
+
+// Decode reads one payload as [DecodeRoute] does.
+func (d *RouteDecoder) Decode(payload []byte) (rpdb.Route, rpdb.RouteDetails, error) {
+	p, err := d.parts(payload)
+	return p.route, p.details, err
+}
+
+// decodeRoute reads a route that is to be kept.
+func decodeRoute(payload []byte) (rpdb.Route, error) {
+	var d RouteDecoder
+	p, err := d.parts(payload)
+	return p.route, err
+}
+
+// parts reads a struct rtmsg with its attributes.
+func (d *RouteDecoder) parts(b []byte) (p routeParts, err error) {
 	if len(b) < unix.SizeofRtMsg {
-		return rpdb.Route{}, fmt.Errorf("decode route: %d bytes", len(b))
+		return p, fmt.Errorf("decode route: %d bytes", len(b))
 	}
 	f := rpdb.Family(b[0])
 	if bits := f.Bits(); bits == 0 || int(b[1]) > bits || int(b[2]) > bits {
-		return rpdb.Route{}, fmt.Errorf("decode route: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
+		return p, fmt.Errorf("decode route: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
 	}
-	flags := uint32At(b, 8)
-	p := routeParts{dst: f.Unspecified(), src: f.Unspecified(), route: rpdb.Route{
-		Family: f, TOS: b[3], Table: rpdb.TableID(b[4]),
-		Protocol: rpdb.Protocol(b[5]), Scope: rpdb.Scope(b[6]), Type: rpdb.RouteType(b[7]),
-		Flags: rpdb.RouteFlags(flags &^ nexthopFlagBits),
-	}}
-	d := netlink.NewDecoder(b[unix.SizeofRtMsg:])
-	for d.Next() {
-		if !p.plain(&d) && !p.nexthop(&d) {
-			p.unknown = d.Raw(p.unknown)
+	d.hops, d.metrics, d.unknown = d.hops[:0], d.metrics[:0], d.unknown[:0]
+	p = routeParts{memory: d, dst: f.Unspecified(), src: f.Unspecified()}
+	p.details.Flags = uint32At(b, 8)
+	r := &p.route
+	r.Family, r.TOS, r.Table = f, b[3], rpdb.TableID(b[4])
+	r.Protocol, r.Scope, r.Type = rpdb.Protocol(b[5]), rpdb.Scope(b[6]), rpdb.RouteType(b[7])
+	r.Flags = rpdb.RouteFlags(p.details.Flags &^ nexthopFlagBits)
+	attrs := netlink.NewDecoder(b[unix.SizeofRtMsg:])
+	for attrs.Next() {
+		if !p.plain(&attrs) && !p.nexthop(&attrs) && !p.detail(&attrs) {
+			d.unknown = attrs.Raw(d.unknown)
 		}
 	}
-	if err := d.Err(); err != nil {
-		return rpdb.Route{}, fmt.Errorf("decode route: %w", err)
+	if err := attrs.Err(); err != nil {
+		return routeParts{}, fmt.Errorf("decode route: %w", err)
 	}
-	r := p.route
 	r.Dst = netip.PrefixFrom(p.dst, int(b[1]))
 	if b[2] > 0 {
 		r.Src = netip.PrefixFrom(p.src, int(b[2]))
 	}
-	if len(r.Nexthops) == 0 && p.hop != (rpdb.Nexthop{}) {
-		p.hop.Flags = rpdb.NexthopFlags(flags & nexthopFlagBits)
-		r.Nexthops = []rpdb.Nexthop{p.hop}
+	if len(d.hops) == 0 && p.hop != (rpdb.Nexthop{}) {
+		p.hop.Flags = rpdb.NexthopFlags(p.details.Flags & nexthopFlagBits)
+		d.hops = append(d.hops, p.hop)
 	}
-	r.Unknown = rpdb.Raw(p.unknown)
-	return r, nil
+	if len(d.hops) > 0 {
+		r.Nexthops = d.hops
+	}
+	if len(d.metrics) > 0 {
+		r.Metrics = d.metrics
+	}
+	r.Unknown = rpdb.Raw(d.unknown)
+	return p, nil
 }
 
 // routeParts is a route while it is read, and what only together makes fields
 // of it.
 type routeParts struct {
+	memory   *RouteDecoder
 	route    rpdb.Route
+	details  rpdb.RouteDetails
 	dst, src netip.Addr
 	hop      rpdb.Nexthop
-	unknown  []byte
 }
 
 // plain reads the attributes of the route itself and reports whether d is one.
@@ -93,21 +123,53 @@ func (p *routeParts) plain(d *netlink.Decoder) bool {
 	case unix.RTA_EXPIRES:
 		r.Expires = d.Uint32()
 	case unix.RTA_METRICS:
-		r.Metrics = decodeMetrics(d)
-	case unix.RTA_CACHEINFO:
-		decodeCacheInfo(d, r)
-	case unix.RTA_PAD, unix.RTA_IIF, unix.RTA_UID:
+		p.memory.metrics = decodeMetrics(d, p.memory.metrics[:0])
+	case unix.RTA_PAD:
 	default:
 		return false
 	}
 	return true
 }
 
+// detail reads the attributes that are no part of the route.
+func (p *routeParts) detail(d *netlink.Decoder) bool {
+	switch d.Type() {
+	case unix.RTA_IIF:
+		p.details.IIF = rpdb.LinkIndex(d.Uint32())
+	case unix.RTA_UID:
+		p.details.UID = rpdb.Some(d.Uint32())
+	case unix.RTA_MARK:
+		p.details.Mark = d.Uint32()
+	case unix.RTA_CACHEINFO:
+		p.cacheInfo(d)
+	default:
+		return false
+	}
+	return true
+}
+
+// cacheInfo reads a struct rta_cacheinfo. Its life time is the route's.
+func (p *routeParts) cacheInfo(d *netlink.Decoder) {
+	b := d.Data()
+	if len(b) < sizeofCacheInfo {
+		d.Fail("%d bytes, want %d", len(b), sizeofCacheInfo)
+		return
+	}
+	c := rpdb.RouteCache{
+		Users: uint32At(b, 0), Age: uint32At(b, 4), Expires: int32(uint32At(b, 8)), Error: int32(uint32At(b, 12)),
+		Used: uint32At(b, 16), ID: uint32At(b, 20), TS: uint32At(b, 24), TSAge: uint32At(b, 28),
+	}
+	p.details.Cache = rpdb.Some(c)
+	if c.Expires > 0 {
+		p.route.Expires = (uint32(c.Expires) + userHz - 1) / userHz
+	}
+}
+
 // nexthop reads the attributes of the nexthops.
 func (p *routeParts) nexthop(d *netlink.Decoder) bool {
 	switch d.Type() {
 	case unix.RTA_MULTIPATH:
-		p.route.Nexthops, p.unknown = decodeMultipath(d, p.route.Family, p.unknown)
+		p.memory.multipath(d, p.route.Family)
 	default:
 		return hopAttribute(d, p.route.Family, &p.hop)
 	}
@@ -145,19 +207,19 @@ func decodeVia(d *netlink.Decoder) netip.Addr {
 	return a
 }
 
-// decodeMultipath reads an array of struct rtnexthop, each with attributes.
-// Those that it does not know are appended to the route's.
-func decodeMultipath(d *netlink.Decoder, f rpdb.Family, unknown []byte) ([]rpdb.Nexthop, []byte) {
-	var hops []rpdb.Nexthop
-	for b := d.Data(); len(b) > 0; {
+// multipath reads an array of struct rtnexthop, each with attributes. Those
+// that it does not know are the route's.
+func (d *RouteDecoder) multipath(attr *netlink.Decoder, f rpdb.Family) {
+	d.hops = d.hops[:0]
+	for b := attr.Data(); len(b) > 0; {
 		if len(b) < sizeofRtNexthop {
-			d.Fail("%d bytes left over", len(b))
-			return nil, unknown
+			attr.Fail("%d bytes left over", len(b))
+			return
 		}
 		n := int(uint16At(b, 0))
 		if n < sizeofRtNexthop || n > len(b) {
-			d.Fail("nexthop of length %d in %d bytes", n, len(b))
-			return nil, unknown
+			attr.Fail("nexthop of length %d in %d bytes", n, len(b))
+			return
 		}
 		hop := rpdb.Nexthop{
 			Flags:  rpdb.NexthopFlags(b[2]),
@@ -171,42 +233,32 @@ func decodeMultipath(d *netlink.Decoder, f rpdb.Family, unknown []byte) ([]rpdb.
 			case attrs.Type() == unix.RTA_FLOW:
 				hop.Realms = rpdb.Realms(attrs.Uint32())
 			default:
-				unknown = attrs.Raw(unknown)
+				d.unknown = attrs.Raw(d.unknown)
 			}
 		}
-		d.Join(&attrs)
-		hops = append(hops, hop)
+		attr.Join(&attrs)
+		d.hops = append(d.hops, hop)
 		b = b[min((n+3)&^3, len(b)):]
 	}
-	return hops, unknown
 }
 
-func decodeMetrics(d *netlink.Decoder) []rpdb.Metric {
-	var metrics []rpdb.Metric
+// decodeMetrics appends the metrics in d.
+func decodeMetrics(d *netlink.Decoder, metrics []rpdb.Metric) []rpdb.Metric {
 	attrs := d.Nest()
 	for attrs.Next() {
 		m := rpdb.Metric{Type: rpdb.MetricType(attrs.Type())}
-		if m.Type == rpdb.MetricCongCtl {
-			m.Text = strings.TrimRight(attrs.String(), "\x00")
-		} else {
+		switch {
+		case uint16(m.Type) != attrs.Type():
+			attrs.Fail("no metric has this number")
+		case m.Type == rpdb.MetricCongCtl:
+			m.Text = attrs.String()
+		default:
 			m.Value = attrs.Uint32()
 		}
 		metrics = append(metrics, m)
 	}
 	d.Join(&attrs)
 	return metrics
-}
-
-// decodeCacheInfo reads the life time out of a struct rta_cacheinfo.
-func decodeCacheInfo(d *netlink.Decoder, r *rpdb.Route) {
-	b := d.Data()
-	if len(b) < 12 {
-		d.Fail("%d bytes, want 32", len(b))
-		return
-	}
-	if ticks := int32(uint32At(b, 8)); ticks > 0 {
-		r.Expires = (uint32(ticks) + userHz - 1) / userHz
-	}
 }
 
 // mergeSiblings joins the members of an IPv6 multipath route that kernels

@@ -48,6 +48,7 @@ type Event struct {
 	Own     bool
 	Rule    rpdb.Rule
 	Route   rpdb.Route
+	Details rpdb.RouteDetails // of the route
 	Link    rpdb.Link
 	Address rpdb.Address
 	Nexthop rpdb.NexthopObject
@@ -181,7 +182,7 @@ func decodeEvent(m netlink.Message) (ev Event, ok bool, err error) {
 		ev.Rule, err = decodeRule(m.Data)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		ev.Type, ev.Deleted = EventRoute, m.Type == unix.RTM_DELROUTE
-		ev.Route, err = decodeRoute(m.Data)
+		ev.Route, ev.Details, err = DecodeRoute(m.Data)
 		if ev.Route.Flags&routeCloned != 0 {
 			return ev, false, err
 		}

@@ -69,7 +69,7 @@ type session struct {
 	object  string // as understood, "" for none
 	version bool   // the version was asked for
 	out     *bufio.Writer
-	sock    *kernel.RuleSocket
+	sock    *kernel.Socket
 	names   nameFiles
 }
 
@@ -160,12 +160,12 @@ func (s *session) now() time.Time {
 }
 
 // socket opens the door to the kernel, once.
-func (s *session) socket() (*kernel.RuleSocket, error) {
+func (s *session) socket() (*kernel.Socket, error) {
 	if s.sock != nil {
 		return s.sock, nil
 	}
 	err := s.inNetNS(func(o kernel.Options) (err error) {
-		s.sock, err = kernel.OpenRuleSocket(o)
+		s.sock, err = kernel.OpenSocket(o)
 		return err
 	})
 	return s.sock, err

@@ -68,7 +68,7 @@ func (s *session) dump(family uint8) ([]rpdb.Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, consistent, err := sock.List(context.Background(), family)
+	list, consistent, err := sock.ListRules(context.Background(), family)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
 	if err != nil {
 		return fail(1, "%s", kernelText(err))
 	}
-	told, err := sock.Send(context.Background(), kernel.RuleRequest{
+	told, err := sock.SendRule(context.Background(), kernel.RuleRequest{
 		Delete: req.Delete, Echo: s.opts.Echo, Payload: req.Payload(),
 	})
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *session) flush(words []string) error {
 	if err != nil {
 		return fail(255, "%s", kernelText(err))
 	}
-	err = sock.Flush(context.Background(), s.opts.Listed(), func(r rpdb.Rule) bool {
+	err = sock.FlushRules(context.Background(), s.opts.Listed(), func(r rpdb.Rule) bool {
 		return r.Priority != 0 && filter.Match(r)
 	})
 	if err == nil {

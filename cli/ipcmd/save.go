@@ -30,7 +30,7 @@ func (s *session) save(words []string) error {
 	}
 	w := ipsave.NewWriter(s.out, ipsave.Rules)
 	for _, f := range families {
-		list, _, err := sock.List(context.Background(), f)
+		list, _, err := sock.ListRules(context.Background(), f)
 		if err != nil {
 			return fail(255, "%sDump terminated\n", kernelText(err))
 		}

@@ -39,7 +39,7 @@ type twins struct {
 	t      *testing.T
 	peer   peer
 	a, b   *kernel.NetNS
-	as, bs *kernel.RuleSocket
+	as, bs *kernel.Socket
 	jobs   chan func()
 	ended  chan struct{}
 }
@@ -58,12 +58,12 @@ func (w *twins) renew() {
 	w.close()
 	for _, x := range []struct {
 		ns   **kernel.NetNS
-		sock **kernel.RuleSocket
+		sock **kernel.Socket
 	}{{&w.a, &w.as}, {&w.b, &w.bs}} {
 		ns, err := kernel.NewNetNS()
 		if err == nil {
 			*x.ns = ns
-			*x.sock, err = kernel.OpenRuleSocket(kernel.Options{NetNS: ns})
+			*x.sock, err = kernel.OpenSocket(kernel.Options{NetNS: ns})
 		}
 		if err != nil {
 			panic(err)
@@ -135,10 +135,10 @@ func (w *twins) ours(c command) outcome {
 }
 
 // state is what a kernel has: the messages of all rules.
-func (w *twins) state(s *kernel.RuleSocket) string {
+func (w *twins) state(s *kernel.Socket) string {
 	var b strings.Builder
 	for _, f := range rpdb.Families() {
-		rules, _, err := s.List(context.Background(), uint8(f))
+		rules, _, err := s.ListRules(context.Background(), uint8(f))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func (w *twins) state(s *kernel.RuleSocket) string {
 func (w *twins) listing() string {
 	var b strings.Builder
 	for _, f := range rpdb.Families() {
-		rules, _, err := w.bs.List(context.Background(), uint8(f))
+		rules, _, err := w.bs.ListRules(context.Background(), uint8(f))
 		if err != nil {
 			w.t.Fatal(err)
 		}

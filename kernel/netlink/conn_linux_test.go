@@ -297,3 +297,19 @@ func BenchmarkDumpRules(b *testing.B) {
 		}
 	}
 }
+
+// What the guard refuses does not leave the socket, nor does it harm it.
+func TestGuardedRequestIsNotSent(t *testing.T) {
+	c := open(t, Options{})
+	e := NewEncoder(nil, unix.RTM_NEWROUTE, Create, make([]byte, 12))
+	tunnel(e, 21, 22, 2, 8)
+	seq := c.seq
+	err := c.Execute(t.Context(), e, nil)
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Message == "" || c.seq != seq {
+		t.Errorf("got %v, %d requests were sent", err, c.seq-seq)
+	}
+	if _, err := c.Dump(t.Context(), rulesRequest(), func(Message) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
