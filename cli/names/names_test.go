@@ -1,31 +1,46 @@
 package names_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"rpdb"
 	"rpdb/cli/names"
 )
 
-func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+// machine makes files below a root of their own, each from its path and text.
+func machine(t *testing.T, files map[string]string) names.Files {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return names.Files{Root: root}
+}
 
 func TestPlacesAndPrecedence(t *testing.T) {
-	n, err := names.LoadFS(fstest.MapFS{
-		"usr/share/iproute2/rt_tables":               file("1 hidden-by-etc\n"),
-		"etc/iproute2/rt_tables":                     file("255 local\n1 rt2\n"),
-		"usr/share/iproute2/rt_tables.d/vendor.conf": file("7 vendor\n8 both\n"),
-		"usr/share/iproute2/rt_tables.d/hidden.conf": file("9 hidden\n"),
-		"etc/iproute2/rt_tables.d/hidden.conf":       file("10 shown\n"),
-		"etc/iproute2/rt_tables.d/z-last.conf":       file("8 last\n"),
-		"etc/iproute2/rt_tables.d/.dot.conf":         file("11 dot\n"),
-		"etc/iproute2/rt_tables.d/readme.txt":        file("12 text\n"),
-		"usr/share/iproute2/rt_protos":               file("82 rpdb\n"),
-		"usr/share/iproute2/rt_realms":               file("3 cosmos\n"),
-		"usr/share/iproute2/rt_dsfield":              file("0xb8 EF\n"),
-		"usr/share/iproute2/group":                   file("7 lan\n"),
-	})
+	n, err := machine(t, map[string]string{
+		"usr/share/iproute2/rt_tables":               "1 hidden-by-etc\n",
+		"etc/iproute2/rt_tables":                     "255 local\n1 rt2\n",
+		"usr/share/iproute2/rt_tables.d/vendor.conf": "7 vendor\n8 both\n",
+		"usr/share/iproute2/rt_tables.d/hidden.conf": "9 hidden\n",
+		"etc/iproute2/rt_tables.d/hidden.conf":       "10 shown\n",
+		"etc/iproute2/rt_tables.d/z-last.conf":       "8 last\n",
+		"etc/iproute2/rt_tables.d/.dot.conf":         "11 dot\n",
+		"etc/iproute2/rt_tables.d/readme.txt":        "12 text\n",
+		"usr/share/iproute2/rt_protos":               "82 rpdb\n",
+		"usr/share/iproute2/rt_realms":               "3 cosmos\n",
+		"usr/share/iproute2/rt_dsfield":              "0xb8 EF\n",
+		"usr/share/iproute2/group":                   "7 lan\n",
+	}).Load()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +55,14 @@ func TestPlacesAndPrecedence(t *testing.T) {
 }
 
 func TestNoFilesIsNoError(t *testing.T) {
-	n, err := names.LoadFS(fstest.MapFS{})
+	n, err := machine(t, nil).Load()
 	if err != nil || n.Table(254) != "main" {
 		t.Errorf("%v, main is %q", err, n.Table(254))
 	}
 }
 
 func TestBadLineKeepsWhatCameBefore(t *testing.T) {
-	n, err := names.LoadFS(fstest.MapFS{"etc/iproute2/rt_tables": file("1 rt2\nnonsense\n2 rt3\n")})
+	n, err := machine(t, map[string]string{"etc/iproute2/rt_tables": "1 rt2\nnonsense\n2 rt3\n"}).Load()
 	if err == nil || !strings.HasPrefix(err.Error(), "/etc/iproute2/rt_tables:2:") {
 		t.Errorf("got %v", err)
 	}
