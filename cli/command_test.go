@@ -79,9 +79,11 @@ func TestSnapshotOfAnotherVersionIsRefused(t *testing.T) {
 // TestHintsFitTheError: a file that may not be read is no matter of
 // CAP_NET_ADMIN.
 func TestHintsFitTheError(t *testing.T) {
-	file := &fs.PathError{Op: "open", Path: "policy.yaml", Err: syscall.EACCES}
-	if got := hints(file); len(got) != 1 || strings.Contains(got[0], "CAP_NET_ADMIN") {
-		t.Errorf("file: %q", got)
+	for _, errno := range []error{syscall.EACCES, syscall.EPERM} {
+		file := &fs.PathError{Op: "open", Path: "policy.yaml", Err: errno}
+		if got := hints(file); len(got) != 1 || strings.Contains(got[0], "CAP_NET_ADMIN") {
+			t.Errorf("file: %q", got)
+		}
 	}
 	if got := hints(fmt.Errorf("add rule: %w", syscall.EPERM)); len(got) != 1 || !strings.Contains(got[0], "CAP_NET_ADMIN") {
 		t.Errorf("rule: %q", got)

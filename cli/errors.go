@@ -38,13 +38,14 @@ func hints(err error) []string {
 		}
 	})
 	var op *kernel.OpError
+	var file *fs.PathError
 	switch {
+	case errors.Is(err, fs.ErrPermission) && errors.As(err, &file):
+		add("this needs more rights: run it as root")
 	case errors.Is(err, syscall.EPERM) && errors.As(err, &op) && op.Op == "open":
 		add("entering another network namespace needs CAP_SYS_ADMIN: run it as root")
 	case errors.Is(err, syscall.EPERM):
 		add("changing rules and routes needs CAP_NET_ADMIN: run it as root, or rehearse it with \"rpdb try\"")
-	case errors.Is(err, fs.ErrPermission): // EACCES, of a file
-		add("this needs more rights: run it as root")
 	}
 	return found
 }
