@@ -124,16 +124,17 @@ func (a *app) viewCheck(r *report) error {
 		return a.printJSON(r)
 	}
 	w := newPrinter(a.Out)
+	v := newWords(r.snapshot, a.loadNames())
 	for _, f := range rpdb.Families() {
-		w.checkFamily(r, f)
+		w.checkFamily(v, r, f)
 	}
 	w.checkSummary(r)
 	return w.err
 }
 
-func (p *printer) checkFamily(r *report, f rpdb.Family) {
+func (p *printer) checkFamily(v words, r *report, f rpdb.Family) {
 	p.printf("%v\n", f)
-	v, none := newWords(r.snapshot), true
+	none := true
 	for _, d := range r.Doors {
 		if d.Family() == f {
 			p.door(v, d)

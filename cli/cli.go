@@ -50,14 +50,19 @@ type app struct {
 	netns    string
 	json     bool
 	snapshot string
+	// root stands for "/" where the files of names are, "" for that itself.
+	root string
 }
 
 // Run carries out one command line, without the program's name, and returns
 // the exit code. It ends early when ctx does.
-func Run(ctx context.Context, args []string, s Streams) int {
+func Run(ctx context.Context, args []string, s Streams) int { return run(ctx, args, s, "") }
+
+// run is Run with the files of names below a root of their own.
+func run(ctx context.Context, args []string, s Streams, root string) int {
 	out := &answer{w: s.Out}
 	s.In, s.Out = &interruptible{ctx, s.In}, out
-	a := &app{Streams: s}
+	a := &app{Streams: s, root: root}
 	err := a.execute(ctx, args)
 	if err == nil {
 		err = out.err // of texts that are printed without asking, such as help
@@ -92,13 +97,16 @@ func (a *app) execute(ctx context.Context, args []string) error {
 
 // Main runs the process's own command line with signals handled, and returns
 // the exit code.
-func Main() int {
+func Main() int { return mainBelow("") }
+
+// mainBelow is Main with the files of names below a root of their own.
+func mainBelow(root string) int {
 	if object, words := ipWords(os.Args[1:]); object == "ip" {
 		return ipCall(words, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}).Run()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	return Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	return run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, root)
 }
 
 const rootLong = `rpdb explains, checks and changes the routing policy database of Linux:

@@ -28,7 +28,7 @@ type hostOffers struct {
 }
 
 func (a *app) newOffers(ctx context.Context, begun string) *hostOffers {
-	v := &hostOffers{offers: &offers{begun: begun}, a: a, names: loadNames(), ctx: ctx}
+	v := &hostOffers{offers: &offers{begun: begun}, a: a, names: a.loadNames(), ctx: ctx}
 	if a.snapshot == "" {
 		return v
 	}

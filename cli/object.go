@@ -75,7 +75,8 @@ func (o *objectCall) options(args []string) ([]string, error) {
 	if f := rpdb.Family(opts.Family); f != 0 && f.Bits() == 0 {
 		return nil, &usageError{fmt.Sprintf("%s: %v is no family of %ss", o.object, f, o.object), "use -4 or -6"}
 	}
-	o.netns, o.opts, o.names = opts.NetNS, opts, loadNames()
+	o.netns, o.opts = opts.NetNS, opts
+	o.names = o.loadNames() // of the namespace
 	return words, nil
 }
 

@@ -29,7 +29,7 @@ func (a *app) makePlan(ctx context.Context, conn *kernel.Conn, file string) (pla
 	if err != nil {
 		return planned{}, err
 	}
-	desired, err := doc.Resolve(s, loadNames())
+	desired, err := doc.Resolve(s, a.loadNames())
 	if err != nil {
 		return planned{}, err
 	}
@@ -81,7 +81,7 @@ func (a *app) viewPlan(p planned) error {
 		return a.printJSON(planDocument{Version: 1, Plan: p.plan})
 	}
 	w := newPrinter(a.Out)
-	v := newWords(p.before)
+	v := newWords(p.before, a.loadNames())
 	for _, s := range p.plan.Steps {
 		w.step(v, s)
 	}

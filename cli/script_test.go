@@ -24,6 +24,8 @@ import (
 //	rpdb           run rpdb, on the host if there is one
 //	code N         the last rpdb ended with this exit code
 //
+// The files of names are those of the script: etc/iproute2/rt_tables and so on.
+//
 // UPDATE_GOLDEN=1 rewrites the expected texts.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -34,7 +36,11 @@ func TestScripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			h := &scriptHost{t: t}
 			testscript.Run(t, testscript.Params{
-				Files:         []string{file},
+				Files: []string{file},
+				Setup: func(env *testscript.Env) error {
+					env.Setenv(rootVariable, env.WorkDir)
+					return nil
+				},
 				UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"host":   h.cmdHost,

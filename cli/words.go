@@ -9,10 +9,14 @@ import (
 	"rpdb/format/iproute2"
 )
 
-// loadNames reads the names of the machine. What cannot be read costs names
-// and nothing else: numbers stand in their place.
-func loadNames() rpdb.Names {
-	n, _ := names.Load()
+// files are the name files of the machine, or of the namespace that was asked
+// for where it has its own.
+func (a *app) files() names.Files { return names.Files{Root: a.root, NetNS: a.netns} }
+
+// loadNames reads the names. What cannot be read costs names and nothing else:
+// numbers stand in their place.
+func (a *app) loadNames() rpdb.Names {
+	n, _ := a.files().Load()
 	protocols := map[rpdb.Protocol]string{rpdb.ProtocolRPDB: "rpdb"}
 	maps.Copy(protocols, n.Protocols)
 	n.Protocols = protocols
@@ -27,10 +31,8 @@ type words struct {
 	hideProtocol bool
 }
 
-// newWords returns the words of a host: its interfaces and this machine's
-// names.
-func newWords(s *rpdb.Snapshot) words {
-	n := loadNames()
+// newWords returns the words of a host with its interfaces.
+func newWords(s *rpdb.Snapshot, n rpdb.Names) words {
 	return words{
 		rules:  iproute2.RuleView{Names: n},
 		routes: iproute2.RouteView{Names: n, LinkName: s.LinkName},
