@@ -85,10 +85,10 @@ func (r *reader) portRange() (ports RulePorts, mask rpdb.Opt[uint16]) {
 		return ports, mask
 	}
 	value, maskWord, hasMask := strings.Cut(word, "/")
-	port := uint16(r.numberIn(value, 16, "invalid port"))
-	if hasMask && r.err == nil {
+	if hasMask { // the first to be complained about
 		mask = rpdb.Some(uint16(r.numberIn(maskWord, 16, "invalid mask")))
 	}
+	port := uint16(r.numberIn(value, 16, "invalid port"))
 	return RulePorts{First: port, Last: port}, mask
 }
 

@@ -200,6 +200,8 @@ func TestRuleComplaints(t *testing.T) {
 		{0, "sport x-3", wrong("x", "invalid port range start"), 255},
 		{0, "dport 3-", wrong("", "invalid port range end"), 255},
 		{0, "dport 3/x", wrong("x", "invalid mask"), 255},
+		{0, "dport x/y", wrong("y", "invalid mask"), 255},
+		{0, "dscp zz/y", wrong("zz", "invalid dscp"), 255},
 		{0, "goto x", wrong("x", "invalid target\n"), 255},
 		{0, "nat x", "Warning: route NAT is deprecated\nError: an IP address is expected rather than \"x\"\n", 1},
 		{0, "nat 192.0.2.1 foo", "Warning: route NAT is deprecated\n" + wrong("foo", "Failed to parse rule type"), 255},
