@@ -32,8 +32,8 @@ func (p peer) differences() []difference {
 func differences() []difference {
 	return []difference{
 		{
-			reason:  "7.1 takes no interface to be called . or .., 6.1 does",
-			below:   withMasks,
+			reason:  "7.1 takes no interface to be called . or .., 6.15 does",
+			below:   withNames,
 			command: func(words []string) bool { return slices.Contains(words, ".") || slices.Contains(words, "..") },
 		},
 		{
@@ -123,12 +123,11 @@ func (p peer) comparable(o outcome) outcome {
 	if p.before(withDark) {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x1b[1;34m", "\x1b[1;94m")
 	}
-	if !p.before(withMasks) {
-		return o
-	}
-	o.stdout = portMask.ReplaceAllString(o.stdout, "")
-	if strings.HasPrefix(o.stdout, "[") { // 7.1 escapes control bytes in JSON, 6.1 does not
+	if p.before(withEscapes) && strings.HasPrefix(o.stdout, "[") {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
+	}
+	if p.before(withMasks) {
+		o.stdout = portMask.ReplaceAllString(o.stdout, "")
 	}
 	return o
 }
@@ -152,21 +151,27 @@ func nameAfterNumber(lines [][]string) bool {
 	protocol, dsfield := &last{}, &last{}
 	for _, words := range lines {
 		for i := 1; i < len(words); i++ {
-			kind, base := protocol, 0
+			kind, base, value := protocol, 10, words[i]
 			switch w := words[i-1]; {
+			case w == "dscp":
+				value, _, _ = strings.Cut(value, "/")
+				if _, err := strconv.ParseUint(value, 0, 32); err == nil { // the file is not asked
+					continue
+				}
+				kind, base = dsfield, 16
 			case w == "tos", len(w) > 1 && strings.HasPrefix("dsfield", w):
 				kind, base = dsfield, 16
 			case len(w) < 3 || !strings.HasPrefix("protocol", w):
 				continue
 			}
-			_, err := strconv.ParseUint(strings.TrimPrefix(words[i], "0x"), max(base, 10), 64)
+			_, err := strconv.ParseUint(strings.TrimPrefix(value, "0x"), base, 64)
 			switch {
-			case err == nil && words[i] != "EF" && words[i] != "AF11": // which are names first
+			case err == nil && value != "EF" && value != "AF11": // which are names first
 				kind.spoiled = kind.name != ""
-			case kind.spoiled && kind.name == words[i]:
+			case kind.spoiled && kind.name == value:
 				return true
 			default:
-				*kind = last{name: words[i]}
+				*kind = last{name: value}
 			}
 		}
 	}

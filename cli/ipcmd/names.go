@@ -36,6 +36,7 @@ type nameFiles struct {
 func (n *nameFiles) number(stderr io.Writer) func(file, name string) (uint32, bool) {
 	return func(file, name string) (uint32, bool) {
 		n.load(file, stderr)
+		n.state.Read(file)
 		return n.db.Number(file, name)
 	}
 }

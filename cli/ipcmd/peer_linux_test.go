@@ -25,6 +25,7 @@ func (r release) before(other release) bool {
 	return r.major < other.major || r.major == other.major && r.minor < other.minor
 }
 
+// What releases brought. Between 6.15 and 7.2 none was at hand.
 var (
 	// withMasks brought masks of ports and of the DSCP, and hexadecimal ports.
 	// It knows DSCP and flow labels, too.
@@ -32,6 +33,10 @@ var (
 	// withDark takes a background that nobody named for dark, and shows IPv6
 	// addresses there in a brighter blue.
 	withDark = release{6, 16}
+	// withNames refuses what the kernel takes for no name of an interface.
+	withNames = release{6, 16}
+	// withEscapes escapes control bytes in JSON.
+	withEscapes = release{6, 16}
 )
 
 var releaseText = regexp.MustCompile(`iproute2-(\d+)\.(\d+)`)

@@ -180,6 +180,17 @@ func TestNameState(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tt.added, got, tt.want)
 		}
 	}
+	v.State = new(iproute2.NameState)
+	for _, file := range []string{"rt_dsfield", "rt_realms", "rt_protos", "rt_tables"} {
+		v.State.Read(file) // for a name that was typed
+	}
+	for added, want := range map[string]string{
+		"dscp 0": "dscp default", "realms 65536000": "realms 1000/cosmos", "protocol 4": "proto fixed",
+	} {
+		if got := v.Text(mustRule(t, rpdb.IPv4, added)); got != "from all lookup main "+want {
+			t.Errorf("%s: got %q once the files were read", added, got)
+		}
+	}
 	v.State = nil
 	if got, want := v.Text(mustRule(t, rpdb.IPv4, "dscp 0")), "from all lookup main dscp default"; got != want {
 		t.Errorf("without state: got %q, want %q", got, want)

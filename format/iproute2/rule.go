@@ -39,6 +39,19 @@ type NameState struct {
 	name     string
 }
 
+// Read notes that one of ip's files was read, "rt_dsfield" for example, because
+// a name was typed that may be in it.
+func (s *NameState) Read(file string) {
+	switch file {
+	case "rt_protos":
+		s.protocols = true
+	case "rt_realms":
+		s.realms = true
+	case "rt_dsfield":
+		s.dsfields = true
+	}
+}
+
 // Rule returns the line of `ip rule show` for a rule, without the newline:
 // "PRIORITY:", a tab, and [RuleText].
 func Rule(r rpdb.Rule, n rpdb.Names) string { return RuleView{Names: n}.Rule(r) }
