@@ -13,17 +13,25 @@ import (
 )
 
 // open opens the door to the kernel, in the namespace that was asked for.
-func (a *app) open() (*kernel.Conn, error) {
-	var options kernel.Options
-	if a.netns != "" {
-		ns, err := kernel.OpenNetNS(a.netns)
-		if err != nil {
-			return nil, err
-		}
-		defer ns.Close()
-		options.NetNS = ns
+func (a *app) open() (conn *kernel.Conn, err error) {
+	err = a.inNetNS(func(o kernel.Options) error {
+		conn, err = kernel.Open(o)
+		return err
+	})
+	return conn, err
+}
+
+// inNetNS gives open the namespace that was asked for.
+func (a *app) inNetNS(open func(kernel.Options) error) error {
+	if a.netns == "" {
+		return open(kernel.Options{})
 	}
-	return kernel.Open(options)
+	ns, err := kernel.OpenNetNS(a.netns)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return open(kernel.Options{NetNS: ns})
 }
 
 // state returns the snapshot that a reading command works on, and the kernel

@@ -169,3 +169,25 @@ func (o *objectCall) plain() Streams {
 	}
 	return s
 }
+
+// perFamily reads words for each family that they can be about: addresses are
+// of one.
+func perFamily[T any](o *objectCall, verb string, parse func(rpdb.Family) (T, error)) (families []rpdb.Family, parsed []T, err error) {
+	var wrong error
+	for _, f := range o.families() {
+		v, err := parse(f)
+		var bad *iproute2.ParseError
+		switch {
+		case errors.As(err, &bad) && (bad.Kind == iproute2.BadPrefix || bad.Kind == iproute2.BadAddress):
+			wrong = err // an address of the other family
+		case err != nil:
+			return nil, nil, o.badWords(verb, err)
+		default:
+			families, parsed = append(families, f), append(parsed, v)
+		}
+	}
+	if len(families) == 0 {
+		return nil, nil, o.badWords(verb, wrong)
+	}
+	return families, parsed, nil
+}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -108,27 +107,11 @@ func (r *rules) context(f rpdb.Family) iproute2.RuleContext {
 }
 
 // filters reads the words that choose rules, for the families that they can be
-// about: addresses are of one.
+// about.
 func (r *rules) filters(verb string, words []string) ([]rpdb.Family, []iproute2.RuleFilter, error) {
-	var filters []iproute2.RuleFilter
-	var families []rpdb.Family
-	var wrong error
-	for _, f := range r.families() {
-		filter, err := r.context(f).ParseWideFilter(words)
-		var bad *iproute2.ParseError
-		switch {
-		case errors.As(err, &bad) && bad.Kind == iproute2.BadPrefix:
-			wrong = err // an address of the other family
-		case err != nil:
-			return nil, nil, r.badWords(verb, err)
-		default:
-			families, filters = append(families, f), append(filters, filter)
-		}
-	}
-	if len(families) == 0 {
-		return nil, nil, r.badWords(verb, wrong)
-	}
-	return families, filters, nil
+	return perFamily(&r.objectCall, verb, func(f rpdb.Family) (iproute2.RuleFilter, error) {
+		return r.context(f).ParseWideFilter(words)
+	})
 }
 
 // list prints the rules of both families, or of the one given, that the words
