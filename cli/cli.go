@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"rpdb/cli/ipcmd"
 )
 
 // The exit codes of rpdb, as `rpdb help` lists them.
@@ -87,6 +89,10 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	if object, words := ipWords(args); object != "" {
 		return ipObjects()[object](a, ctx, words)
 	}
+	if opts, _, err := ipcmd.ParseOptions(args); errors.Is(err, ipcmd.ErrVersion) {
+		a.json = opts.JSON
+		return a.version()
+	}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(a.In)
@@ -121,6 +127,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Use:           "rpdb",
 		Short:         "the routing policy database of Linux, explained, planned and kept true",
 		Long:          rootLong,
+		Version:       ipcmd.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -133,9 +140,10 @@ func (a *app) rootCommand() *cobra.Command {
 		}
 		return nil
 	}
+	root.SetVersionTemplate(versionText())
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
-		a.ruleCommand(), a.ipCommand())
+		a.ruleCommand(), a.ipCommand(), a.versionCommand())
 	a.addCompletion(root)
 	for _, cmd := range root.Commands() {
 		cmd.DisableFlagsInUseLine = true

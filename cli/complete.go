@@ -23,7 +23,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"plan": policyFile, "apply": policyFile, "try": policyFile,
 		"explain": a.completeFlow,
 		"rule":    a.completeRule, "ip": a.completeIP,
-		"completion": noArguments,
+		"completion": noArguments, "version": noArguments,
 	}
 	flags := map[string]completeFunc{
 		"netns":     completeNetNS,

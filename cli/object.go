@@ -66,7 +66,14 @@ type objectCall struct {
 // behind them.
 func (o *objectCall) options(args []string) ([]string, error) {
 	opts, words, err := ipcmd.ParseOptions(args)
-	if err != nil {
+	switch {
+	case errors.Is(err, ipcmd.ErrVersion):
+		o.json = opts.JSON
+		if err := o.version(); err != nil {
+			return nil, err
+		}
+		return nil, &codeError{code: exitOK}
+	case err != nil:
 		return nil, o.wrong("", "%v", err)
 	}
 	if opts.Batch != nil {

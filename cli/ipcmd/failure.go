@@ -22,12 +22,12 @@ type failure struct {
 // Error returns the text in one line.
 func (f *failure) Error() string { return strings.TrimSpace(f.text) }
 
-// What the system's ip is to answer: anything, and the question for its
-// version.
-var (
-	errHandOver = errors.New("not for us")
-	errVersion  = fmt.Errorf("%w: the version", errHandOver)
-)
+// errHandOver ends a command line that is for the system's ip.
+var errHandOver = errors.New("not for us")
+
+// ErrVersion ends a command line with the option -Version in it: whatever
+// stands behind does not count.
+var ErrVersion = errors.New("the version was asked for")
 
 // exit is a failure that ends the process.
 func exit(code int, format string, args ...any) error {

@@ -74,9 +74,6 @@ func identity(info fs.FileInfo) string {
 // withoutSystemIP says what can be said where there is no other ip.
 func (s *session) withoutSystemIP() int {
 	switch {
-	case s.version:
-		fmt.Fprintln(s.Stdout, "ip utility, iproute2-7.1.0, rpdb")
-		return 0
 	case s.object == "" && s.word != "":
 		return s.report(unknownObject(s.word), 1)
 	case s.object == "help" || s.object == "":

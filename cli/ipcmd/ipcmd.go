@@ -46,9 +46,12 @@ func (c Call) Run() int {
 	defer s.close()
 	s.out = bufio.NewWriterSize(c.Stdout, 1<<15)
 	code, err := s.run()
-	if errors.Is(err, errHandOver) {
-		s.version = errors.Is(err, errVersion)
+	switch {
+	case errors.Is(err, errHandOver):
 		return s.handOver()
+	case errors.Is(err, ErrVersion):
+		s.out.WriteString(versionText())
+		err = nil
 	}
 	return s.finish(s.report(err, code))
 }
@@ -64,13 +67,12 @@ func Main() int {
 // session is a call under way.
 type session struct {
 	Call
-	opts    Options
-	word    string // that names the object, as typed
-	object  string // as understood, "" for none
-	version bool   // the version was asked for
-	out     *bufio.Writer
-	sock    *kernel.Socket
-	names   nameFiles
+	opts   Options
+	word   string // that names the object, as typed
+	object string // as understood, "" for none
+	out    *bufio.Writer
+	sock   *kernel.Socket
+	names  nameFiles
 }
 
 // run reads the command line down to the object. The code counts if there is

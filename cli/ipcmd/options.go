@@ -93,7 +93,7 @@ func optionTable() []option {
 		{words: "-oneline", set: ignored},
 		{words: "-timestamp", set: func(o *Options, _ string) error { o.Timestamp = true; return nil }},
 		{words: "-tshort", set: func(o *Options, _ string) error { o.Timestamp, o.Short = true, true; return nil }},
-		{words: "-Version", set: func(*Options, string) error { return errVersion }},
+		{words: "-Version", set: func(*Options, string) error { return ErrVersion }},
 		{words: "-force", set: func(o *Options, _ string) error { o.Force = true; return nil }},
 		{words: "-batch", value: "batch file", set: func(o *Options, v string) error { o.Batch = &v; return nil }},
 		{words: "-brief", set: ignored},

@@ -50,7 +50,6 @@ func TestHandOver(t *testing.T) {
 	}
 	for _, c := range []command{
 		{args: []string{"link", "show", "lo"}},
-		{args: []string{"-V"}},
 		{args: []string{}},
 		{args: []string{"help"}},
 		{args: []string{"nosuch"}},

@@ -1,0 +1,30 @@
+package ipcmd
+
+import (
+	"bytes"
+	"regexp"
+	"testing"
+)
+
+// run runs a command line that needs no kernel.
+func run(args ...string) outcome {
+	var out, errs bytes.Buffer
+	code := Call{Args: args, Stdout: &out, Stderr: &errs, HandOver: func([]string) int { return -1 }}.Run()
+	return outcome{code, out.String(), errs.String()}
+}
+
+// The version is ours to tell, as soon as it is asked for. Scripts look for
+// "iproute2" in it.
+func TestVersion(t *testing.T) {
+	line := regexp.MustCompile(`^ip utility, iproute2-7\.1\.0, rpdb \S+\n$`)
+	for _, args := range [][]string{
+		{"-V"}, {"-Version"}, {"--Version"}, {"-j", "-V"}, {"-V", "rule"}, {"-Ve", "nosuch"}, {"-batch", "nosuch", "-V"}, {"-V", "-nosuch"},
+	} {
+		if o := run(args...); o.code != 0 || o.stderr != "" || !line.MatchString(o.stdout) {
+			t.Errorf("ip %q: %v", args, o)
+		}
+	}
+	if o := run("-nosuch", "-V"); o.code != 255 || o.stdout != "" {
+		t.Errorf("a wrong option in front: %v", o)
+	}
+}
