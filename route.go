@@ -346,7 +346,20 @@ type NexthopObject struct {
 	FDB       bool          `json:"fdb,omitzero"`
 	Group     []GroupMember `json:"group,omitempty"`
 	GroupType uint16        `json:"group_type,omitzero"` // 0 hash-threshold, 1 resilient
-	Unknown   Raw           `json:"unknown,omitzero"`
+	// Resilient is what a resilient group has besides its members.
+	Resilient ResilientGroup `json:"resilient,omitzero"`
+	Unknown   Raw            `json:"unknown,omitzero"`
+}
+
+// ResilientGroup is the table that a resilient group (ip-nexthop(8)) spreads
+// flows by. Times are in clock ticks, 100 to the second. The zero value belongs
+// to other groups.
+type ResilientGroup struct {
+	Buckets         uint16 `json:"buckets,omitzero"`
+	IdleTimer       uint32 `json:"idle_timer,omitzero"`       // without traffic, until a bucket may move
+	UnbalancedTimer uint32 `json:"unbalanced_timer,omitzero"` // out of balance, until buckets must move; 0: never
+	// UnbalancedTime is how long the group has been out of balance. It is state.
+	UnbalancedTime uint64 `json:"unbalanced_time,omitzero"`
 }
 
 // GroupMember is one member of a nexthop group: the id of a nexthop object and

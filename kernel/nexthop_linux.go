@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 
@@ -26,6 +27,12 @@ const (
 	nhaEncapType = 7
 	nhaEncap     = 8
 	nhaFDB       = 11
+	nhaResGroup  = 12
+
+	nhaResBuckets         = 1
+	nhaResIdleTimer       = 2
+	nhaResUnbalancedTimer = 3
+	nhaResUnbalancedTime  = 4
 
 	sizeofNhMsg       = 8
 	sizeofGroupMember = 8
@@ -61,12 +68,33 @@ func decodeNexthop(b []byte) (rpdb.NexthopObject, error) {
 			n.Nexthop.Encap = rpdb.Raw(d.Data())
 		case nhaFDB:
 			n.FDB = true
+		case nhaResGroup:
+			n.Resilient = decodeResilient(&d)
 		default:
 			unknown = d.Raw(unknown)
 		}
 	}
 	n.Unknown = rpdb.Raw(unknown)
 	return n, d.Err()
+}
+
+// decodeResilient reads what a resilient group has besides its members.
+func decodeResilient(d *netlink.Decoder) (r rpdb.ResilientGroup) {
+	attrs := d.Nest()
+	for attrs.Next() {
+		switch attrs.Type() {
+		case nhaResBuckets:
+			r.Buckets = attrs.Uint16()
+		case nhaResIdleTimer:
+			r.IdleTimer = attrs.Uint32()
+		case nhaResUnbalancedTimer:
+			r.UnbalancedTimer = attrs.Uint32()
+		case nhaResUnbalancedTime:
+			r.UnbalancedTime = attrs.Uint64()
+		}
+	}
+	d.Join(&attrs)
+	return r
 }
 
 // decodeGroup reads an array of struct nexthop_grp. The weight is stored less
@@ -94,6 +122,17 @@ func encodeGroup(group []rpdb.GroupMember) []byte {
 	return b
 }
 
+func encodeResilient(e *netlink.Encoder, r rpdb.ResilientGroup) {
+	if r == (rpdb.ResilientGroup{}) {
+		return
+	}
+	e.Nest(nhaResGroup|netlink.Nested, func() {
+		e.Uint16(nhaResBuckets, r.Buckets)
+		e.Uint32(nhaResIdleTimer, r.IdleTimer)
+		e.Uint32(nhaResUnbalancedTimer, r.UnbalancedTimer)
+	})
+}
+
 func nexthopObject(id uint32) string { return fmt.Sprintf("nexthop object %d", id) }
 
 // AddNexthop makes a nexthop object or a group of them (ip-nexthop(8)) and
@@ -118,6 +157,7 @@ func (c *Conn) AddNexthop(n rpdb.NexthopObject) error {
 		if n.GroupType != 0 {
 			e.Uint16(nhaGroupType, n.GroupType)
 		}
+		encodeResilient(e, n.Resilient)
 	case n.Blackhole:
 		e.Bytes(nhaBlackhole, nil)
 	}
@@ -144,4 +184,30 @@ func (c *Conn) DeleteNexthop(id uint32) error {
 	e := netlink.NewEncoder(nil, rtmDelNexthop, 0, fixed(make([]byte, sizeofNhMsg)))
 	e.Uint32(nhaID, id)
 	return c.execute("delete", nexthopObject(id), e)
+}
+
+// Nexthops reads the nexthop objects as they were at one moment, and nothing
+// else. It needs no privilege; kernels before 5.3 have none.
+func (c *Conn) Nexthops(ctx context.Context) ([]rpdb.NexthopObject, error) {
+	var objects []rpdb.NexthopObject
+	err := c.steady(ctx, classNexthops, func() (n int, err error) {
+		objects, n, err = c.dumpNexthops(ctx)
+		return n, err
+	})
+	return objects, opError("read", "nexthop objects", err)
+}
+
+// Nexthop returns the nexthop object with the id: what a route with an nhid
+// leads to. If there is none the error is a [*Refusal] with ENOENT.
+func (s *Socket) Nexthop(ctx context.Context, id uint32) (rpdb.NexthopObject, error) {
+	var object rpdb.NexthopObject
+	e := netlink.NewEncoder(nil, rtmGetNexthop, 0, make([]byte, sizeofNhMsg))
+	e.Uint32(nhaID, id)
+	err := s.nl.Execute(ctx, e, func(m netlink.Message) (err error) {
+		if m.Type == rtmNewNexthop {
+			object, err = decodeNexthop(m.Data)
+		}
+		return err
+	})
+	return object, err
 }

@@ -77,7 +77,7 @@ func TestSnapshotOfAWorld(t *testing.T) {
 
 func sameObject(a, b rpdb.NexthopObject) bool {
 	return a.ID == b.ID && a.Nexthop.Canonical() == b.Nexthop.Canonical() && a.Blackhole == b.Blackhole &&
-		slices.Equal(a.Group, b.Group) && a.Protocol == b.Protocol
+		slices.Equal(a.Group, b.Group) && a.GroupType == b.GroupType && a.Resilient == b.Resilient && a.Protocol == b.Protocol
 }
 
 // The settings of interfaces come by netlink; the files say the same.

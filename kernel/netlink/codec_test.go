@@ -319,6 +319,7 @@ func walk(b []byte, depth int) {
 		each.Uint16()
 		each.Uint32()
 		each.NetUint64()
+		each.Uint64()
 		each.Addr()
 		_ = each.String()
 		if depth < 8 {

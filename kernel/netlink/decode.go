@@ -105,6 +105,14 @@ func (d *Decoder) Uint32() uint32 {
 	return 0
 }
 
+// Uint64 returns the value of an eight-byte attribute in host order.
+func (d *Decoder) Uint64() uint64 {
+	if b := d.sized(8); b != nil {
+		return binary.NativeEndian.Uint64(b)
+	}
+	return 0
+}
+
 // Uint16Pair returns the values of an attribute of two two-byte numbers in
 // host order.
 func (d *Decoder) Uint16Pair() (first, second uint16) {
