@@ -123,6 +123,7 @@ func (p peer) comparable(o outcome) outcome {
 	if p.before(withDark) {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x1b[1;34m", "\x1b[1;94m")
 	}
+	o.stdout = withoutClock(o.stdout)
 	if p.before(withEscapes) && strings.HasPrefix(o.stdout, "[") {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
 	}

@@ -15,9 +15,13 @@ type grammar struct {
 	// before a value.
 	words   func(g *generator, wrong bool) []string
 	keyword func(g *generator) string
-	options []string
+	// afterwards gives a command the files that it works with, nil for none.
+	afterwards func(g *generator, c command, words []string) command
+	options    []string
+	host       host
 }
 
+// grammars returns those that the twin test compares.
 func grammars() []grammar { return []grammar{ruleGrammar()} }
 
 // generator makes command lines out of the grammar of an object, some of them
@@ -29,6 +33,9 @@ type generator struct {
 	count    int
 	batching bool
 	dir      string
+
+	family       int // 4 or 6, of the command at hand, where the grammar cares
+	optionFamily int // as the options say, 0 if they do not
 }
 
 func newGenerator(gr grammar, seed, stream uint64, dir string) *generator {
@@ -46,18 +53,24 @@ func (g *generator) command() command {
 	if g.one(12) {
 		return g.batch()
 	}
-	var colors string
+	c := command{lines: 1}
 	if g.one(4) {
-		colors = pick(g, "15;0", "0;15", "15;default;8", "0;7", "7", ";", "15;06")
+		c.colors = pick(g, "15;0", "0;15", "15;default;8", "0;7", "7", ";", "15;06")
 	}
-	args := append(g.options(), g.grammar.words(g, g.one(4))...)
-	return command{args: args, colors: colors, lines: 1}
+	c.args = g.options()
+	words := g.grammar.words(g, g.one(4))
+	c.args = append(c.args, words...)
+	if g.grammar.afterwards != nil {
+		c = g.grammar.afterwards(g, c, words)
+	}
+	return c
 }
 
 // batch makes a file of 20 to 60 commands, few of them wrong: those end it.
 func (g *generator) batch() command {
 	g.batching = true
 	defer func() { g.batching = false }()
+	options := g.options()
 	var b strings.Builder
 	lines := 20 + g.IntN(40)
 	for range lines {
@@ -90,7 +103,7 @@ func (g *generator) batch() command {
 	if !g.one(4) {
 		args = append([]string{"-force"}, args...)
 	}
-	return command{args: append(g.options(), args...), stdin: stdin, text: text, lines: lines}
+	return command{args: append(options, args...), stdin: stdin, text: text, lines: lines}
 }
 
 // options makes what stands before the object.
@@ -104,8 +117,15 @@ func (g *generator) options() []string {
 			"-f foo", "-foo", "-ec", "-c=x", "-n nosuch", "--", "-f bridge", "-n .", "-N -d -j -p", "-x", "---"))
 	}
 	var words []string
+	g.optionFamily = 0
 	for _, w := range o {
 		words = append(words, strings.Fields(w)...)
+		switch w {
+		case "-4", "-fam inet":
+			g.optionFamily = 4
+		case "-6", "--6", "-f inet6", "-family inet6":
+			g.optionFamily = 6
+		}
 	}
 	return words
 }

@@ -42,7 +42,7 @@ func program(t *testing.T, ns *kernel.NetNS, stdin string, args ...string) outco
 // What is not about rules is answered by the real ip, in a batch too, and lines
 // keep their numbers.
 func TestHandOver(t *testing.T) {
-	w := newTwins(t, systems(t))
+	w := newTwins(t, systems(t), host{})
 	mixed := filepath.Join(t.TempDir(), "mixed")
 	text := "rule add pref 5 table 7\n\n# links\nlink show lo\nrule show pref 5\nlink show nosuch\nrule show\n"
 	if err := os.WriteFile(mixed, []byte(text), 0o600); err != nil {
@@ -62,11 +62,11 @@ func TestHandOver(t *testing.T) {
 		{args: []string{"-force", "-batch", "-"}, stdin: "rule del pref 77\nlink show lo\n"},
 	} {
 		w.renew()
-		a, b := w.real([]byte(c.stdin), c.args), program(t, w.b, c.stdin, c.args...)
+		a, b := w.a.real(c), program(t, w.b.ns, c.stdin, c.args...)
 		if a != b {
 			t.Errorf("%v\ntheirs: %v\nours: %v", c, a, b)
 		}
-		if as, bs := w.state(w.as), w.state(w.bs); as != bs {
+		if as, bs := w.state(w.a), w.state(w.b); as != bs {
 			t.Errorf("%v: the kernels differ\ntheirs:\n%sours:\n%s", c, as, bs)
 		}
 	}
@@ -74,32 +74,32 @@ func TestHandOver(t *testing.T) {
 
 // Streams of rules go from the real ip to ours and back.
 func TestSaveAndRestoreWithTheirs(t *testing.T) {
-	w := newTwins(t, theirs(t))
+	w := newTwins(t, theirs(t), host{})
 	for _, line := range []string{
 		"rule add pref 100 from 192.0.2.0/24 table 1000", "rule add pref 100 goto 200", "rule add pref 200 not iif lo nop",
 		"rule add pref 0 fwmark 1/3 table 5",
 	} {
-		w.real(nil, splitLine(line))
+		w.a.real(command{args: splitLine(line)})
 	}
-	saved := w.real(nil, []string{"rule", "save"})
+	saved := w.a.real(command{args: []string{"rule", "save"}})
 	for range 2 { // what is there is not doubled
-		if o := call(w.b, []byte(saved.stdout), "rule restore"); o != (outcome{}) {
+		if o := call(w.b.ns, []byte(saved.stdout), "rule restore"); o != (outcome{}) {
 			t.Fatalf("restore: %v", o)
 		}
 	}
-	if as, bs := w.state(w.as), w.state(w.bs); as != bs {
+	if as, bs := w.state(w.a), w.state(w.b); as != bs {
 		t.Errorf("the kernels differ\ntheirs:\n%sours:\n%s", as, bs)
 	}
-	ours := call(w.b, nil, "rule save")
+	ours := call(w.b.ns, nil, "rule save")
 	if len(ours.stdout) != len(saved.stdout) {
 		t.Errorf("we save %d bytes, theirs %d", len(ours.stdout), len(saved.stdout))
 	}
-	back := newTwins(t, w.peer)
-	back.real(nil, []string{"rule", "flush"})
-	if o := back.real([]byte(ours.stdout), []string{"rule", "restore"}); o != (outcome{}) {
+	back := newTwins(t, w.peer, host{})
+	back.a.real(command{args: []string{"rule", "flush"}})
+	if o := back.a.real(command{args: []string{"rule", "restore"}, stdin: ours.stdout}); o != (outcome{}) {
 		t.Errorf("their restore: %v", o)
 	}
-	if got := back.listing(); strings.Count(back.real(nil, []string{"rule"}).stdout, "\n") < 7 {
+	if got := back.a.real(command{args: []string{"rule"}}).stdout; strings.Count(got, "\n") < 7 {
 		t.Errorf("they restored\n%s", got)
 	}
 }
