@@ -182,76 +182,25 @@ func (v *hostOffers) addMonitorWords(before []string) {
 	}
 }
 
-// ruleLine is how far the words behind a verb have come.
-type ruleLine struct {
-	filters  bool // the words of list and flush
-	there    bool // about rules that are there
-	family   rpdb.Family
-	keywords []iproute2.Keyword
-	given    map[string]bool   // fields that have been named
-	wants    *iproute2.Keyword // whose value is next, nil if a keyword is
-}
-
-func newRuleLine(verb ruleVerb, f rpdb.Family) *ruleLine {
-	l := &ruleLine{there: verb.there, family: f, keywords: iproute2.RuleKeywords(verb.grammar), given: map[string]bool{}}
+func newRuleLine(verb ruleVerb, f rpdb.Family) *wordLine {
+	l := &wordLine{there: verb.there, family: f, keywords: iproute2.RuleKeywords(verb.grammar), given: map[string]bool{}, group: actionGroup}
 	if verb.grammar == iproute2.RuleList || verb.grammar == iproute2.RuleFlush {
-		l.filters = true
+		l.bare = "to"
 		l.keywords = append(iproute2.WideFilterKeywords(), l.keywords...)
 	}
 	return l
 }
 
-// read takes one complete word.
-func (l *ruleLine) read(word string) {
-	if l.wants != nil {
-		l.value(word)
-		return
-	}
-	for _, k := range l.keywords {
-		if k.Word != word && !(k.Prefix && strings.HasPrefix(k.Word, word)) {
-			continue
-		}
-		l.given[k.Field] = true
-		if isAction(k) {
-			l.given[actionField] = true
-		}
-		if k.Value != iproute2.NoValue {
-			l.wants = &k
-		}
-		return
-	}
-	// A word that is no keyword is the destination of a filter.
-	if l.filters {
-		l.given["to"] = true
-		l.learn(word)
-	}
-}
-
-func (l *ruleLine) value(word string) {
-	if l.wants.Value == iproute2.PrefixValue {
-		l.learn(word)
-	}
-	if l.wants.Value == iproute2.TypeValue {
-		l.given[actionField] = true
-	}
-	l.wants = nil
-}
-
-// learn takes the family from a prefix, where no option gave it.
-func (l *ruleLine) learn(prefix string) {
-	if l.family != 0 {
-		return
-	}
-	if strings.Contains(prefix, ":") {
-		l.family = rpdb.IPv6
-	} else if strings.Contains(prefix, ".") {
-		l.family = rpdb.IPv4
-	}
-}
-
-// actionField stands in [ruleLine.given] for any action. A table is one, but
+// actionField stands in [wordLine.given] for any action. A table is one, but
 // may stand beside a suppressor and the like; ip lets it stand beside others.
 const actionField = "an action"
+
+func actionGroup(k iproute2.Keyword) string {
+	if isAction(k) || k.Value == iproute2.TypeValue {
+		return actionField
+	}
+	return ""
+}
 
 func isAction(k iproute2.Keyword) bool {
 	switch k.Field {
@@ -261,12 +210,11 @@ func isAction(k iproute2.Keyword) bool {
 	return false
 }
 
-// ruleWords are the words that are offered for a field, the first one that
-// goes on from what is typed. Fields that are not here are read and not
-// offered: the kernel has no use for them (nat, the types of routes that are no
+// ruleWords are the words that are offered for rules. Fields that are not here
+// are read and not offered: the kernel has no use for them (nat, the types of routes that are no
 // actions), or they add nothing to what they stand before (type).
-func ruleWords() []struct{ field, words string } {
-	return []struct{ field, words string }{
+func ruleWords() []fieldWords {
+	return []fieldWords{
 		{"not", "not"},
 		{"from", "from src"},
 		{"to", "to dst"},
@@ -297,25 +245,16 @@ func ruleWords() []struct{ field, words string } {
 }
 
 // addRuleWord offers the next word of a line.
-func (v *hostOffers) addRuleWord(l *ruleLine) {
+func (v *hostOffers) addRuleWord(l *wordLine) {
 	if l.wants != nil {
 		v.addRuleValue(l)
 		return
 	}
-	for _, field := range ruleWords() {
-		for word := range strings.FieldsSeq(field.words) {
-			i := slices.IndexFunc(l.keywords, func(k iproute2.Keyword) bool { return k.Word == word })
-			if i < 0 || !l.takes(l.keywords[i]) || !strings.HasPrefix(word, v.begun) {
-				continue
-			}
-			v.add(word, l.keywords[i].Help)
-			break
-		}
-	}
+	v.addKeywords(l, ruleWords(), ruleTakes)
 }
 
-// takes reports whether a keyword makes sense where the line is.
-func (l *ruleLine) takes(k iproute2.Keyword) bool {
+// ruleTakes reports whether a keyword makes sense where the line is.
+func ruleTakes(l *wordLine, k iproute2.Keyword) bool {
 	switch {
 	case l.given[k.Field], isAction(k) && l.given[actionField]:
 		return false
@@ -331,7 +270,7 @@ func (l *ruleLine) takes(k iproute2.Keyword) bool {
 
 // addRuleValue offers values of the keyword that was typed last: names that
 // exist, and those that rules already use.
-func (v *hostOffers) addRuleValue(l *ruleLine) {
+func (v *hostOffers) addRuleValue(l *wordLine) {
 	switch k := *l.wants; k.Value {
 	case iproute2.PrefixValue:
 		v.add("all", "every address")
@@ -368,7 +307,7 @@ func (v *hostOffers) addRuleValue(l *ruleLine) {
 
 // addRuleNumber offers numbers by what they stand for. That of a new rule is the
 // user's own to choose.
-func (v *hostOffers) addRuleNumber(field string, l *ruleLine) {
+func (v *hostOffers) addRuleNumber(field string, l *wordLine) {
 	switch field {
 	case "goto":
 		v.addPriorities(l.family)
