@@ -24,32 +24,52 @@ func ruleBlock(kind, rest string) (block string, ok bool) {
 	case "rule-synopsis":
 		return ruleSynopsis(), true
 	case "keyword":
-		return keywordHead(".TP", rest), true
+		return keywordHead(".TP", rest, ruleGrammar(iproute2.RuleAdd)), true
 	case "keyword-too":
-		return keywordHead(".TQ", rest), true
+		return keywordHead(".TQ", rest, ruleGrammar(iproute2.RuleAdd)), true
 	case "other-actions":
 		return otherActions(), true
 	case "filters":
-		return filterWords(), true
+		return filterWords(manGrammar{allFilters(), ruleWords()}), true
 	case "abbreviations":
-		return abbreviationTable(), true
+		return abbreviationTable(
+			abbreviated{"add, delete", iproute2.RuleKeywords(iproute2.RuleAdd)},
+			abbreviated{"list, flush", allFilters()},
+		), true
 	}
 	return "", false
 }
 
 // ruleSynopsis is the usage of "rpdb rule", and the grammar behind it.
 func ruleSynopsis() string {
-	usage, _, _ := strings.Cut(ruleUsage, "\n\n")
-	_, rules, _ := strings.Cut(iproute2.RuleHelp(), "SELECTOR :=")
+	return synopsisOf(ruleUsage, iproute2.RuleHelp(), "SELECTOR :=")
+}
+
+// synopsisOf is the usage of our own form, and the grammar of ip behind it,
+// from the first of its definitions on.
+func synopsisOf(usage, help, first string) string {
+	usage, _, _ = strings.Cut(usage, "\n\n")
+	_, definitions, _ := strings.Cut(help, first)
 	var b strings.Builder
 	for line := range strings.SplitSeq(usage, "\n") {
 		b.WriteString(grammar(strings.TrimSpace(strings.TrimPrefix(line, "Usage:"))) + "\n")
 	}
 	b.WriteString(".PP\n")
-	for line := range strings.Lines("SELECTOR :=" + rules) {
+	for line := range strings.Lines(first + definitions) {
 		b.WriteString(grammar(strings.TrimRight(line, "\n")) + "\n")
 	}
 	return b.String()
+}
+
+// manGrammar is the words of one verb, and those of them that completion offers
+// first.
+type manGrammar struct {
+	keywords []iproute2.Keyword
+	offered  []fieldWords
+}
+
+func ruleGrammar(v iproute2.RuleVerb) manGrammar {
+	return manGrammar{iproute2.RuleKeywords(v), ruleWords()}
 }
 
 // allFilters are the words of list and flush.
@@ -58,8 +78,9 @@ func allFilters() []iproute2.Keyword {
 }
 
 // wordsOf returns the words of a field, the one that completion offers first.
-func wordsOf(field string, keywords []iproute2.Keyword) (words []string, value iproute2.ValueKind) {
-	for _, offered := range ruleWords() {
+func (g manGrammar) wordsOf(field string) (words []string, value iproute2.ValueKind) {
+	keywords := g.keywords
+	for _, offered := range g.offered {
 		if offered.field == field {
 			words = strings.Fields(offered.words)
 		}
@@ -79,8 +100,8 @@ func wordsOf(field string, keywords []iproute2.Keyword) (words []string, value i
 }
 
 // keywordHead is the tag of a keyword: all its words, and what follows.
-func keywordHead(macro, field string) string {
-	words, value := wordsOf(field, iproute2.RuleKeywords(iproute2.RuleAdd))
+func keywordHead(macro, field string, g manGrammar) string {
+	words, value := g.wordsOf(field)
 	for i, w := range words {
 		words[i] = bold(w)
 	}
@@ -103,16 +124,16 @@ func otherActions() string {
 	return strings.Join(words, ",\n") + ".\n"
 }
 
-func filterWords() string {
+func filterWords(g manGrammar) string {
 	var b strings.Builder
 	b.WriteString(".RS\n.nf\n")
 	var seen []string
-	for _, k := range allFilters() {
+	for _, k := range g.keywords {
 		if slices.Contains(seen, k.Field) {
 			continue
 		}
 		seen = append(seen, k.Field)
-		words, value := wordsOf(k.Field, allFilters())
+		words, value := g.wordsOf(k.Field)
 		for i, w := range words {
 			words[i] = bold(w)
 		}
@@ -140,27 +161,36 @@ func shortest(word string, keywords []iproute2.Keyword) string {
 	return word
 }
 
+// abbreviated is a column of the table of abbreviations.
+type abbreviated struct {
+	head     string
+	keywords []iproute2.Keyword
+}
+
 // abbreviationTable says how short each keyword may be.
-func abbreviationTable() string {
-	adds, lists := iproute2.RuleKeywords(iproute2.RuleAdd), allFilters()
+func abbreviationTable(columns ...abbreviated) string {
 	var words []string
-	for _, k := range slices.Concat(adds, lists) {
-		if k.Prefix && !slices.Contains(words, k.Word) {
-			words = append(words, k.Word)
+	for _, c := range columns {
+		for _, k := range c.keywords {
+			if k.Prefix && !slices.Contains(words, k.Word) {
+				words = append(words, k.Word)
+			}
 		}
 	}
 	slices.Sort(words)
 	var b strings.Builder
-	b.WriteString(".TS\nl l l.\n\\fIkeyword\\fR\t\\fIadd, delete\\fR\t\\fIlist, flush\\fR\n")
+	b.WriteString(".TS\n" + strings.TrimSpace(strings.Repeat("l ", len(columns)+1)) + ".\n\\fIkeyword\\fR")
+	for _, c := range columns {
+		b.WriteString("\t" + italic(c.head))
+	}
+	b.WriteString("\n")
 	for _, w := range words {
 		row := []string{bold(w)}
-		for _, keywords := range [][]iproute2.Keyword{adds, lists} {
-			short := shortest(w, keywords)
-			switch short {
-			case "":
-				row = append(row, `\-`)
-			default:
+		for _, c := range columns {
+			if short := shortest(w, c.keywords); short != "" {
 				row = append(row, bold(short))
+			} else {
+				row = append(row, `\-`)
 			}
 		}
 		b.WriteString(strings.Join(row, "\t") + "\n")
