@@ -88,7 +88,22 @@ const (
 	ProtocolValue           // PROTO
 	RealmsValue             // [SRCREALM/]DSTREALM
 	GroupValue              // DEVGROUP
-	TypeValue               // TYPE: one of the actions
+	TypeValue               // TYPE: one of the actions, or of the types of routes
+
+	// Those of routes.
+	VRFValue        // NAME: a VRF
+	ScopeValue      // SCOPE
+	EnabledValue    // { enabled | disabled }
+	EncapValue      // ENCAPTYPE ENCAPHDR
+	GatewayValue    // [ FAMILY ] ADDRESS
+	NexthopValue    // NH
+	LockedValue     // [ lock ] NUMBER
+	TimeValue       // [ lock ] TIME: a number, with the unit s or ms
+	FeaturesValue   // FEATURES
+	BoolValue       // { 0 | 1 }
+	NameValue       // NAME: a congestion control
+	PreferenceValue // PREF
+	FlowLabelValue  // LABEL, without a mask
 )
 
 // valueNames are the placeholders of the usage text.
@@ -97,7 +112,10 @@ var valueNames = [...]string{
 	DSFieldValue: "TOS", DSCPValue: "DSCP[/MASK]", LabelValue: "LABEL[/MASK]", LinkValue: "STRING",
 	UIDRangeValue: "NUMBER-NUMBER", PortsValue: "[ NUMBER[/MASK] | NUMBER-NUMBER ]", IPProtoValue: "PROTOCOL",
 	TableValue: "TABLE_ID", ProtocolValue: "PROTO", RealmsValue: "[SRCREALM/]DSTREALM", GroupValue: "DEVGROUP",
-	TypeValue: "TYPE",
+	TypeValue: "TYPE", VRFValue: "NAME", ScopeValue: "SCOPE", EnabledValue: "{ enabled | disabled }",
+	EncapValue: "ENCAPTYPE ENCAPHDR", GatewayValue: "[ FAMILY ] ADDRESS", NexthopValue: "NH", LockedValue: "[ lock ] NUMBER",
+	TimeValue: "TIME", FeaturesValue: "FEATURES", BoolValue: "BOOL", NameValue: "NAME", PreferenceValue: "PREF",
+	FlowLabelValue: "FLOWLABEL",
 }
 
 // String returns the placeholder, as in "PREFIX".
@@ -108,11 +126,11 @@ func (k ValueKind) String() string {
 	return ""
 }
 
-// Keyword is one word that a verb of ip-rule(8) takes.
+// Keyword is one word that a verb of ip-rule(8) or ip-route(8) takes.
 type Keyword struct {
 	Word   string    // as it is spelled in full
 	Prefix bool      // any beginning of it means it too, unless an earlier keyword takes that
-	Field  string    // what it sets or selects by, under the name that [RuleCommand] writes
+	Field  string    // what it sets or selects by, under one name for all words that mean it
 	Value  ValueKind // what follows it
 	Help   string    // one line, lower case
 }

@@ -17,7 +17,7 @@ const (
 	Incomplete                          // the value of the last word is missing
 	UnknownDevice                       // no interface has the name
 	BadCommand                          // the words cannot stand together; Reason is the whole text
-	Usage                               // the word "help": not a complaint, ip prints its usage
+	Usage                               // ip prints a usage, that of rules unless Reason is another: for "help", and for a route to nowhere
 )
 
 // Exit codes of ip.
@@ -40,6 +40,7 @@ type ParseError struct {
 	blank   bool   // ip's text ends in an empty line
 	exit    int    // the exit code, 0 for that of the kind
 	warning string // what ip has printed before it saw the word
+	trailer string // what ip prints after it
 }
 
 // Error returns the complaint in ip's words, in one line and without
@@ -57,7 +58,10 @@ func (e *ParseError) Error() string {
 	case BadCommand:
 		return strings.TrimPrefix(strings.TrimSuffix(e.Reason, "."), "Error: ")
 	case Usage:
-		return "help is not part of a rule"
+		if e.Word == "" {
+			return "a destination is missing"
+		}
+		return fmt.Sprintf("%q is not part of it", e.Word)
 	}
 	return fmt.Sprintf("argument %q is wrong: %s", e.Word, e.Reason)
 }
@@ -81,12 +85,14 @@ func (e *ParseError) Stderr() string {
 	case BadCommand:
 		text = e.Reason + "\n"
 	case Usage:
-		text = RuleHelp()
+		if text = e.Reason; text == "" {
+			text = RuleHelp()
+		}
 	}
 	if e.blank {
 		text += "\n"
 	}
-	return e.warning + text
+	return e.warning + text + e.trailer
 }
 
 // ExitCode returns the code with which ip ends: 1 for addresses, interfaces

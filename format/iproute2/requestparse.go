@@ -135,6 +135,8 @@ func familyWord(f rpdb.Family) string {
 		return "mpls"
 	case familyBridge:
 		return "bridge"
+	case familyPacket:
+		return "link"
 	}
 	text, _ := f.MarshalText() // a family always has a word
 	return string(text)

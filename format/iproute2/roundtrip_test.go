@@ -118,6 +118,10 @@ func (g generator) metrics() (list []rpdb.Metric) {
 			continue
 		case t == rpdb.MetricCongCtl:
 			m = rpdb.Metric{Type: t, Text: "cubic"}
+		case t == rpdb.MetricHopLimit:
+			m.Value = g.Uint32N(256)
+		case t == rpdb.MetricQuickAck, t == rpdb.MetricFastOpenNoCookie:
+			m.Value = g.Uint32N(2)
 		case t == rpdb.MetricFeatures:
 			m.Value = pick[uint32](g, 1, 16, 17)
 		case t == rpdb.MetricRTOMin, t == rpdb.MetricMTU && g.chance():

@@ -191,8 +191,8 @@ func TestRouteAbbreviations(t *testing.T) {
 
 func TestRouteErrors(t *testing.T) {
 	for _, tt := range []struct{ typed, text string }{
-		{"", "command line is not complete"},
-		{"dev v0", "command line is not complete"},
+		{"", "a destination is missing"},
+		{"dev v0", "a destination is missing"},
 		{"default via", "command line is not complete"},
 		{"default dev nosuch", `cannot find device "nosuch"`},
 		{"default via x", `any valid address is expected rather than "x"`},
@@ -202,14 +202,14 @@ func TestRouteErrors(t *testing.T) {
 		{"default proto nosuch", `argument "nosuch" is wrong: "protocol" value is invalid`},
 		{"default metric x", `argument "x" is wrong: "metric" value is invalid`},
 		{"default scope x", `argument "x" is wrong: invalid "scope" value`},
-		{"default via 192.0.2.1 via 192.0.2.2", `argument "192.0.2.2" is wrong: use nexthop syntax to specify multiple via`},
-		{"default 192.0.2.1", `argument "192.0.2.1" is wrong: either "to" is duplicate, or this is garbage`},
+		{"default via 192.0.2.1 via 192.0.2.2", `argument "via" is wrong: use nexthop syntax to specify multiple via`},
+		{"default 192.0.2.1", `either "to" is duplicate, or "192.0.2.1" is garbage`},
 		{"default nexthop via 192.0.2.1 weight 0", `argument "0" is wrong: "weight" is invalid`},
 		{"default nexthop via 192.0.2.1 weight 257", `argument "257" is wrong: "weight" is invalid`},
-		{"default nexthop via 192.0.2.1 foo", `argument "foo" is wrong: "nexthop" or end of line is expected instead of this`},
+		{"default nexthop via 192.0.2.1 foo", `"nexthop" or end of line is expected instead of "foo"`},
 		{"default dev v0 mtu x", `argument "x" is wrong: "mtu" value is invalid`},
 		{"default dev v0 features x", `argument "x" is wrong: "features" value not valid`},
-		{"default dev v0 rtt 9999999999s", `argument "9999999999s" is wrong: "rtt" value is invalid`},
+		{"default dev v0 rtt 5m", `argument "5m" is wrong: "rtt" value is invalid`},
 		{"default dev v0 features", "command line is not complete"},
 		{"default dev v0 pref x", `argument "x" is wrong: "pref" value is invalid`},
 	} {

@@ -94,14 +94,20 @@ func defaultTable(t rpdb.RouteType) rpdb.TableID {
 
 // defaultScope is the scope of an IPv4 route that is typed without one.
 func defaultScope(r rpdb.Route) rpdb.Scope {
-	switch r.Type {
+	plain := len(r.Nexthops) == 0 || (len(r.Nexthops) == 1 && !r.Nexthops[0].Via.IsValid())
+	return typeScope(r.Type, !plain || r.NexthopID != 0)
+}
+
+// typeScope is the scope of an IPv4 route of a type, which has a gateway or
+// leads there in another way, or is on the link.
+func typeScope(t rpdb.RouteType, leads bool) rpdb.Scope {
+	switch t {
 	case rpdb.RouteLocal, rpdb.RouteNAT:
 		return rpdb.ScopeHost
 	case rpdb.RouteBroadcast, rpdb.RouteMulticast, rpdb.RouteAnycast:
 		return rpdb.ScopeLink
 	case rpdb.RouteUnicast, 0:
-		plain := len(r.Nexthops) == 0 || (len(r.Nexthops) == 1 && !r.Nexthops[0].Via.IsValid())
-		if plain && r.NexthopID == 0 {
+		if !leads {
 			return rpdb.ScopeLink
 		}
 	}
