@@ -18,37 +18,68 @@ type Names struct {
 	Groups    map[uint32]string   `json:"groups,omitempty"`
 }
 
-func builtinTables() map[TableID]string {
-	return map[TableID]string{TableDefault: "default", TableMain: "main", TableLocal: "local"}
+// builtinTable returns the name that iproute2 has built in, "" for none.
+func builtinTable(t TableID) string {
+	switch t {
+	case TableDefault:
+		return "default"
+	case TableMain:
+		return "main"
+	case TableLocal:
+		return "local"
+	}
+	return ""
 }
 
-func builtinProtocols() map[Protocol]string {
-	return map[Protocol]string{
-		0: "unspec", 1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt",
-		11: "zebra", 12: "bird", 13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived",
-		42:  "babel",
-		186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
+// builtinProtocol returns the name that iproute2 has built in, "" for none.
+func builtinProtocol(p Protocol) string {
+	switch {
+	case p <= 4:
+		return [...]string{"unspec", "redirect", "kernel", "boot", "static"}[p]
+	case 8 <= p && p <= 16:
+		return [...]string{"gated", "ra", "mrt", "zebra", "bird", "dnrouted", "xorp", "ntk", "dhcp"}[p-8]
+	case 186 <= p && p <= 189:
+		return [...]string{"bgp", "isis", "ospf", "rip"}[p-186]
 	}
+	switch p {
+	case 18:
+		return "keepalived"
+	case 42:
+		return "babel"
+	case 192:
+		return "eigrp"
+	}
+	return ""
+}
+
+// builtin returns the number of a built-in name.
+func builtin[T ~uint8 | ~uint32](s string, name func(T) string) (T, bool) {
+	for v := range 256 {
+		if s != "" && name(T(v)) == s {
+			return T(v), true
+		}
+	}
+	return 0, false
 }
 
 // Table returns the name of a table, or its number in decimal.
 func (n Names) Table(t TableID) string {
-	return nameOf(uint64(t), n.Tables[t], builtinTables()[t])
+	return nameOf(uint64(t), n.Tables[t], builtinTable(t))
 }
 
 // TableByName returns the table that a name or a decimal number stands for.
 func (n Names) TableByName(s string) (TableID, bool) {
-	return byName(s, n.Tables, builtinTables())
+	return byName(s, n.Tables, func(s string) (TableID, bool) { return builtin(s, builtinTable) })
 }
 
 // Protocol returns the name of an originator, or its number in decimal.
 func (n Names) Protocol(p Protocol) string {
-	return nameOf(uint64(p), n.Protocols[p], builtinProtocols()[p])
+	return nameOf(uint64(p), n.Protocols[p], builtinProtocol(p))
 }
 
 // ProtocolByName returns the originator that a name or a number stands for.
 func (n Names) ProtocolByName(s string) (Protocol, bool) {
-	return byName(s, n.Protocols, builtinProtocols())
+	return byName(s, n.Protocols, func(s string) (Protocol, bool) { return builtin(s, builtinProtocol) })
 }
 
 // Realm returns the name of a realm, or its number in decimal.
@@ -68,7 +99,7 @@ func (n Names) Group(g uint32) string {
 
 // GroupByName returns the interface group that a name or a number stands for.
 func (n Names) GroupByName(s string) (uint32, bool) {
-	return byName(s, n.Groups, map[uint32]string{0: "default"})
+	return byName(s, n.Groups, func(s string) (uint32, bool) { return 0, s == "default" })
 }
 
 func nameOf(number uint64, names ...string) string {
@@ -80,12 +111,15 @@ func nameOf(number uint64, names ...string) string {
 	return strconv.FormatUint(number, 10)
 }
 
-// byName looks a name up in the maps, the first one first and in it the
-// smallest number, then reads it as a number in C's notation: decimal, 0x for
-// hexadecimal, 0 for octal.
-func byName[T ~uint8 | ~uint16 | ~uint32](s string, maps ...map[T]string) (T, bool) {
-	for _, m := range maps {
-		if v, ok := smallest(m, s); ok {
+// byName looks a name up in the map, the smallest number first, and then among
+// those that are built in, if any are; and reads it as a number in C's notation:
+// decimal, 0x for hexadecimal, 0 for octal.
+func byName[T ~uint8 | ~uint16 | ~uint32](s string, names map[T]string, builtin func(string) (T, bool)) (T, bool) {
+	if v, ok := smallest(names, s); ok {
+		return v, true
+	}
+	if builtin != nil {
+		if v, ok := builtin(s); ok {
 			return v, true
 		}
 	}

@@ -46,6 +46,21 @@ func TestNumbersToNames(t *testing.T) {
 	}
 }
 
+// Listings ask for the name of every rule and route.
+func TestNamesAllocateNothing(t *testing.T) {
+	n, none := files(), rpdb.Names{}
+	for name, f := range map[string]func() string{
+		"table":          func() string { return none.Table(rpdb.TableMain) },
+		"named table":    func() string { return n.Table(1001) },
+		"protocol":       func() string { return none.Protocol(rpdb.ProtocolKernel) },
+		"named protocol": func() string { return n.Protocol(82) },
+	} {
+		if allocs := testing.AllocsPerRun(100, func() { _ = f() }); allocs != 0 {
+			t.Errorf("%s: %v allocations", name, allocs)
+		}
+	}
+}
+
 // lookup is one of the functions from names to numbers.
 func lookup[T ~uint8 | ~uint16 | ~uint32](t *testing.T, find func(string) (T, bool), want map[string]T, unknown ...string) {
 	t.Helper()
