@@ -192,17 +192,20 @@ func (t *tail) route(r rpdb.Route, deleted bool) {
 	for file := range strings.FieldsSeq("rt_tables rt_protos rt_realms rt_dsfield") {
 		t.names.load(file, t.Stderr)
 	}
-	v := iproute2.RouteView{Names: t.names.db.Names(), LinkName: t.linkName, Numeric: t.opts.Numeric, Details: t.opts.Details, Raw: true}
-	if t.opts.JSON {
-		w := ipjson.NewWriter(t.out, t.opts.Pretty)
-		writeRoute(w, r, deleted, v)
-		_ = w.Close() // an error of standard output is noticed at the flush
+	v := iproute2.RouteView{
+		Names: t.names.db.Names(), State: &t.names.state, LinkName: t.linkName, Raw: true, Color: t.palette(),
+		Numeric: t.opts.Numeric, Details: t.opts.Details,
+	}
+	e := iproute2.RouteEntry{Route: r, Deleted: deleted}
+	if !t.opts.JSON {
+		t.out.WriteString(v.Entry(e) + "\n")
 		return
 	}
-	if deleted {
-		t.out.WriteString("Deleted ")
-	}
-	t.out.WriteString(iproute2.Route(r, v) + "\n")
+	w := ipjson.NewWriter(t.out, t.opts.Pretty)
+	w.Begin()
+	v.EntryFields(e, w)
+	w.End()
+	_ = w.Close() // an error of standard output is noticed at the flush
 }
 
 // linkName asks the kernel for the name of an interface.

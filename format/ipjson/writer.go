@@ -3,6 +3,7 @@ package ipjson
 import (
 	"bufio"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -14,7 +15,13 @@ type Writer struct {
 	out    *bufio.Writer
 	pretty bool
 	depth  int
-	filled []bool // by depth: something stands there already
+	levels []level // by depth
+}
+
+// level is an object or array that is open.
+type level struct {
+	bracket byte // that closes it
+	filled  bool // something stands in it already
 }
 
 // NewWriter returns a writer that has opened the array.
@@ -25,83 +32,58 @@ func NewWriter(w io.Writer, pretty bool) *Writer {
 }
 
 // Begin opens an object in the array that is open.
-func (w *Writer) Begin() {
-	w.next()
-	w.open('{')
-}
+func (w *Writer) Begin() { w.Open("", '{') }
 
-// End closes the object that is open.
-func (w *Writer) End() { w.close('}') }
-
-// BeginObject opens an object as the value of a key.
-func (w *Writer) BeginObject(key string) {
+// Open opens an object or an array, as the bracket says: as the value of a
+// key, or without a key as an element of the array that is open.
+func (w *Writer) Open(key string, bracket byte) {
 	w.key(key)
-	w.open('{')
+	w.open(bracket)
 }
 
-// EndObject closes the object that is open. The key is for the reader of the
-// program.
-func (w *Writer) EndObject(string) { w.close('}') }
-
-// BeginArray opens an array as the value of a key.
-func (w *Writer) BeginArray(key string) {
-	w.key(key)
-	w.open('[')
-}
-
-// EndArray closes the array that is open. The key is for the reader of the
-// program.
-func (w *Writer) EndArray(string) { w.close(']') }
-
-// Item writes a text into the array that is open.
-func (w *Writer) Item(value string) {
-	w.next()
-	w.quote(value)
-}
+// End closes the object or array that was opened last.
+func (w *Writer) End() { w.close() }
 
 // next writes what stands in front of an element of an array.
 func (w *Writer) next() {
 	switch {
-	case w.filled[w.depth-1]:
+	case w.levels[w.depth-1].filled:
 		w.out.WriteByte(',')
 	case w.pretty:
 		w.out.WriteByte(' ')
 	}
-	w.filled[w.depth-1] = true
+	w.levels[w.depth-1].filled = true
 }
 
-// String writes a field whose value is a text.
+// String writes a field whose value is a text. Here and below, what has no key
+// is an element of the array that is open.
 func (w *Writer) String(key, _, value string) {
 	w.key(key)
 	w.quote(value)
 }
 
-// Number writes a field whose value is a number, which comes in digits.
-func (w *Writer) Number(key, _, value string) {
+// Literal writes a field whose value is a number in digits, true, false or
+// null.
+func (w *Writer) Literal(key, _, word string) {
 	w.key(key)
-	w.out.WriteString(value)
+	w.out.WriteString(word)
 }
+
+// Number writes a field whose value is a number, which comes in digits.
+func (w *Writer) Number(key, text, value string) { w.Literal(key, text, value) }
 
 // Null writes a field that is merely there.
-func (w *Writer) Null(key, _ string) {
-	w.key(key)
-	w.out.WriteString("null")
-}
+func (w *Writer) Null(key, text string) { w.Literal(key, text, "null") }
 
 // Bool writes a field that is true or false.
-func (w *Writer) Bool(key, _ string, value bool) {
-	w.key(key)
-	if value {
-		w.out.WriteString("true")
-	} else {
-		w.out.WriteString("false")
-	}
+func (w *Writer) Bool(key, text string, value bool) {
+	w.Literal(key, text, strconv.FormatBool(value))
 }
 
 // Close ends the array with a newline, writes everything out, and returns the
 // first error.
 func (w *Writer) Close() error {
-	w.close(']')
+	w.close()
 	w.out.WriteByte('\n')
 	return w.out.Flush()
 }
@@ -110,29 +92,40 @@ func (w *Writer) Close() error {
 func (w *Writer) open(bracket byte) {
 	w.out.WriteByte(bracket)
 	w.depth++
-	w.filled = append(w.filled[:w.depth-1], false)
+	closing := byte(']')
+	if bracket == '{' {
+		closing = '}'
+	}
+	w.levels = append(w.levels[:w.depth-1], level{bracket: closing})
 }
 
 // close goes one level up. Pretty arrays end on the line of what stands last
 // in them, objects on a line of their own.
-func (w *Writer) close(bracket byte) {
+func (w *Writer) close() {
 	w.depth--
+	l := w.levels[w.depth]
 	switch {
 	case !w.pretty:
-	case bracket == ']':
+	case l.bracket == ']':
 		w.out.WriteByte(' ')
-	case w.filled[w.depth]:
+	case l.filled:
 		w.newline()
 	}
-	w.out.WriteByte(bracket)
+	w.out.WriteByte(l.bracket)
 }
 
-// key writes the key of a field, on a line of its own if pretty.
+// key writes the key of a field, on a line of its own if pretty. Elements of
+// an array have none.
 func (w *Writer) key(key string) {
-	if w.filled[w.depth-1] {
+	l := &w.levels[w.depth-1]
+	if l.bracket == ']' {
+		w.next()
+		return
+	}
+	if l.filled {
 		w.out.WriteByte(',')
 	}
-	w.filled[w.depth-1] = true
+	l.filled = true
 	if w.pretty {
 		w.newline()
 	}
@@ -153,6 +146,11 @@ func (w *Writer) newline() {
 func (w *Writer) quote(s string) {
 	const digits = "0123456789abcdef"
 	w.out.WriteByte('"')
+	defer w.out.WriteByte('"')
+	if isPlain(s) {
+		w.out.WriteString(s)
+		return
+	}
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"', c == '\\':
@@ -169,7 +167,16 @@ func (w *Writer) quote(s string) {
 			w.out.WriteByte(digits[c&15])
 		}
 	}
-	w.out.WriteByte('"')
+}
+
+// isPlain reports whether s needs no escape.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // The control bytes that have an escape of two characters, and its letter.

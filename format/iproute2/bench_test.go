@@ -1,9 +1,12 @@
 package iproute2_test
 
 import (
+	"io"
+	"net/netip"
 	"testing"
 
 	"rpdb"
+	"rpdb/format/ipjson"
 	"rpdb/format/iproute2"
 )
 
@@ -29,4 +32,39 @@ func BenchmarkParseAdd(b *testing.B) {
 		}
 		_ = q.Payload()
 	}
+}
+
+func BenchmarkRouteListing(b *testing.B) {
+	routes := []iproute2.RouteEntry{
+		{Route: rpdb.Route{
+			Family: rpdb.IPv4, Table: 254, Type: 1, Protocol: 186, Dst: netip.MustParsePrefix("192.0.2.0/24"),
+			Nexthops: []rpdb.Nexthop{{Via: netip.MustParseAddr("198.51.100.1"), Link: 2}},
+		}},
+		{Route: rpdb.Route{
+			Family: rpdb.IPv6, Table: 1000, Type: 1, Protocol: 186, Dst: netip.MustParsePrefix("2001:db8:81::/48"), Metric: 1024,
+			Nexthops: []rpdb.Nexthop{{Via: netip.MustParseAddr("fe80::1"), Link: 2}},
+		}},
+	}
+	v := iproute2.RouteView{
+		Names: shipped(), Raw: true, State: &iproute2.NameState{},
+		LinkName: func(rpdb.LinkIndex) rpdb.LinkName { return "eth0" },
+	}
+	b.Run("text", func(b *testing.B) {
+		l := iproute2.NewRouteLister(v)
+		var line []byte
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			line = l.AppendText(line[:0], routes[i%len(routes)])
+		}
+	})
+	b.Run("fields", func(b *testing.B) {
+		l := iproute2.NewRouteLister(v)
+		w := ipjson.NewWriter(io.Discard, false)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			w.Begin()
+			l.Fields(routes[i%len(routes)], w)
+			w.End()
+		}
+	})
 }

@@ -16,6 +16,11 @@
 // the fields of their listing, each with its key in JSON: [RuleView.Fields]
 // gives them to a writer, [RuleBuilder] takes them back.
 //
+// Routes have one table as well, which nests: a route has nexthops, a nexthop a
+// tunnel, and each its own fields. An entry of a listing ([RouteEntry]) becomes
+// a line of parts, each with its key and its text; people see the texts
+// ([RouteView.Entry]), programs the keys ([RouteView.EntryFields]).
+//
 // Interface names may hold any byte, and table names almost any. What this
 // package prints for people never carries a control byte or a byte outside of
 // ASCII: listings escape them, commands quote them for the shell. Only a view

@@ -1,7 +1,6 @@
 package iproute2
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -158,11 +157,13 @@ func addrText(p netip.Prefix, zero string) string {
 
 // address prints an address as inet_ntop(3) does, which writes IPv6 addresses
 // of the first 2^32 with a dotted quad at their end.
-func address(a netip.Addr) string {
+func address(a netip.Addr) string { return string(appendAddress(nil, a)) }
+
+func appendAddress(dst []byte, a netip.Addr) []byte {
 	if b := a.As16(); a.Is6() && [12]byte(b[:12]) == [12]byte{} && (b[12] != 0 || b[13] != 0) {
-		return "::" + netip.AddrFrom4([4]byte(b[12:])).String()
+		return netip.AddrFrom4([4]byte(b[12:])).AppendTo(append(dst, "::"...))
 	}
-	return a.String()
+	return a.AppendTo(dst)
 }
 
 func lengthText(p netip.Prefix) (text, value string, ok bool) {
@@ -453,7 +454,7 @@ type textSink struct {
 
 // String writes a text; addresses and interface names may have a colour.
 func (t *textSink) String(key, text, value string) {
-	color := t.palette.of(key, value)
+	color := t.palette.escape(tintOf(key, value))
 	if color != "" {
 		blank := 1 + strings.IndexByte(text[1:], ' ') // the one behind the keyword
 		text = text[:blank+1] + color + text[blank+1:] + colorOff
@@ -479,24 +480,36 @@ const (
 
 const colorOff = "\x1b[0m"
 
-// of returns what switches the colour of a value on, "" for no colour.
-func (p Palette) of(key, value string) string {
-	if p == NoColor {
-		return ""
+// tint says what a value names, and so its colour.
+type tint uint8
+
+const (
+	noTint tint = iota
+	linkTint
+	ipv4Tint
+	ipv6Tint
+)
+
+// escape returns what switches the colour of a value on, "" for none.
+func (p Palette) escape(t tint) string {
+	switch p {
+	case DarkBackground:
+		return [...]string{"", "\x1b[1;36m", "\x1b[1;35m", "\x1b[1;94m"}[t]
+	case LightBackground:
+		return [...]string{"", "\x1b[36m", "\x1b[35m", "\x1b[34m"}[t]
 	}
-	dark, light := "", ""
+	return ""
+}
+
+// tintOf is the tint of a field of a rule.
+func tintOf(key, value string) tint {
 	switch {
 	case key == "iif", key == "oif":
-		dark, light = "1;36", "36"
+		return linkTint
 	case key != "src" && key != "dst", value == "all":
-		return ""
+		return noTint
 	case strings.Contains(value, ":"):
-		dark, light = "1;94", "34"
-	default:
-		dark, light = "1;35", "35"
+		return ipv6Tint
 	}
-	if p == LightBackground {
-		dark = light
-	}
-	return fmt.Sprintf("\x1b[%sm", dark)
+	return ipv4Tint
 }

@@ -1,14 +1,15 @@
 package iproute2
 
 import (
-	"fmt"
+	"strconv"
 
 	"rpdb"
 )
 
-// metricNames are the words of the metrics of a route, by number (RTAX_*).
-func metricNames() map[rpdb.MetricType]string {
-	return map[rpdb.MetricType]string{
+// metricWord returns the word of a metric of routes (RTAX_*), "" for one that
+// is not known.
+func metricWord(t rpdb.MetricType) string {
+	names := [...]string{
 		rpdb.MetricMTU: "mtu", rpdb.MetricWindow: "window", rpdb.MetricRTT: "rtt", rpdb.MetricRTTVar: "rttvar",
 		rpdb.MetricSSThresh: "ssthresh", rpdb.MetricCWnd: "cwnd", rpdb.MetricAdvMSS: "advmss",
 		rpdb.MetricReordering: "reordering", rpdb.MetricHopLimit: "hoplimit", rpdb.MetricInitCWnd: "initcwnd",
@@ -16,6 +17,19 @@ func metricNames() map[rpdb.MetricType]string {
 		rpdb.MetricQuickAck: "quickack", rpdb.MetricCongCtl: "congctl",
 		rpdb.MetricFastOpenNoCookie: "fastopen_no_cookie",
 	}
+	if int(t) < len(names) {
+		return names[t]
+	}
+	return ""
+}
+
+// metricNames are the words of the metrics, by number.
+func metricNames() map[rpdb.MetricType]string {
+	names := map[rpdb.MetricType]string{}
+	for t := rpdb.MetricMTU; t <= rpdb.MetricFastOpenNoCookie; t++ {
+		names[t] = metricWord(t)
+	}
+	return names
 }
 
 // The known bits of MetricFeatures.
@@ -34,32 +48,130 @@ func metricLocks(metrics []rpdb.Metric) uint32 {
 	return 0
 }
 
-// metricsText prints metrics as listings show them: times in milliseconds or
-// seconds.
-func metricsText(w *words, metrics []rpdb.Metric) {
+// metrics appends the metrics of a route as an array of one object. What is
+// locked and has no value is listed with value 0.
+func (l *line) metrics() bool {
+	metrics := l.entry.Metrics
+	if len(metrics) == 0 {
+		return false
+	}
 	locks := metricLocks(metrics)
+	l.open("metrics", arrayPart)
+	l.open("", objectPart)
 	for _, m := range metrics {
-		if m.Type == rpdb.MetricLock {
-			continue
+		for t := rpdb.MetricType(2); t < m.Type; t++ { // metrics come in the order of their types
+			l.lockedAlone(t, &locks)
 		}
-		metricHead(w, m, locks)
-		switch m.Type {
-		case rpdb.MetricCongCtl:
-			w.add(escape(m.Text))
-		case rpdb.MetricFeatures:
-			featureWords(w, m.Value)
-		case rpdb.MetricRTT:
-			w.add(timeText(m.Value / 8))
-		case rpdb.MetricRTTVar:
-			w.add(timeText(m.Value / 4))
-		case rpdb.MetricRTOMin:
-			w.add(timeText(m.Value))
-		case rpdb.MetricHopLimit:
-			w.addf("", "%d", max(int32(m.Value), 0))
-		default:
-			w.addf("", "%d", m.Value)
+		if m.Type != rpdb.MetricLock {
+			l.oneMetric(m, locks)
+			locks &^= 1 << m.Type
 		}
 	}
+	for t := rpdb.MetricType(2); t <= rpdb.MetricFastOpenNoCookie; t++ {
+		l.lockedAlone(t, &locks)
+	}
+	if l.view.Exact {
+		l.exactMetrics(metrics)
+	}
+	l.close()
+	l.close()
+	return true
+}
+
+// lockedAlone appends a metric that is locked and nothing else.
+func (l *line) lockedAlone(t rpdb.MetricType, locks *uint32) {
+	if *locks&(1<<t) != 0 && t <= rpdb.MetricFastOpenNoCookie {
+		l.oneMetric(rpdb.Metric{Type: t}, *locks)
+		*locks &^= 1 << t
+	}
+}
+
+func (l *line) oneMetric(m rpdb.Metric, locks uint32) {
+	if m.Type == rpdb.MetricHopLimit && int32(m.Value) == -1 {
+		return
+	}
+	key := metricWord(m.Type)
+	if key != "" {
+		l.text(key)
+	} else {
+		l.text("metric " + decimal(m.Type))
+		key = "metric_" + decimal(m.Type)
+	}
+	l.text(" ")
+	if locks&(1<<m.Type) != 0 {
+		l.text("lock ")
+	}
+	switch m.Type {
+	case rpdb.MetricCongCtl:
+		l.named("congestion", "% ", m.Text)
+	case rpdb.MetricFeatures:
+		l.features(m.Value)
+	case rpdb.MetricRTT:
+		l.time(key, m.Value/rttUnit)
+	case rpdb.MetricRTTVar:
+		l.time(key, m.Value/rttVarUnit)
+	case rpdb.MetricRTOMin:
+		l.time(key, m.Value)
+	default:
+		l.numbered(key, "% ", uint64(m.Value))
+	}
+}
+
+// The kernel counts these in parts of a millisecond.
+const (
+	rttUnit    = 8
+	rttVarUnit = 4
+)
+
+func (l *line) features(bits uint32) {
+	if bits&featureECN != 0 {
+		l.add(part{key: "ecn", text: "ecn ", kind: nullField, from: len(l.buf)})
+	}
+	if bits&featureTCPUsecTS != 0 {
+		l.add(part{key: "tcp_usec_ts", text: "tcp_usec_ts ", kind: nullField, from: len(l.buf)})
+	}
+	if bits&^(featureECN|featureTCPUsecTS) != 0 {
+		l.named("features", "% ", hex(bits))
+	}
+}
+
+// time appends milliseconds, which people may see as seconds.
+func (l *line) time(key string, ms uint32) {
+	from := len(l.buf)
+	l.shown, l.tint = -1, noTint
+	l.number(uint64(ms))
+	l.instead()
+	if ms >= 1000 {
+		l.buf = append(strconv.AppendFloat(l.buf, float64(ms)/1000, 'g', 6, 64), 's')
+	} else {
+		l.number(uint64(ms))
+		l.word("ms")
+	}
+	l.add(part{key: key, text: "% ", kind: numberField, from: from})
+}
+
+// exactMetrics appends what ip does not tell programs: what is locked, and
+// parts of a millisecond.
+func (l *line) exactMetrics(metrics []rpdb.Metric) {
+	if locks := metricLocks(metrics); locks != 0 {
+		l.numbered("lock", "", uint64(locks))
+	}
+	for _, m := range metrics {
+		switch {
+		case m.Type == rpdb.MetricRTT && m.Value%rttUnit != 0:
+			l.numbered("rtt_raw", "", uint64(m.Value))
+		case m.Type == rpdb.MetricRTTVar && m.Value%rttVarUnit != 0:
+			l.numbered("rttvar_raw", "", uint64(m.Value))
+		}
+	}
+}
+
+// numbered appends a field whose value is a number.
+func (l *line) numbered(key, text string, n uint64) {
+	from := len(l.buf)
+	l.shown, l.tint = -1, noTint
+	l.number(n)
+	l.add(part{key: key, text: text, kind: numberField, from: from})
 }
 
 // metricWords writes metrics so that they can be read back: times as the raw
@@ -67,7 +179,7 @@ func metricsText(w *words, metrics []rpdb.Metric) {
 func metricWords(w *words, metrics []rpdb.Metric) {
 	locks := metricLocks(metrics)
 	for _, m := range metrics {
-		if m.Type == rpdb.MetricLock || metricNames()[m.Type] == "" {
+		if m.Type == rpdb.MetricLock || metricWord(m.Type) == "" {
 			continue
 		}
 		if m.Type == rpdb.MetricRTOMin { // always locked
@@ -86,11 +198,7 @@ func metricWords(w *words, metrics []rpdb.Metric) {
 }
 
 func metricHead(w *words, m rpdb.Metric, locks uint32) {
-	name := metricNames()[m.Type]
-	if name == "" {
-		name = fmt.Sprintf("metric %d", m.Type)
-	}
-	w.add(name)
+	w.add(metricWord(m.Type))
 	if locks&(1<<m.Type) != 0 {
 		w.add("lock")
 	}
@@ -103,15 +211,4 @@ func featureWords(w *words, bits uint32) {
 	if bits&featureTCPUsecTS != 0 {
 		w.add("tcp_usec_ts")
 	}
-	if rest := bits &^ (featureECN | featureTCPUsecTS); rest != 0 {
-		w.add(hex(rest))
-	}
-}
-
-// timeText prints milliseconds as ip does.
-func timeText(ms uint32) string {
-	if ms >= 1000 {
-		return fmt.Sprintf("%gs", float64(ms)/1000)
-	}
-	return fmt.Sprintf("%dms", ms)
 }

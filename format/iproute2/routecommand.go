@@ -125,3 +125,22 @@ func Change(c rpdb.Change, v RouteView) string {
 	}
 	return fmt.Sprintf("# %v", c)
 }
+
+func (v RouteView) link(i rpdb.LinkIndex) string {
+	if v.LinkName != nil {
+		if name := v.LinkName(i); name != "" {
+			return string(name)
+		}
+	}
+	return fmt.Sprintf("if%d", i)
+}
+
+func viaWords(w *words, f rpdb.Family, n rpdb.Nexthop) {
+	switch via := rpdb.FamilyOf(n.Via); via {
+	case 0:
+	case f:
+		w.add("via", n.Via.String())
+	default:
+		w.add("via", familyWord(via), n.Via.String())
+	}
+}

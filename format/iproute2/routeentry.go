@@ -33,6 +33,7 @@ const (
 	ColumnSrc
 	ColumnMetric
 	ColumnRealms
+	ColumnIIF
 )
 
 // hides reports whether a column is left out.

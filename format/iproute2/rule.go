@@ -94,6 +94,14 @@ func (v RuleView) number(n uint64, name string) string {
 }
 
 func (v RuleView) table(t rpdb.TableID) string {
+	if name := v.tableName(t); name != "" {
+		return name
+	}
+	return decimal(t)
+}
+
+// tableName returns the name of a table, "" if it is shown as a number.
+func (v RuleView) tableName(t rpdb.TableID) string {
 	switch name := v.Names.Tables[t]; {
 	case v.Numeric:
 	case name != "":
@@ -101,7 +109,7 @@ func (v RuleView) table(t rpdb.TableID) string {
 	case rpdb.TableDefault <= t && t <= rpdb.TableLocal: // have built-in names
 		return v.Names.Table(t)
 	}
-	return decimal(t)
+	return ""
 }
 
 func (v RuleView) group(g uint32) string {

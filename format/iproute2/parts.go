@@ -1,0 +1,259 @@
+package iproute2
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"rpdb"
+)
+
+// TreeSink takes the fields of an object in which there are other objects and
+// arrays, in the order of the listing. text is always empty: it is there so
+// that one writer of JSON can be this and a [FieldSink]. A literal is a number
+// in digits, true, false or null. Elements of an array have no key.
+type TreeSink interface {
+	String(key, text, value string)
+	Literal(key, text, word string)
+	// Open begins an object or an array, as the bracket says, and End ends it.
+	Open(key string, bracket byte)
+	End()
+}
+
+// Kinds of fields besides those that a FieldSink knows.
+const (
+	trueField  fieldKind = iota + nullField + 1
+	falseField           // false
+	treeField            // its function appends parts, and no value
+	objectPart           // an object begins
+	arrayPart            // an array begins
+	endPart              // either ends
+	textPart             // nothing but text for people
+)
+
+// lineField is one field of an object: its key in JSON, what a listing prints,
+// with % in the place of the value, and how the value is found. get appends it
+// to the line and reports whether the field is there; nil: it always is.
+type lineField struct {
+	key, text string
+	kind      fieldKind
+	get       func(*line) bool
+	whole     bool // the colour of the value covers the words around it
+}
+
+// part is a piece of a line: a field that is there, a bracket, or text.
+type part struct {
+	key, text        string
+	kind             fieldKind
+	tint             tint
+	whole            bool
+	from, shown, end int // of the value, and of what people see if it differs
+}
+
+// line is an entry of a listing under construction. Its parts become text for
+// people or fields for programs, so that neither can say what the other does
+// not. It is used for one entry after the other and keeps its memory.
+type line struct {
+	view  RouteView
+	names RuleView // spells numbers
+
+	entry  RouteEntry
+	hide   RouteColumns
+	hop    *rpdb.Nexthop // whose fields are printed, of the entry or the object
+	object rpdb.NexthopObject
+	family rpdb.Family // gateways of another one are spelled out
+	tunnel attributes
+
+	parts []part
+	buf   []byte
+	shown int // of the value that is being appended; -1: people see it as it is
+	tint  tint
+}
+
+// fields appends those of the fields that are there.
+func (l *line) fields(list []lineField) {
+	for i := range list {
+		l.field(&list[i])
+	}
+}
+
+func (l *line) field(f *lineField) {
+	from := len(l.buf)
+	l.shown, l.tint = -1, noTint
+	there := f.get == nil || f.get(l)
+	switch {
+	case f.kind == treeField:
+	case !there:
+		l.buf = l.buf[:from]
+	default:
+		l.add(part{key: f.key, text: f.text, kind: f.kind, whole: f.whole, from: from})
+	}
+}
+
+// add appends a part whose value ends at the end of the buffer.
+func (l *line) add(p part) {
+	p.tint, p.shown, p.end = l.tint, p.from, len(l.buf)
+	if l.shown >= 0 {
+		p.shown = l.shown
+	}
+	l.parts = append(l.parts, p)
+}
+
+// text appends text that programs do not see.
+func (l *line) text(text string) { l.parts = append(l.parts, part{text: text, kind: textPart}) }
+
+// newline appends the end of a line inside of an entry.
+func (l *line) newline() {
+	if l.view.OneLine {
+		l.text(`\`)
+	} else {
+		l.text("\n")
+	}
+}
+
+func (l *line) open(key string, kind fieldKind) {
+	l.parts = append(l.parts, part{key: key, kind: kind})
+}
+
+func (l *line) close() { l.parts = append(l.parts, part{kind: endPart}) }
+
+// item appends an element of an array.
+func (l *line) item(text, value string) {
+	from := len(l.buf)
+	l.shown, l.tint = -1, noTint
+	l.word(value)
+	l.add(part{text: text, kind: stringField, from: from})
+}
+
+// The methods below append a value and return true, for a field that is there.
+
+func (l *line) number(n uint64) bool {
+	l.buf = strconv.AppendUint(l.buf, n, 10)
+	return true
+}
+
+func (l *line) word(s string) bool {
+	l.buf = append(l.buf, s...)
+	return true
+}
+
+// hex appends digits for people, and as %#x of C does for programs.
+func (l *line) hex(n uint64) bool {
+	if n != 0 {
+		l.word("0x")
+	}
+	l.buf = strconv.AppendUint(l.buf, n, 16)
+	l.instead()
+	l.buf = strconv.AppendUint(l.buf, n, 16)
+	return true
+}
+
+// instead ends the value: what is appended from here on is what people see.
+func (l *line) instead() { l.shown = len(l.buf) }
+
+// name appends a text that may hold any byte. People see it made safe for a
+// terminal, unless the view is raw.
+func (l *line) name(s string) bool {
+	l.word(s)
+	if !l.view.Raw && !isPrintable(s) {
+		l.instead()
+		l.word(escape(s))
+	}
+	return true
+}
+
+func (l *line) link(i rpdb.LinkIndex) bool {
+	if l.view.LinkName != nil {
+		if name := l.view.LinkName(i); name != "" {
+			return l.name(string(name))
+		}
+	}
+	if i == 0 {
+		return l.word("*")
+	}
+	return l.word("if") && l.number(uint64(i))
+}
+
+func (l *line) address(a netip.Addr) bool {
+	l.tint = ipv4Tint
+	if a.Is6() {
+		l.tint = ipv6Tint
+	}
+	l.buf = appendAddress(l.buf, a)
+	return true
+}
+
+// host appends an address, or the name of the host with that address.
+func (l *line) host(a netip.Addr) bool {
+	from := len(l.buf)
+	l.address(a)
+	if l.view.HostName != nil {
+		if name := l.view.HostName(a); name != "" {
+			l.buf = l.buf[:from]
+			l.name(name)
+		}
+	}
+	return true
+}
+
+func (l *line) prefix(p netip.Prefix) bool {
+	if p.IsSingleIP() {
+		return l.host(p.Addr())
+	}
+	return l.address(p.Addr()) && l.word("/") && l.number(uint64(p.Bits()))
+}
+
+// appendText renders the parts for people.
+func (l *line) appendText(b []byte) []byte {
+	for i := range l.parts {
+		p := &l.parts[i]
+		before, after, hasValue := strings.Cut(p.text, "%")
+		color := l.view.Color.escape(p.tint)
+		if color != "" && p.whole {
+			b = append(b, color...)
+		}
+		b = append(b, before...)
+		if color != "" && !p.whole {
+			b = append(b, color...)
+		}
+		if hasValue {
+			b = append(b, l.buf[p.shown:p.end]...)
+		}
+		b = append(b, after...)
+		if color != "" {
+			b = append(b, colorOff...)
+		}
+	}
+	return b
+}
+
+// send gives the parts to a sink. One string holds the values of all.
+func (l *line) send(to TreeSink) {
+	values := string(l.buf)
+	for i := range l.parts {
+		p := &l.parts[i]
+		value := values[p.from:p.end]
+		if p.shown > p.from {
+			value = values[p.from:p.shown]
+		}
+		switch p.kind {
+		case textPart:
+		case objectPart:
+			to.Open(p.key, '{')
+		case arrayPart:
+			to.Open(p.key, '[')
+		case endPart:
+			to.End()
+		case nullField:
+			to.Literal(p.key, "", "null")
+		case trueField:
+			to.Literal(p.key, "", "true")
+		case falseField:
+			to.Literal(p.key, "", "false")
+		case numberField:
+			to.Literal(p.key, "", value)
+		default:
+			to.String(p.key, "", value)
+		}
+	}
+}

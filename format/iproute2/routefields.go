@@ -1,0 +1,277 @@
+package iproute2
+
+import (
+	"encoding/base64"
+	"net/netip"
+
+	"rpdb"
+)
+
+// routeFields are the fields of a route in the order of the listing
+// (print_route of ip).
+var routeFields = []lineField{
+	{key: "deleted", text: "Deleted ", kind: trueField, get: (*line).deleted},
+	{key: "family", text: "% ", get: (*line).familyWord},
+	{key: "type", text: "% ", get: (*line).routeType},
+	{key: "dst", text: "% ", get: (*line).dst},
+	{key: "from", text: "from % ", get: (*line).src, whole: true},
+	{key: "nhid", text: "nhid % ", kind: numberField, get: (*line).nhid},
+	{key: "to", text: "as to % ", get: (*line).newDst},
+	{kind: treeField, get: (*line).encap},
+	{key: "tos", text: "tos % ", get: (*line).tos},
+	{key: "gateway", text: "via % ", get: (*line).gateway},
+	{kind: treeField, get: (*line).via},
+	{key: "dev", text: "dev % ", get: (*line).dev},
+	{key: "table", text: "table % ", get: (*line).table},
+	{key: "protocol", text: "proto % ", get: (*line).protocol},
+	{key: "scope", text: "scope % ", get: (*line).scope},
+	{key: "prefsrc", text: "src % ", get: (*line).prefSrc},
+	{key: "metric", text: "metric % ", kind: numberField, get: (*line).metricOfRoute},
+	{kind: treeField, get: (*line).routeFlags},
+	{key: "mark", text: "mark % ", kind: numberField, get: (*line).mark},
+	{kind: treeField, get: (*line).routeRealms},
+	{key: "uid", text: "uid % ", kind: numberField, get: (*line).uid},
+	{kind: treeField, get: (*line).cacheFlags},
+	{key: "expires", text: "expires %sec ", kind: numberField, get: (*line).expires},
+	{key: "error", text: "error % ", kind: numberField, get: (*line).cacheError},
+	{key: "users", text: "users % ", kind: numberField, get: (*line).users},
+	{key: "used", text: "used % ", kind: numberField, get: (*line).used},
+	{key: "age", text: "age %sec ", kind: numberField, get: (*line).age},
+	{key: "ipid", text: "ipid 0x% ", get: (*line).ipID},
+	{key: "ts", text: "ts 0x%", get: (*line).timestamp},
+	{key: "tsage", text: "tsage %sec ", kind: numberField, get: (*line).timestampAge},
+	{kind: treeField, get: (*line).metrics},
+	{key: "iif", text: "iif % ", get: (*line).iif},
+	{key: "pref", text: "pref %", get: (*line).preference},
+	{key: "pref", text: "%", kind: numberField, get: (*line).otherPreference},
+	{key: "ttl-propogate", text: "ttl-propogate enabled", kind: trueField, get: (*line).ttlPropagated},
+	{key: "ttl-propogate", text: "ttl-propogate disabled", kind: falseField, get: (*line).ttlNotPropagated},
+	{kind: treeField, get: (*line).nexthopInfo},
+	{kind: treeField, get: (*line).nexthops},
+	{key: "unknown", get: (*line).unknown},
+}
+
+// Attributes of a route that the model keeps as raw bytes (RTA_*).
+const (
+	rtaNewDst       = 19
+	rtaTTLPropagate = 26
+)
+
+func (l *line) deleted() bool { return l.entry.Deleted }
+
+func (l *line) familyWord() bool {
+	if !l.view.Family && !l.view.Exact {
+		return false
+	}
+	l.word(familyWord(l.entry.Family))
+	l.instead()
+	if l.view.Family {
+		l.word(l.entry.Family.String())
+	}
+	return true
+}
+
+func (l *line) routeType() bool {
+	t := l.entry.Type
+	if l.view.Numeric {
+		l.number(uint64(t))
+	} else {
+		l.word(t.String())
+	}
+	return t != rpdb.RouteUnicast || l.view.Details
+}
+
+func (l *line) dst() bool {
+	if l.entry.Dst.Bits() <= 0 {
+		return l.word("default")
+	}
+	return l.prefix(l.entry.Dst)
+}
+
+func (l *line) src() bool { return l.entry.Src.Bits() > 0 && l.prefix(l.entry.Src) }
+
+func (l *line) nhid() bool {
+	return l.entry.NexthopID != 0 && l.number(uint64(l.entry.NexthopID))
+}
+
+func (l *line) newDst() bool {
+	b, _ := findAttribute(l.entry.Unknown, rtaNewDst)
+	a, ok := netip.AddrFromSlice([]byte(b))
+	return ok && l.host(a)
+}
+
+func (l *line) tos() bool {
+	return l.entry.TOS != 0 && !l.hide.hides(ColumnTOS) && l.name(l.names.dsfield(l.entry.TOS))
+}
+
+func (l *line) gateway() bool {
+	return l.hop != nil && rpdb.FamilyOf(l.hop.Via) == l.family && l.family != 0 && !l.hide.hides(ColumnVia) && l.host(l.hop.Via)
+}
+
+// viaFields are those of a gateway of another family.
+var viaFields = []lineField{
+	{key: "family", text: "via % ", get: func(l *line) bool { return l.word(familyWord(rpdb.FamilyOf(l.hop.Via))) }},
+	{key: "host", text: "% ", get: func(l *line) bool { return l.host(l.hop.Via) }},
+}
+
+func (l *line) via() bool {
+	if l.hop == nil || !l.hop.Via.IsValid() || rpdb.FamilyOf(l.hop.Via) == l.family {
+		return false
+	}
+	l.open("via", objectPart)
+	l.fields(viaFields)
+	l.close()
+	return true
+}
+
+func (l *line) dev() bool {
+	l.tint = linkTint
+	return l.hop != nil && l.hop.Link != 0 && !l.hide.hides(ColumnDev) && l.link(l.hop.Link)
+}
+
+func (l *line) table() bool {
+	t := l.entry.Table
+	if t == rpdb.TableUnspec || l.hide.hides(ColumnTable) || (t == rpdb.TableMain && !l.view.Details) {
+		return false
+	}
+	return l.tableName(t)
+}
+
+func (l *line) tableName(t rpdb.TableID) bool {
+	if name := l.names.tableName(t); name != "" {
+		return l.name(name)
+	}
+	return l.number(uint64(t))
+}
+
+// cloned reports whether the route is the answer to a question and stands in
+// no table (RTM_F_CLONED).
+func (l *line) cloned() bool { return l.flags()&routeCloned != 0 }
+
+func (l *line) protocol() bool {
+	p := l.entry.Protocol
+	if l.cloned() || l.hide.hides(ColumnProtocol) || (p == rpdb.ProtocolBoot && !l.view.Details) {
+		return false
+	}
+	return l.name(l.names.protocol(p))
+}
+
+func (l *line) scope() bool {
+	s := l.entry.Scope
+	if l.cloned() || l.hide.hides(ColumnScope) || (s == rpdb.ScopeGlobal && !l.view.Details) {
+		return false
+	}
+	return l.scopeWord(s)
+}
+
+func (l *line) scopeWord(s rpdb.Scope) bool {
+	if l.view.Numeric {
+		return l.number(uint64(s))
+	}
+	return l.word(s.String())
+}
+
+func (l *line) prefSrc() bool {
+	return l.entry.PrefSrc.IsValid() && !l.hide.hides(ColumnSrc) && l.address(l.entry.PrefSrc)
+}
+
+// metricOfRoute is always told by IPv6, by IPv4 unless it is 0.
+func (l *line) metricOfRoute() bool {
+	m := l.entry.Metric
+	return (m != 0 || l.entry.Family == rpdb.IPv6) && !l.hide.hides(ColumnMetric) && l.number(uint64(m))
+}
+
+func (l *line) mark() bool {
+	m := l.entry.Mark
+	l.number(uint64(m))
+	if m >= 16 {
+		l.instead()
+		l.word(hex(m))
+	}
+	return m != 0
+}
+
+func (l *line) routeRealms() bool {
+	return !l.hide.hides(ColumnRealms) && l.realms(l.entry.Realms)
+}
+
+func (l *line) realms(r rpdb.Realms) bool {
+	if r == 0 {
+		return false
+	}
+	l.open("flow", objectPart)
+	if from := r.From(); from != 0 {
+		l.named("from", "realms %/", l.names.realm(from))
+	} else {
+		l.text("realm ")
+	}
+	l.named("to", "% ", l.names.realm(r.To()))
+	l.close()
+	return true
+}
+
+// named appends a field whose value is a name.
+func (l *line) named(key, text, name string) {
+	from := len(l.buf)
+	l.shown, l.tint = -1, noTint
+	l.name(name)
+	l.add(part{key: key, text: text, kind: stringField, from: from})
+}
+
+func (l *line) uid() bool {
+	uid, ok := l.entry.UID.Get()
+	return ok && l.number(uint64(uid))
+}
+
+func (l *line) iif() bool {
+	l.tint = linkTint
+	return l.entry.IIF != 0 && !l.hide.hides(ColumnIIF) && l.link(l.entry.IIF)
+}
+
+func (l *line) preference() bool {
+	p := l.entry.Pref
+	known := p == rpdb.PreferenceMedium || p == rpdb.PreferenceHigh || p == rpdb.PreferenceLow
+	return l.entry.Family == rpdb.IPv6 && known && l.word(p.String())
+}
+
+func (l *line) otherPreference() bool {
+	return l.entry.Family == rpdb.IPv6 && !l.preference() && l.number(uint64(l.entry.Pref))
+}
+
+func (l *line) ttlPropagated() bool {
+	b, ok := findAttribute(l.entry.Unknown, rtaTTLPropagate)
+	return ok && len(b) == 1 && b[0] != 0
+}
+
+func (l *line) ttlNotPropagated() bool {
+	b, ok := findAttribute(l.entry.Unknown, rtaTTLPropagate)
+	return ok && len(b) == 1 && b[0] == 0
+}
+
+func (l *line) nexthopInfo() bool {
+	id := l.entry.NexthopID
+	if id == 0 || !l.view.Details || l.view.Nexthop == nil {
+		return false
+	}
+	object, ok := l.view.Nexthop(id)
+	if !ok {
+		return false
+	}
+	l.text("\n\tnh_info ") // a real newline even on one line
+	l.open("nh_info", objectPart)
+	l.nexthopObject(object)
+	l.close()
+	return true
+}
+
+// unknown holds the attributes that nobody knows, for those who want the route
+// whole.
+func (l *line) unknown() bool {
+	return l.view.Exact && l.raw(l.entry.Unknown)
+}
+
+func (l *line) raw(b rpdb.Raw) bool {
+	l.buf = base64.StdEncoding.AppendEncode(l.buf, []byte(b))
+	l.instead()
+	return b != ""
+}
