@@ -7,20 +7,6 @@ import (
 	"rpdb"
 )
 
-// The kinds of lightweight tunnels (LWTUNNEL_ENCAP_*).
-const (
-	encapMPLS      = 1
-	encapIP        = 2
-	encapILA       = 3
-	encapIP6       = 4
-	encapSeg6      = 5
-	encapBPF       = 6
-	encapSeg6Local = 7
-	encapRPL       = 8
-	encapIOAM6     = 9
-	encapXFRM      = 10
-)
-
 // encapKind is one kind: its word, and its fields in the order of the listing.
 type encapKind struct {
 	word   string
@@ -39,7 +25,7 @@ var encapKinds = [...]encapKind{
 	encapSeg6Local: {"seg6local", seg6LocalFields},
 	encapRPL:       {"rpl", rplFields},
 	encapIOAM6:     {"ioam6", ioam6Fields},
-	encapXFRM:      {"xfrm", xfrmFields},
+	encapXfrm:      {"xfrm", xfrmFields},
 }
 
 // encap appends the lightweight tunnel of a nexthop. Attributes that are not
@@ -159,11 +145,11 @@ var ilaFields = []lineField{
 	wordField("hook_type", " hook-type % ", 9, []string{"output", "input"}),
 }
 
-const ilaLocator = 1
+const ilaLocatorAttribute = 1
 
 // locator appends the first half of an IPv6 address.
 func (l *line) locator() bool {
-	n, ok := l.tunnel.big(ilaLocator, 8)
+	n, ok := l.tunnel.big(ilaLocatorAttribute, 8)
 	if !ok {
 		return false
 	}

@@ -18,18 +18,15 @@ const (
 	seg6Mode = 4 // bytes in front of the header
 )
 
-// seg6Modes are SEG6_IPTUN_MODE_*.
-var seg6Modes = []string{"inline", "encap", "l2encap", "encap.red", "l2encap.red"}
+// seg6ModeWords are SEG6_IPTUN_MODE_*.
+var seg6ModeWords = []string{"inline", "encap", "l2encap", "encap.red", "l2encap.red"}
 
 func (l *line) seg6Mode() bool {
 	b, _ := l.tunnel.get(seg6SRH)
 	if len(b) < seg6Mode {
 		return false
 	}
-	if mode := native32(b); mode < uint32(len(seg6Modes)) {
-		return l.word(seg6Modes[mode])
-	}
-	return l.word("<unknown>")
+	return l.word(wordOf(seg6ModeWords, native32(b)))
 }
 
 func (l *line) seg6Header() bool {
@@ -40,10 +37,10 @@ func (l *line) seg6Header() bool {
 // A segment routing header (RFC 8754): eight bytes, segments of sixteen, and
 // behind them perhaps an HMAC of forty.
 const (
-	srhHeader  = 8
-	srhSegment = 16
-	srhHMAC    = 40
-	srhHasHMAC = 8 // of its flags
+	srhHeader   = 8
+	segmentSize = 16
+	hmacSize    = 40
+	srhFlagHMAC = 8 // of its flags
 )
 
 // routingHeader appends the segments, which are stored backwards.
@@ -53,8 +50,8 @@ func (l *line) routingHeader(b string) bool {
 	}
 	l.segments(b[srhHeader:], int(b[4])+1)
 	end := (int(b[1]) + 1) * 8
-	if b[5]&srhHasHMAC != 0 && end >= srhHeader+srhHMAC && end <= len(b) {
-		id := binary.BigEndian.Uint32([]byte(b[end-srhHMAC+4:]))
+	if b[5]&srhFlagHMAC != 0 && end >= srhHeader+hmacSize && end <= len(b) {
+		id := binary.BigEndian.Uint32([]byte(b[end-hmacSize+4:]))
 		l.special("hmac", "hmac % ", hex(id), fmt.Sprintf("%X", id))
 	}
 	return true
@@ -77,10 +74,10 @@ func (l *line) segments(b string, n int) {
 	l.text(decimal(n))
 	l.text(" [ ")
 	l.open("segs", arrayPart)
-	for i := min(n, len(b)/srhSegment) - 1; i >= 0; i-- {
+	for i := min(n, len(b)/segmentSize) - 1; i >= 0; i-- {
 		from := len(l.buf)
 		l.shown = -1
-		l.address(netip.AddrFrom16([16]byte([]byte(b[i*srhSegment:][:srhSegment]))))
+		l.address(netip.AddrFrom16([16]byte([]byte(b[i*segmentSize:][:segmentSize]))))
 		l.add(part{text: "% ", kind: stringField, from: from})
 	}
 	l.close()
@@ -111,16 +108,16 @@ const (
 
 // localActions are SEG6_LOCAL_ACTION_*.
 var localActions = []string{
-	"<unknown>", "End", "End.X", "End.T", "End.DX2", "End.DX6", "End.DX4", "End.DT6", "End.DT4", "End.B6",
+	"", "End", "End.X", "End.T", "End.DX2", "End.DX6", "End.DX4", "End.DT6", "End.DT4", "End.B6",
 	"End.B6.Encaps", "End.BM", "End.S", "End.AS", "End.AM", "End.BPF", "End.DT46",
 }
 
 func (l *line) localAction() bool {
 	n, ok := l.tunnel.uint32(localAction)
-	if n < uint32(len(localActions)) {
-		return ok && l.word(localActions[n])
+	if n >= uint32(len(localActions)) {
+		return l.word("<invalid>")
 	}
-	return l.word("<invalid>")
+	return ok && l.word(wordOf(localActions, n))
 }
 
 func (l *line) localHeader() bool {
@@ -200,19 +197,16 @@ var ioam6Fields = []lineField{
 	{kind: treeField, get: (*line).ioam6},
 }
 
-const (
-	ioam6Mode  = 1
-	ioam6Dst   = 2
-	ioam6Trace = 3
-	ioam6FreqK = 4
-	ioam6FreqN = 5
-	ioam6Src   = 6
+// ioam6ModeWords are IOAM6_IPTUNNEL_MODE_*.
+var ioam6ModeWords = []string{"", "inline", "encap", "auto"}
 
-	ioam6Inline = 1
-)
-
-// ioam6Modes are IOAM6_IPTUNNEL_MODE_*.
-var ioam6Modes = []string{"<unknown>", "inline", "encap", "auto"}
+// wordOf returns the word of a number, and one for all that have none.
+func wordOf(words []string, n uint32) string {
+	if n < uint32(len(words)) && words[n] != "" {
+		return words[n]
+	}
+	return "<unknown>"
+}
 
 // ioam6 appends what ip finds consistent: nothing without a mode, a trace and a
 // frequency, and an outer header exactly where the mode has one.
@@ -231,11 +225,7 @@ func (l *line) ioam6() bool {
 	if inline := mode == ioam6Inline; inline && hasSrc || !inline && !hasDst {
 		return true
 	}
-	word := ioam6Modes[0]
-	if int(mode) < len(ioam6Modes) {
-		word = ioam6Modes[mode]
-	}
-	l.named("mode", "mode % ", word)
+	l.named("mode", "mode % ", wordOf(ioam6ModeWords, uint32(mode)))
 	if mode != ioam6Inline {
 		l.fields(ioam6OuterFields)
 	}

@@ -73,7 +73,6 @@ func (l *line) threshold() bool {
 // Bits of rtm_flags that do not belong to a nexthop (RTM_F_*).
 const (
 	routeNotify        = 0x100
-	routeCloned        = 0x200
 	routeOffload       = 0x4000
 	routeTrap          = 0x8000
 	routeOffloadFailed = 0x20000000

@@ -51,12 +51,6 @@ var routeFields = []lineField{
 	{key: "unknown", get: (*line).unknown},
 }
 
-// Attributes of a route that the model keeps as raw bytes (RTA_*).
-const (
-	rtaNewDst       = 19
-	rtaTTLPropagate = 26
-)
-
 func (l *line) deleted() bool { return l.entry.Deleted }
 
 func (l *line) familyWord() bool {
