@@ -46,11 +46,19 @@ func (w words) rule(r rpdb.Rule) string {
 	return safe(w.rules.Text(r))
 }
 
-// route is the line of a route in a listing of its table.
+// route is the line of a route in a listing of its table; each nexthop of a
+// multipath route has one more, which is indented.
 func (w words) route(r rpdb.Route) string {
 	v := w.routes
 	v.Hide = iproute2.ColumnTable
-	return safeLines(strings.TrimRight(iproute2.Route(r, v), " "))
+	lines := strings.Split(iproute2.Route(r, v), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " ")
+		if i > 0 {
+			lines[i] = "    " + strings.TrimPrefix(lines[i], "\t")
+		}
+	}
+	return safeLines(strings.Join(lines, "\n"))
 }
 
 func (w words) table(t rpdb.TableID) string { return safe(w.rules.Names.Table(t)) }
