@@ -14,6 +14,17 @@ func (c *Conn) Rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
 	return rules, opError("read", "rules ("+f.String()+")", err)
 }
 
+// Links reads the interfaces as they were at one moment, and nothing else. It
+// needs no privilege. The caller owns the result.
+func (c *Conn) Links(ctx context.Context) ([]rpdb.Link, error) {
+	var links []rpdb.Link
+	err := c.steady(ctx, classLinks, func() (n int, err error) {
+		links, _, n, err = c.dumpLinks(ctx)
+		return n, err
+	})
+	return links, opError("read", "interfaces", err)
+}
+
 // rules reads the rules of a family as they were at one moment.
 func (c *Conn) rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
 	var rules []rpdb.Rule

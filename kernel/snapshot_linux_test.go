@@ -41,6 +41,9 @@ func TestSnapshotOfAWorld(t *testing.T) {
 	}
 	s := snapshot(t, c)
 
+	if links, err := c.Links(t.Context()); err != nil || !slices.Equal(links, s.Links) {
+		t.Errorf("links alone are %+v, %v", links, err)
+	}
 	l, _ := s.LinkByName("eth1")
 	if l.Index != eth1 || l.Group != 7 || l.MTU != 1400 || l.Kind != "veth" || !l.HasCarrier() {
 		t.Errorf("eth1 is %+v", l)
