@@ -69,7 +69,7 @@ func (a *app) viewApply(p planned, r apply.Result, failed error) error {
 		return a.printJSON(doc)
 	}
 	w := newPrinter(a.Out)
-	v := newWords(p.before, a.loadNames())
+	v := newWords(p.before.LinkName, a.loadNames())
 	for _, s := range r.Done {
 		w.step(v, s)
 	}

@@ -124,7 +124,7 @@ func (a *app) viewCheck(r *report) error {
 		return a.printJSON(r)
 	}
 	w := newPrinter(a.Out)
-	v := newWords(r.snapshot, a.loadNames())
+	v := newWords(r.snapshot.LinkName, a.loadNames())
 	for _, f := range rpdb.Families() {
 		w.checkFamily(v, r, f)
 	}

@@ -23,6 +23,8 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"plan": policyFile, "apply": policyFile, "try": policyFile,
 		"explain": a.completeFlow,
 		"rule":    a.completeRule, "ip": a.completeIP,
+		"table": noArguments, "table list": noArguments, "table show": a.completeTable,
+		"table name": a.completeTableName, "table unname": a.completeTableUnname,
 		"completion": noArguments, "version": noArguments,
 	}
 	flags := map[string]completeFunc{
@@ -31,11 +33,12 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"to":        noArguments,
 		"rp-filter": completeRPFilter,
 	}
-	for _, cmd := range append(root.Commands(), root) {
-		if cmd.Name() == "completion" {
+	for _, cmd := range commandsOf(root) {
+		path := strings.TrimPrefix(cmd.CommandPath(), "rpdb ")
+		if path == "completion" {
 			describeScripts(cmd)
 		}
-		if complete, ok := arguments[cmd.Name()]; ok {
+		if complete, ok := arguments[path]; ok {
 			cmd.ValidArgsFunction = complete
 		}
 		for name, complete := range flags {
@@ -46,6 +49,15 @@ func (a *app) addCompletion(root *cobra.Command) {
 			}
 		}
 	}
+}
+
+// commandsOf returns a command and those below it.
+func commandsOf(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, sub := range cmd.Commands() {
+		all = append(all, commandsOf(sub)...)
+	}
+	return all
 }
 
 // describeScripts says in our words what cobra's command does, and leaves out

@@ -42,6 +42,12 @@ func (v *hostOffers) addTables() {
 	for id := range v.names.Tables {
 		tables[id] = ""
 	}
+	v.noteUse(tables)
+	addNumbered(v.offers, tables, v.names.Table)
+}
+
+// noteUse adds the tables that rules lead to and that hold routes, and says so.
+func (v *hostOffers) noteUse(tables map[rpdb.TableID]string) {
 	for _, r := range v.rules(0) {
 		if t := r.Action.Table(); tables[t] == "" {
 			tables[t] = fmt.Sprintf("rule %d", r.Priority)
@@ -51,7 +57,6 @@ func (v *hostOffers) addTables() {
 		tables[id] = strings.TrimPrefix(tables[id]+", holds routes", ", ")
 	}
 	delete(tables, rpdb.TableUnspec)
-	addNumbered(v.offers, tables, v.names.Table)
 }
 
 func (v *hostOffers) addProtocols() {

@@ -243,9 +243,9 @@ func TestPasteable(t *testing.T) {
 // TestEverythingCompletes finds commands and flags that nobody thought of.
 func TestEverythingCompletes(t *testing.T) {
 	root := (&app{}).rootCommand()
-	for _, cmd := range root.Commands() {
+	for _, cmd := range commandsOf(root)[1:] {
 		if cmd.ValidArgsFunction == nil {
-			t.Errorf("rpdb %s: no completion of its arguments", cmd.Name())
+			t.Errorf("%s: no completion of its arguments", cmd.CommandPath())
 		}
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { checkFlagCompletes(t, cmd, f) })
 	}

@@ -10,7 +10,7 @@ import (
 
 func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 	w := newPrinter(a.Out)
-	v := newWords(s, a.loadNames())
+	v := newWords(s.LinkName, a.loadNames())
 	v.hideProtocol = true
 	for i, l := range e.Trace.Lookups {
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {

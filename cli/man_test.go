@@ -37,7 +37,9 @@ func TestManPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{"rpdb-policy.5": policyPage(string(policy))}
-	for _, name := range []string{"rpdb.8", "rpdb-rule.8"} {
+	commands, _ := filepath.Glob(filepath.Join(manDir, "*.8"))
+	for _, file := range commands {
+		name := filepath.Base(file)
 		want[name] = withBlocks(t, manPage(t, name))
 	}
 	for name, text := range want {
@@ -82,7 +84,7 @@ func manBlock(name string) (string, error) {
 	}
 	switch kind {
 	case "synopsis":
-		return synopsis(root), nil
+		return synopsis(cmd), nil
 	case "options":
 		return flagItems(root.PersistentFlags()), nil
 	case "command":
@@ -121,10 +123,12 @@ func usage(cmd *cobra.Command) string {
 	return use
 }
 
-func synopsis(root *cobra.Command) string {
+// synopsis is how the commands below one are called.
+func synopsis(parent *cobra.Command) string {
+	group := strings.TrimPrefix(strings.TrimPrefix(parent.CommandPath(), "rpdb"), " ")
 	var b strings.Builder
-	for _, cmd := range root.Commands() {
-		fmt.Fprintf(&b, "%s [%s] %s\n", bold("rpdb"), italic("OPTIONS"), grammar(usage(cmd)))
+	for _, cmd := range parent.Commands() {
+		fmt.Fprintf(&b, "%s [%s] %s\n", bold("rpdb"), italic("OPTIONS"), grammar(strings.TrimSpace(group+" "+usage(cmd))))
 	}
 	return b.String()
 }

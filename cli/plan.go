@@ -81,7 +81,7 @@ func (a *app) viewPlan(p planned) error {
 		return a.printJSON(planDocument{Version: 1, Plan: p.plan})
 	}
 	w := newPrinter(a.Out)
-	v := newWords(p.before, a.loadNames())
+	v := newWords(p.before.LinkName, a.loadNames())
 	for _, s := range p.plan.Steps {
 		w.step(v, s)
 	}

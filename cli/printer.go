@@ -3,7 +3,10 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 	"rpdb/plan"
@@ -28,19 +31,47 @@ func (p *printer) printf(format string, args ...any) {
 const lineWidth = 79
 
 // wrap prints running text, broken between words; further lines are indented.
-func (p *printer) wrap(text string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > lineWidth {
+func (p *printer) wrap(text string) { p.fill("", strings.Fields(text), lineWidth) }
+
+// fill prints words behind a head, broken between words to fit the width.
+// Further lines begin below the first word, or less far to the right where the
+// head takes up most of the line.
+func (p *printer) fill(head string, words []string, width int) {
+	indent := len(head)
+	if head == "" || indent > width/2 {
+		indent = 2
+	}
+	line, empty := head, true
+	for _, word := range words {
+		if !empty && len(line)+1+len(word) > width {
 			p.printf("%s\n", line)
-			line = " "
+			line, empty = strings.Repeat(" ", indent), true
 		}
-		if line != "" {
+		if !empty {
 			line += " "
 		}
 		line += word
+		empty = false
 	}
-	p.printf("%s\n", line)
+	p.printf("%s\n", strings.TrimRight(line, " "))
+}
+
+// width is how long lines may get: as the terminal has it, or as running text
+// has it where there is none.
+func (a *app) width() int {
+	out, ok := a.Out.(*answer)
+	if !ok {
+		return lineWidth
+	}
+	file, ok := out.w.(*os.File)
+	if !ok {
+		return lineWidth
+	}
+	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return lineWidth
+	}
+	return int(size.Col) - 1
 }
 
 // step prints one step of a plan: sign, command, and behind it why.

@@ -54,7 +54,7 @@ const longTable = 20
 
 func (a *app) viewShow(s *rpdb.Snapshot, findings []analysis.Diagnostic, all bool) error {
 	w := newPrinter(a.Out)
-	v := newWords(s, a.loadNames())
+	v := newWords(s.LinkName, a.loadNames())
 	for _, f := range rpdb.Families() {
 		w.printf("%v rules\n", f)
 		for _, r := range s.RulesOf(f) {

@@ -277,7 +277,7 @@ func (r *runner) apply(ctx context.Context, doc *policy.Document, out *rehearsal
 	if err != nil {
 		return err
 	}
-	out.words = newWords(s, rpdb.Names{}) // which the policy was read with
+	out.words = newWords(s.LinkName, rpdb.Names{}) // which the policy was read with
 	result, err := apply.Run(ctx, r.conn, p, r.desired, apply.Options{})
 	if err != nil {
 		return err

@@ -31,11 +31,12 @@ type words struct {
 	hideProtocol bool
 }
 
-// newWords returns the words of a host with its interfaces.
-func newWords(s *rpdb.Snapshot, n rpdb.Names) words {
+// newWords returns the words of a host: the names of its interfaces, and those
+// of files.
+func newWords(linkName func(rpdb.LinkIndex) rpdb.LinkName, n rpdb.Names) words {
 	return words{
 		rules:  iproute2.RuleView{Names: n},
-		routes: iproute2.RouteView{Names: n, LinkName: s.LinkName},
+		routes: iproute2.RouteView{Names: n, LinkName: linkName},
 	}
 }
 
