@@ -107,7 +107,7 @@ func (r *Reader) magic() {
 	case err != nil:
 		r.err = &Error{
 			Offset: r.offset, Text: fmt.Sprintf("%d bytes, the magic number has 4", n),
-			stderr: "Magic mismatch (0 elems, 0 magic)", cause: io.ErrUnexpectedEOF,
+			stderr: fmt.Sprintf("Magic mismatch (0 elems, %x magic)", found), cause: io.ErrUnexpectedEOF,
 		}
 	case Kind(found) != r.kind:
 		r.err = &Error{Text: mismatch(Kind(found), r.kind), stderr: fmt.Sprintf("Magic mismatch (1 elems, %x magic)", found)}
@@ -148,7 +148,7 @@ func (r *Reader) next() {
 	if length < headerLen || length > MaxMessage {
 		r.err = &Error{
 			Offset: start, Text: fmt.Sprintf("message of %d bytes, want %d to %d", length, headerLen, MaxMessage),
-			stderr: fmt.Sprintf("!!!malformed message: len=%d @%d", int32(length), start),
+			stderr: fmt.Sprintf("!!!malformed message: len=%d @%d", int32(length), r.offset), // behind the header
 		}
 		return
 	}
