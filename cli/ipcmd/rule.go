@@ -58,7 +58,7 @@ func (s *session) list(words []string) error {
 	if err != nil {
 		return fail(255, "%sDump terminated\n", kernelText(err))
 	}
-	s.print(rules, filter.Match)
+	s.print(slices.DeleteFunc(rules, func(r rpdb.Rule) bool { return !filter.Match(r) }))
 	return nil
 }
 
@@ -98,24 +98,20 @@ func (s *session) dumpUntilStable(f rpdb.Family) (rules []rpdb.Rule, err error) 
 }
 
 // print writes a list of rules as text or as one JSON array.
-func (s *session) print(rules []rpdb.Rule, choose func(rpdb.Rule) bool) {
+func (s *session) print(rules []rpdb.Rule) {
 	v := s.view(rules)
 	if !s.opts.JSON {
 		for _, r := range rules {
-			if choose(r) {
-				s.out.WriteString(v.Rule(r))
-				s.out.WriteByte('\n')
-			}
+			s.out.WriteString(v.Rule(r))
+			s.out.WriteByte('\n')
 		}
 		return
 	}
 	w := ipjson.NewWriter(s.out, s.opts.Pretty)
 	for _, r := range rules {
-		if choose(r) {
-			w.Begin()
-			v.Fields(r, w)
-			w.End()
-		}
+		w.Begin()
+		v.Fields(r, w)
+		w.End()
 	}
 	_ = w.Close() // an error of standard output is noticed at the end
 }
@@ -212,7 +208,7 @@ func (s *session) flush(words []string) error {
 		return r.Priority != 0 && filter.Match(r)
 	})
 	if err == nil {
-		s.print(nil, nil) // with -json, an empty list
+		s.print(nil) // with -json, an empty list
 		return nil
 	}
 	var refused *kernel.Refusal
