@@ -21,7 +21,7 @@ func (s *session) runBatch(name string) (code int, err error) {
 			return 0, fail(1, "Cannot open file \"%s\" for reading: %s\n", name, errnoTextIn(err))
 		}
 		defer f.Close()
-		in, s.Stdin = f, f // a restore in a batch reads on in the file, as ip's does
+		in = f
 	}
 	if f, ok := in.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
@@ -42,8 +42,8 @@ func (s *session) runFile(name string, f *os.File) (code int, err error) {
 		return 0, fail(1, "ip: read %s: %v\n", name, errnoIn(err))
 	}
 	b := iproute2.NewBatch(bytes.NewReader(data))
-	for b.Next() {
-		if words := b.Words(); len(words) > 0 && !ours(words) {
+	for b.Next() && !restores(b.Words()) {
+		if !ours(b.Words()) {
 			if _, err := f.Seek(start, io.SeekStart); err != nil {
 				return 0, err
 			}
@@ -51,6 +51,15 @@ func (s *session) runFile(name string, f *os.File) (code int, err error) {
 		}
 	}
 	return s.runLines(name, bytes.NewReader(data), false)
+}
+
+// restores reports whether a command reads what stands behind it in a batch.
+func restores(words []string) bool {
+	if objectOf(words[0]) != "rule" || len(words) < 2 {
+		return false
+	}
+	verb, err := iproute2.ParseRuleVerb(words[1])
+	return err == nil && verb == iproute2.RuleRestore
 }
 
 // ours reports whether a command is for us, or wrong in a way that needs
@@ -71,11 +80,11 @@ func ours(words []string) bool {
 func (s *session) runLines(name string, in io.Reader, stream bool) (code int, err error) {
 	rest := &recorder{from: in, keep: stream}
 	b := iproute2.NewBatch(rest)
+	if !isTerminal(in) {
+		s.Stdin = b.Rest()
+	}
 	for b.Next() {
 		words := b.Words()
-		if len(words) == 0 {
-			continue
-		}
 		if stream && !ours(words) {
 			return s.passRest(name, code, rest)
 		}

@@ -57,6 +57,11 @@ func (b *Batch) Words() []string { return b.words }
 // Line returns the number of the last line of the current command, from 1.
 func (b *Batch) Line() int { return b.line }
 
+// Rest returns what stands behind the current command, which need not be
+// commands: a saved stream follows a restore. What is read of it, Next does not
+// see.
+func (b *Batch) Rest() io.Reader { return b.in }
+
 // Err returns what made Next stop, nil at the end of the input: a *[BatchError],
 // or an error of the reader.
 func (b *Batch) Err() error {

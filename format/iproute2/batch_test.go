@@ -3,6 +3,7 @@ package iproute2_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -58,6 +59,23 @@ func TestBatch(t *testing.T) {
 	b := iproute2.NewBatch(iotest.ErrReader(broken))
 	if b.Next() || !errors.Is(b.Err(), broken) {
 		t.Errorf("error %v", b.Err())
+	}
+}
+
+// What stands behind a restore is its stream, and no command.
+func TestBatchRest(t *testing.T) {
+	b := iproute2.NewBatch(strings.NewReader("rule list\nrule restore # now\n\x86 \"ipq\nmore"))
+	for range 2 {
+		if !b.Next() {
+			t.Fatal(b.Err())
+		}
+	}
+	rest, err := io.ReadAll(b.Rest())
+	if string(rest) != "\x86 \"ipq\nmore" || err != nil {
+		t.Errorf("the rest is %q, %v", rest, err)
+	}
+	if b.Next() || b.Err() != nil || b.Line() != 2 {
+		t.Errorf("line %d: %q, %v", b.Line(), b.Words(), b.Err())
 	}
 }
 
