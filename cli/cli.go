@@ -143,7 +143,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetVersionTemplate(versionText())
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
-		a.ruleCommand(), a.tableCommand(), a.ipCommand(), a.versionCommand())
+		a.ruleCommand(), a.tableCommand(), a.ipCommand(), a.versionCommand(), a.snapshotCommand())
 	a.addCompletion(root)
 	for _, cmd := range root.Commands() {
 		cmd.DisableFlagsInUseLine = true
@@ -173,5 +173,5 @@ func oneFile(cmd *cobra.Command, args []string) error {
 
 // snapshotFlag adds the option that lets a reading command work on a file.
 func (a *app) snapshotFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.snapshot, "snapshot", "", "read the state from `FILE` (written by \"rpdb show --json\") instead of this host; - is standard input")
+	cmd.Flags().StringVar(&a.snapshot, "snapshot", "", "read the state from `FILE` (written by \"rpdb snapshot save\") instead of this host; - is standard input")
 }

@@ -25,6 +25,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"rule":    a.completeRule, "ip": a.completeIP,
 		"table": noArguments, "table list": noArguments, "table show": a.completeTable,
 		"table name": a.completeTableName, "table unname": a.completeTableUnname,
+		"snapshot": noArguments, "snapshot save": anyFile,
 		"completion": noArguments, "version": noArguments,
 	}
 	flags := map[string]completeFunc{
@@ -32,6 +33,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"snapshot":  anyFile,
 		"to":        noArguments,
 		"rp-filter": completeRPFilter,
+		"redact":    completeRedact,
 	}
 	for _, cmd := range commandsOf(root) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "rpdb ")

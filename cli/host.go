@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"rpdb"
+	"rpdb/format/snapshot"
 	"rpdb/kernel"
 	"rpdb/policy"
 )
@@ -56,23 +59,21 @@ func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 	return s, conn, nil
 }
 
-// readSnapshot reads what "rpdb show --json" wrote.
+// readSnapshot reads what "rpdb snapshot save" or "rpdb show --json" wrote.
 func (a *app) readSnapshot(ctx context.Context) (*rpdb.Snapshot, error) {
-	data, err := a.readFile(ctx, a.snapshot, maxSnapshot)
-	if err != nil {
-		return nil, err
-	}
-	var doc showDocument
-	if err := json.Unmarshal(data, &doc); err != nil {
+	var s *rpdb.Snapshot
+	err := a.withFile(ctx, a.snapshot, func(r io.Reader) (err error) {
+		s, err = snapshot.Read(r, maxSnapshot)
+		return err
+	})
+	if err != nil { // s may still be written to
+		var path *fs.PathError
+		if errors.As(err, &path) || ctx.Err() != nil { // which name the file
+			return nil, err
+		}
 		return nil, fmt.Errorf("read snapshot %s: %w", safe(a.snapshot), err)
 	}
-	if doc.Version != 1 && doc.Version != 0 {
-		return nil, fmt.Errorf("read snapshot %s: version %d of the format, and this program knows 1", safe(a.snapshot), doc.Version)
-	}
-	if doc.Snapshot == nil {
-		return nil, fmt.Errorf("read snapshot %s: no \"snapshot\" in it: it is not what \"rpdb show --json\" writes", safe(a.snapshot))
-	}
-	return doc.Snapshot, nil
+	return s, nil
 }
 
 // What is read from a file is bounded, in bytes: a snapshot with a full
@@ -82,37 +83,30 @@ const (
 	maxPolicy   = 4 << 20
 )
 
-// readFile reads a file, or standard input for "-". Opening and reading may
-// block for ever, on a terminal or a pipe: when ctx ends, readFile returns and
-// leaves them to the end of the process.
-func (a *app) readFile(ctx context.Context, name string, limit int64) ([]byte, error) {
-	type result struct {
-		data []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		data, err := a.readAll(name, limit)
-		done <- result{data, err}
-	}()
+// withFile gives a file to read, or standard input for "-". Opening and reading
+// may block for ever, on a terminal or a pipe: when ctx ends, withFile returns
+// and leaves them to the end of the process.
+func (a *app) withFile(ctx context.Context, name string, read func(io.Reader) error) error {
+	done := make(chan error, 1)
+	go func() { done <- a.openAndRead(name, read) }()
 	select {
-	case r := <-done:
-		return r.data, r.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("read %s: %w", safe(name), context.Cause(ctx))
+		return fmt.Errorf("read %s: %w", safe(name), context.Cause(ctx))
 	}
 }
 
-func (a *app) readAll(name string, limit int64) ([]byte, error) {
+func (a *app) openAndRead(name string, read func(io.Reader) error) error {
 	if name == "-" {
-		return readBounded(a.In, "standard input", limit)
+		return read(a.In)
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
-	return readBounded(f, name, limit)
+	return read(f)
 }
 
 func readBounded(r io.Reader, name string, limit int64) ([]byte, error) {
@@ -128,7 +122,15 @@ func readBounded(r io.Reader, name string, limit int64) ([]byte, error) {
 
 // readPolicy reads and parses a policy file.
 func (a *app) readPolicy(ctx context.Context, name string) (*policy.Document, error) {
-	data, err := a.readFile(ctx, name, maxPolicy)
+	var data []byte
+	err := a.withFile(ctx, name, func(r io.Reader) (err error) {
+		shown := name
+		if name == "-" {
+			shown = "standard input"
+		}
+		data, err = readBounded(r, shown, maxPolicy)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
