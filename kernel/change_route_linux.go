@@ -210,14 +210,13 @@ func (c *Conn) deleteRoute(ctx context.Context, r rpdb.Route) error {
 
 // deleteStoredRoute sends the deletion and looks at what went.
 func (c *Conn) deleteStoredRoute(ctx context.Context, r rpdb.Route) error {
-	r.Expires = 0 // not a criterion
 	if r.Family == rpdb.IPv6 && len(r.Nexthops) > 1 {
 		// The kernel deletes the members one by one and tells each time what
 		// is left of them, more than fits a receive buffer. Their gateways
 		// make the request exact.
-		return c.nl.Execute(ctx, encodeRoute(unix.RTM_DELROUTE, 0, r), nil)
+		return c.nl.Execute(ctx, encodeDeletion(r, 0), nil)
 	}
-	gone, err := echoed(ctx, c.nl, encodeRoute(unix.RTM_DELROUTE, netlink.Echo, r), unix.RTM_DELROUTE, decodeRoute)
+	gone, err := echoed(ctx, c.nl, encodeDeletion(r, netlink.Echo), unix.RTM_DELROUTE, decodeRoute)
 	if err != nil {
 		return err
 	}
@@ -242,13 +241,13 @@ func routeHit(r, s rpdb.Route) bool {
 	if !given(r.Metric, s.Metric) || !given(r.Protocol, s.Protocol) {
 		return false
 	}
-	if r.Family == rpdb.IPv4 && (r.Type != s.Type || r.Scope != s.Scope || !given(r.PrefSrc, s.PrefSrc)) {
+	if r.Family == rpdb.IPv4 && (r.Type != s.Type && !leadsNowhere(r) || r.Scope != s.Scope || !given(r.PrefSrc, s.PrefSrc) || !hasMetrics(s, r.Metrics)) {
 		return false
 	}
 	if r.NexthopID != 0 || s.NexthopID != 0 {
 		return given(r.NexthopID, s.NexthopID)
 	}
-	if r.Type.IsError() || r.Type == rpdb.RouteThrow || len(r.Nexthops) == 0 {
+	if len(r.Nexthops) == 0 || r.Family == rpdb.IPv4 && (r.Type.IsError() || r.Type == rpdb.RouteThrow) {
 		return true
 	}
 	return slices.ContainsFunc(r.Nexthops, func(h rpdb.Nexthop) bool {
@@ -256,4 +255,15 @@ func routeHit(r, s rpdb.Route) bool {
 			return given(h.Link, x.Link) && (h.Via == netip.Addr{} || h.Via == x.Via)
 		})
 	})
+}
+
+// hasMetrics reports whether a route has all of the metrics (fib_metrics_match,
+// since Linux 4.15).
+func hasMetrics(r rpdb.Route, metrics []rpdb.Metric) bool {
+	for _, m := range metrics {
+		if !slices.Contains(r.Metrics, m) {
+			return false
+		}
+	}
+	return true
 }

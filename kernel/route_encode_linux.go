@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,67 @@ func encodeRoute(typ uint16, flags netlink.Flags, r rpdb.Route) *netlink.Encoder
 	encodeMetrics(e, r.Metrics)
 	e.Raw([]byte(r.Unknown))
 	return e
+}
+
+// encodeDeletion writes the request that deletes r as the kernel lists it.
+func encodeDeletion(r rpdb.Route, flags netlink.Flags) *netlink.Encoder {
+	r.Expires = 0 // not a criterion
+	r.Nexthops = withoutOptions(r.Nexthops)
+	e := encodeRoute(unix.RTM_DELROUTE, flags, r)
+	if r.Family == rpdb.IPv6 && r.NexthopID == 0 && len(r.Nexthops) == 1 && (r.Type.IsError() || r.Type == rpdb.RouteThrow) {
+		// Loopback, as the kernel has it: IPv6 does not compare the type.
+		if l := r.Nexthops[0].Link; l != 0 {
+			e.Uint32(unix.RTA_OIF, uint32(l))
+		}
+	}
+	head := e.Payload()
+	if leadsNowhere(r) {
+		head[7] = 0 // of any type
+	}
+	if r.Family == rpdb.IPv6 && r.Flags&routeCloned != 0 { // the cached route, not the one it came from
+		binary.NativeEndian.PutUint32(head[8:], uint32At(head, 8)|routeCloned)
+	}
+	return e
+}
+
+// Lightweight tunnels over IPv4 and IPv6 (LWTUNNEL_ENCAP_*), and what they call
+// the options of geneve, vxlan and erspan.
+const (
+	encapIP, encapIP6 = 2, 4
+	encapOptions      = 8
+)
+
+// withoutOptions leaves out tunnels that are not to be sent. A deletion that
+// does not name a tunnel agrees with any.
+func withoutOptions(hops []rpdb.Nexthop) []rpdb.Nexthop {
+	has := func(h rpdb.Nexthop) bool {
+		if h.EncapType != encapIP && h.EncapType != encapIP6 {
+			return false
+		}
+		d := netlink.NewDecoder([]byte(h.Encap))
+		for d.Next() {
+			if d.Type() == encapOptions {
+				return true
+			}
+		}
+		return false
+	}
+	if !slices.ContainsFunc(hops, has) {
+		return hops
+	}
+	hops = slices.Clone(hops)
+	for i, h := range hops {
+		if has(h) {
+			hops[i].EncapType, hops[i].Encap = 0, ""
+		}
+	}
+	return hops
+}
+
+// leadsNowhere reports whether IPv4 may list r under a type that it does not
+// have: by a nexthop object that is a blackhole any route becomes one.
+func leadsNowhere(r rpdb.Route) bool {
+	return r.Family == rpdb.IPv4 && r.NexthopID != 0 && r.Type == rpdb.RouteBlackhole
 }
 
 // routeScope returns the scope of the header; IPv6 has none.

@@ -346,8 +346,13 @@ func (c *Conn) send(ctx context.Context, e *Encoder, flags Flags) (uint32, error
 	binary.NativeEndian.PutUint16(b[6:], binary.NativeEndian.Uint16(b[6:])|uint16(flags))
 	binary.NativeEndian.PutUint32(b[8:], c.seq)
 	binary.NativeEndian.PutUint32(b[12:], c.port)
+	return c.seq, c.write(b)
+}
+
+// write sends one datagram.
+func (c *Conn) write(b []byte) error {
 	var sent error
-	err = c.raw.Write(func(fd uintptr) bool {
+	err := c.raw.Write(func(fd uintptr) bool {
 		for {
 			if _, sent = unix.Write(int(fd), b); sent != unix.EINTR {
 				return sent != unix.EAGAIN
@@ -355,9 +360,9 @@ func (c *Conn) send(ctx context.Context, e *Encoder, flags Flags) (uint32, error
 		}
 	})
 	if err = errors.Join(closed(err), sent); err != nil {
-		return 0, fmt.Errorf("send netlink message: %w", err)
+		return fmt.Errorf("send netlink message: %w", err)
 	}
-	return c.seq, nil
+	return nil
 }
 
 // datagram waits for the next datagram from the kernel. The kernel works

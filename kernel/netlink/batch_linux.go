@@ -1,0 +1,149 @@
+package netlink
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+)
+
+// Batch is a run of requests that are sent together, for the cost of one
+// exchange a hundred. The zero value is empty. It is not safe for concurrent
+// use.
+type Batch struct {
+	b    []byte
+	ends []int // of the messages in b
+}
+
+// Add appends the request that e holds.
+func (b *Batch) Add(e *Encoder) error {
+	m, err := e.Message()
+	if err != nil {
+		return err
+	}
+	b.b = append(b.b, m...)
+	b.ends = append(b.ends, len(b.b))
+	return nil
+}
+
+// Len returns the number of requests.
+func (b *Batch) Len() int { return len(b.ends) }
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() { b.b, b.ends = b.b[:0], b.ends[:0] }
+
+// request returns the i-th message.
+func (b *Batch) request(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = b.ends[i-1]
+	}
+	return b.b[start:b.ends[i]:b.ends[i]]
+}
+
+// Limits of what is sent at once. The kernel answers every request that it
+// refuses, and if it refuses all the answers must fit the receive buffer: each
+// takes some 1300 bytes of the 208 KiB that are usual.
+const (
+	pieceRequests = 100
+	pieceBytes    = 32 << 10
+)
+
+// piece returns the end of the run of requests from first on that is sent at
+// once.
+func (b *Batch) piece(first int) (end int) {
+	size := 0
+	for end = first; end < b.Len() && end-first < pieceRequests; end++ {
+		if size += len(b.request(end)); size > pieceBytes && end > first {
+			return end
+		}
+	}
+	return end
+}
+
+// ExecuteBatch sends the requests in their order and waits until the kernel has
+// carried out the last. A request that it refuses does not hinder those behind
+// it: the refusal, an [*Error], goes to refused with the number of the request.
+// An error of refused ends the batch, at the latest a hundred requests later,
+// and is returned; so is the error of ctx, which is looked at in between only,
+// so that of what was sent the answers are always known. Done is the number of
+// requests that were sent, refused ones included.
+func (c *Conn) ExecuteBatch(ctx context.Context, b *Batch, refused func(i int, err error) error) (done int, err error) {
+	if err := c.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer c.end()
+	for done < b.Len() {
+		end := b.piece(done)
+		first, err := c.sendPiece(ctx, b, done, end)
+		if err != nil {
+			return done, err
+		}
+		start := done
+		done = end
+		err = c.collect(first, uint32(end-start), func(i int, err error) error { return refused(start+i, err) })
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// sendPiece completes and sends a run of requests, of which the last asks for
+// an acknowledgement, and returns the sequence number of the first.
+func (c *Conn) sendPiece(ctx context.Context, b *Batch, from, end int) (first uint32, err error) {
+	if c.seq > math.MaxUint32-uint32(end-from) {
+		c.seq = 0
+	}
+	first = c.seq + 1
+	start := 0
+	for i := from; i < end; i++ {
+		m := b.request(i)
+		if i == from {
+			start = b.ends[i] - len(m)
+		}
+		if err := guard(binary.NativeEndian.Uint16(m[4:]), m[headerLen:]); err != nil {
+			return 0, err
+		}
+		flags := binary.NativeEndian.Uint16(m[6:]) | uint16(Request)
+		if i == end-1 {
+			flags |= uint16(Ack)
+		}
+		binary.NativeEndian.PutUint16(m[6:], flags)
+		binary.NativeEndian.PutUint32(m[8:], first+uint32(i-from))
+		binary.NativeEndian.PutUint32(m[12:], c.port)
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	c.seq += uint32(end - from)
+	return first, c.write(b.b[start:b.ends[end-1]])
+}
+
+// collect reads the answers to n requests, numbered from first on.
+func (c *Conn) collect(first, n uint32, refused func(i int, err error) error) error {
+	var failed error
+	for {
+		ms, err := c.datagram(context.Background()) // the kernel has answered before the sending ended
+		if err != nil {
+			c.drain(c.seq) // a socket that overflowed gets nothing until it is empty
+			return errors.Join(err, failed)
+		}
+		for ms.Next() {
+			m := ms.Message()
+			i := m.Seq - first
+			if m.PID != c.port || i >= n || m.Type != typeError {
+				continue
+			}
+			if err := parseAck(m); err != nil && failed == nil {
+				failed = refused(int(i), err)
+			}
+			if i == n-1 {
+				return failed
+			}
+		}
+		if err := ms.Err(); err != nil {
+			return errors.Join(err, failed)
+		}
+	}
+}
