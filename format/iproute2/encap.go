@@ -140,10 +140,19 @@ func (l *line) labels() bool {
 // ilaFields are ILA_ATTR_*.
 var ilaFields = []lineField{
 	{key: "locator", text: " % ", get: (*line).locator},
-	wordField("csum_mode", " csum-mode % ", 7, []string{"adj-transport", "neutral-map", "no-action", "neutral-map-auto"}),
-	wordField("ident_type", " ident-type % ", 8, []string{"iid", "luid", "virt-v4", "virt-uni-v6", "virt-multi-v6", "nonlocal-addr", 32: "use-format"}),
-	wordField("hook_type", " hook-type % ", 9, []string{"output", "input"}),
+	wordField("csum_mode", " csum-mode % ", 7, ilaCsumModes),
+	wordField("ident_type", " ident-type % ", 8, ilaIdentTypes),
+	wordField("hook_type", " hook-type % ", 9, ilaHookTypes),
 }
+
+// The words of ILA, by number (ILA_CSUM_*, ILA_ATYPE_*, ILA_HOOK_*). Of the
+// types of identifiers only two can be typed.
+var (
+	ilaCsumModes   = []string{"adj-transport", "neutral-map", "no-action", "neutral-map-auto"}
+	ilaIdentTypes  = []string{"iid", "luid", "virt-v4", "virt-uni-v6", "virt-multi-v6", "nonlocal-addr", 32: "use-format"}
+	ilaTypedIdents = []string{1: "luid", 32: "use-format"}
+	ilaHookTypes   = []string{"output", "input"}
+)
 
 const ilaLocatorAttribute = 1
 

@@ -23,15 +23,6 @@ func metricWord(t rpdb.MetricType) string {
 	return ""
 }
 
-// metricNames are the words of the metrics, by number.
-func metricNames() map[rpdb.MetricType]string {
-	names := map[rpdb.MetricType]string{}
-	for t := rpdb.MetricMTU; t <= rpdb.MetricFastOpenNoCookie; t++ {
-		names[t] = metricWord(t)
-	}
-	return names
-}
-
 // The known bits of MetricFeatures.
 const (
 	featureECN       = 1 << 0

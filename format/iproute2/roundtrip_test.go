@@ -1,9 +1,11 @@
 package iproute2_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"rpdb"
@@ -106,7 +108,45 @@ func (g generator) hop(f rpdb.Family) rpdb.Nexthop {
 	if g.chance() {
 		n.Flags = rpdb.NexthopOnlink
 	}
+	if g.chance() {
+		n.EncapType, n.Encap = g.tunnel()
+	}
 	return n
+}
+
+// tunnel makes a lightweight tunnel of any kind.
+func (g generator) tunnel() (uint16, rpdb.Raw) {
+	words := strings.Fields(g.tunnelWords())
+	r, err := iproute2.ParseRoute(rpdb.IPv6, append(append([]string{"::/0", "encap"}, words...), "dev", "lo"), context())
+	if err != nil {
+		panic(fmt.Sprintf("%q: %v", words, err))
+	}
+	return r.Nexthops[0].EncapType, r.Nexthops[0].Encap
+}
+
+func (g generator) tunnelWords() string {
+	v4, v6, n := g.addr(rpdb.IPv4), g.addr(rpdb.IPv6), g.IntN(256)
+	maybe := func(format string, values ...any) string {
+		return pick(g, "", " "+fmt.Sprintf(format, values...))
+	}
+	segs := strings.Repeat(v6.String()+",", g.IntN(3)) + g.addr(rpdb.IPv6).String()
+	hmac := maybe("hmac %d", g.Uint32()|1)
+	return pick(g,
+		fmt.Sprintf("mpls %d", g.IntN(1<<20))+maybe("ttl %d", n),
+		fmt.Sprintf("mpls %d/%d", g.IntN(1<<20), g.IntN(1<<20)),
+		fmt.Sprintf("ip id %d", g.Uint64())+maybe("dst %v", v4)+maybe("src %v", v4)+maybe("tos %x", n)+maybe("ttl %d", n)+maybe("key")+maybe("csum")+maybe("seq")+
+			pick(g, "", " vxlan_opts 7", " geneve_opts 1:2:abcd,3::", " erspan_opts 2::1:9", " erspan_opts 1:70000"),
+		fmt.Sprintf("ip6 id %d", g.Uint64())+maybe("dst %v", v6)+maybe("src %v", v6)+maybe("tc %x", n)+maybe("hoplimit %d", n)+maybe("key csum seq"),
+		fmt.Sprintf("ila %x:%x:%x:%x", n, n, n, n)+maybe("csum-mode neutral-map-auto")+maybe("ident-type luid")+maybe("hook-type input"),
+		"seg6 mode "+pick(g, "inline", "encap", "encap.red", "l2encap", "l2encap.red")+" segs "+segs+hmac,
+		"seg6local action "+pick(g, "End", "End.DT46", "End.B6", "End.B6.Encaps")+maybe("table %d", g.Uint32())+maybe("vrftable vpn")+maybe("nh4 %v", v4)+
+			maybe("nh6 %v", v6)+maybe("iif v0")+maybe("oif w0")+maybe("count")+maybe("flavors psp,next-csid lblen %d nflen 16", n)+maybe("srh segs %s%s", segs, hmac),
+		"rpl segs "+segs,
+		"ioam6"+maybe("freq %d/%d", 1+n, 256+n)+pick(g, "", fmt.Sprintf(" mode encap tundst %v", v6), fmt.Sprintf(" mode auto tunsrc %v tundst %v", v6, v6))+
+			fmt.Sprintf(" trace prealloc type %#x ns %d size %d", 1+g.IntN(1<<24-1), n, 4+4*g.IntN(61)),
+		fmt.Sprintf("bpf headroom %d", 1+n),
+		fmt.Sprintf("xfrm if_id %d", 1+n)+maybe("link_dev v0"),
+	)
 }
 
 func (g generator) metrics() (list []rpdb.Metric) {
@@ -158,6 +198,7 @@ func (g generator) route() rpdb.Route {
 	if g.chance() {
 		r.PrefSrc = g.addr(f)
 	}
+	r.Unknown = pick(g, "", "", "", rpdb.Raw("\x05\x00\x1a\x00\x01\x00\x00\x00")) // ttl-propagate
 	switch g.IntN(4) {
 	case 0:
 		r.NexthopID = g.Uint32()
@@ -222,7 +263,7 @@ func TestRouteRoundTrip(t *testing.T) {
 		}
 		r.Dst, back.Dst = r.Dst.Masked(), back.Dst.Masked()
 		if !back.Equal(r) || back.Expires != r.Expires {
-			t.Fatalf("%s\n read %+v\n want %+v", line, back, r)
+			t.Fatalf("%s\n read %#v\n want %#v", line, back, r)
 		}
 	}
 }

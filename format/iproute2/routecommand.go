@@ -2,6 +2,7 @@ package iproute2
 
 import (
 	"fmt"
+	"net/netip"
 
 	"rpdb"
 )
@@ -9,8 +10,9 @@ import (
 // RouteCommand returns the command that adds, replaces or deletes a route, as
 // in "ip -4 route replace default via 10.10.0.1 dev eth1 table 1001 proto
 // 82". It can be pasted into a shell, and [ParseRoute] reads it back. State
-// (dead, linkdown, offload) is left out, and so are lightweight tunnels and
-// unknown attributes, for which no word is known.
+// (dead, linkdown, offload) is left out, and so is what ip has no word for:
+// programs of BPF, and unknown attributes. A tunnel of kind xfrm stands behind
+// everything else that is of its nexthop, because ip drops what follows it.
 func RouteCommand(op rpdb.ChangeOp, r rpdb.Route, v RouteView) string {
 	w := words{}
 	w.add("ip", r.Family.Flag(), "route", verb(op, true))
@@ -24,17 +26,22 @@ func RouteCommand(op rpdb.ChangeOp, r rpdb.Route, v RouteView) string {
 	if r.TOS != 0 {
 		w.addf("tos", "0x%02x", r.TOS)
 	}
+	plain := r.NexthopID == 0 && len(r.Nexthops) == 1
 	switch {
 	case r.NexthopID != 0: // the object says where it leads
 		w.addf("nhid", "%d", r.NexthopID)
-	case len(r.Nexthops) == 1:
+	case plain:
 		v.hopWords(&w, r, r.Nexthops[0])
 	}
+	hasTunnel := w.Len()
 	v.routeWords(&w, r)
 	if op != rpdb.Delete && r.Expires != 0 {
 		w.addf("expires", "%d", r.Expires)
 	}
 	metricWords(&w, r.Metrics)
+	if plain {
+		v.tunnelAtEnd(&w, r, w.Len() == hasTunnel)
+	}
 	if r.NexthopID == 0 && len(r.Nexthops) > 1 {
 		for _, n := range r.Nexthops {
 			w.add("nexthop")
@@ -43,12 +50,30 @@ func RouteCommand(op rpdb.ChangeOp, r rpdb.Route, v RouteView) string {
 				w.add("realms", realmsWord(n.Realms))
 			}
 			w.addf("weight", "%d", max(n.Weight, 1))
+			if n.EncapType == encapXfrm {
+				v.tunnelWords(&w, n)
+			}
 		}
 	}
 	return w.String()
 }
 
+// tunnelAtEnd writes a tunnel that has to be at the end of the command, or a
+// word behind one that must not be the last.
+func (v RouteView) tunnelAtEnd(w *words, r rpdb.Route, isLast bool) {
+	n := r.Nexthops[0]
+	switch bare := n.Link == 0 && !n.Via.IsValid() && n.Flags&rpdb.NexthopOnlink == 0; {
+	case n.EncapType == encapXfrm:
+		v.tunnelWords(w, n)
+	case n.EncapType != 0 && bare && isLast:
+		w.add("table", tableWord(r.Table, v.Names))
+	}
+}
+
 func (v RouteView) hopWords(w *words, r rpdb.Route, n rpdb.Nexthop) {
+	if n.EncapType != encapXfrm {
+		v.tunnelWords(w, n)
+	}
 	viaWords(w, r.Family, n)
 	if n.Link != 0 {
 		w.add("dev", quote(v.link(n.Link)))
@@ -80,6 +105,19 @@ func (v RouteView) routeWords(w *words, r rpdb.Route) {
 	}
 	if r.Pref != rpdb.PreferenceMedium {
 		w.add("pref", r.Pref.String())
+	}
+	unknownWords(w, r.Unknown)
+}
+
+// unknownWords writes the attributes that only MPLS uses.
+func unknownWords(w *words, unknown rpdb.Raw) {
+	if b, ok := findAttribute(unknown, rtaNewDst); ok {
+		if a, ok := netip.AddrFromSlice([]byte(b)); ok {
+			w.add("as", "to", a.String())
+		}
+	}
+	if b, ok := findAttribute(unknown, rtaTTLPropagate); ok && len(b) == 1 {
+		w.add("ttl-propagate", [...]string{"disabled", "enabled"}[min(b[0], 1)])
 	}
 }
 

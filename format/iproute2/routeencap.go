@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	hexbytes "encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"rpdb"
@@ -21,6 +22,18 @@ const (
 	encapRPL       = 8
 	encapIOAM6     = 9
 	encapXfrm      = 10
+)
+
+// Attributes of the small kinds, beside those that the listing names
+// (MPLS_IPTUNNEL_*, ILA_ATTR_*, LWT_BPF_*, LWT_XFRM_*).
+const (
+	mplsTTL      = 2
+	ilaCsumMode  = 7
+	ilaIdentType = 8
+	ilaHookType  = 9
+	bpfHeadroom  = 4
+	xfrmIfID     = 1
+	xfrmLink     = 2
 )
 
 // encapParser reads the words of one tunnel. A kind is a table of words; a word
@@ -189,22 +202,18 @@ func encapField(typ uint16) func(*encapParser) {
 }
 
 func (p *encapParser) mpls() {
-	const dst, ttl = 1, 2 // MPLS_IPTUNNEL_*
 	a := p.addressIn(p.next(), familyMPLS)
-	p.attrs.attribute(dst, []byte(a.Bytes))
-	p.options([]encapOption{{"ttl", encapUint8(ttl)}})
+	p.attrs.attribute(mplsDst, []byte(a.Bytes))
+	p.options([]encapOption{{"ttl", encapUint8(mplsTTL)}})
 }
 
-// Attributes that ip and ip6 tunnels have alike (LWTUNNEL_IP_*,
-// LWTUNNEL_IP6_*).
+// Attributes that ip and ip6 tunnels have alike, beside those that the listing
+// names (LWTUNNEL_IP_*, LWTUNNEL_IP6_*).
 const (
-	encapIPID    = 1
-	encapIPDst   = 2
-	encapIPSrc   = 3
-	encapIPTTL   = 4
-	encapIPTOS   = 5
-	encapIPFlags = 6
-	encapIPOpts  = 8
+	tunnelDst = 2
+	tunnelSrc = 3
+	tunnelTTL = 4
+	tunnelTOS = 5
 )
 
 // Flags of a tunnel, in network byte order (TUNNEL_*).
@@ -221,10 +230,10 @@ func (p *encapParser) ip6() { p.ipTunnel(rpdb.IPv6, "tc", "hoplimit") }
 func (p *encapParser) ipTunnel(f rpdb.Family, tos, ttl string) {
 	p.options([]encapOption{
 		{"id", (*encapParser).tunnelID},
-		{"dst", encapAddress(encapIPDst, f)},
-		{"src", encapAddress(encapIPSrc, f)},
-		{tos, encapField(encapIPTOS)},
-		{ttl, encapUint8(encapIPTTL)},
+		{"dst", encapAddress(tunnelDst, f)},
+		{"src", encapAddress(tunnelSrc, f)},
+		{tos, encapField(tunnelTOS)},
+		{ttl, encapUint8(tunnelTTL)},
 		{"geneve_opts", (*encapParser).tunnelOptions},
 		{"vxlan_opts", (*encapParser).tunnelOptions},
 		{"erspan_opts", (*encapParser).tunnelOptions},
@@ -233,12 +242,12 @@ func (p *encapParser) ipTunnel(f rpdb.Family, tos, ttl string) {
 		{"seq", tunnelFlag(tunnelSeq)},
 	})
 	if p.flags != 0 {
-		p.attrs.attribute(encapIPFlags, binary.BigEndian.AppendUint16(nil, p.flags))
+		p.attrs.attribute(tunnelFlags, binary.BigEndian.AppendUint16(nil, p.flags))
 	}
 }
 
 func (p *encapParser) tunnelID() {
-	p.attrs.attribute(encapIPID, binary.BigEndian.AppendUint64(nil, p.uint(64)))
+	p.attrs.attribute(tunnelID, binary.BigEndian.AppendUint64(nil, p.uint(64)))
 }
 
 func tunnelFlag(bit uint16) func(*encapParser) {
@@ -280,7 +289,7 @@ func (p *encapParser) tunnelOptions() {
 	if !ok {
 		p.invalid(word)
 	}
-	p.attrs.attribute(encapIPOpts|attrNested, opts)
+	p.attrs.attribute(tunnelOptions|attrNested, opts)
 }
 
 // geneve writes CLASS:TYPE:DATA, parts of which may be missing.
@@ -345,38 +354,29 @@ func (w *wire) nest(typ uint16, fill func(*wire)) {
 
 // ila reads LOCATOR and how the identifier behind it is treated.
 func (p *encapParser) ila() {
-	const locator, csumMode, identType, hookType = 1, 7, 8, 9 // ILA_ATTR_*
 	word := p.next()
 	bytes, ok := ilaLocator(word)
 	if !ok {
 		p.refuse(word, "Bad locator: "+word)
 	}
-	p.attrs.attribute(locator, bytes)
+	p.attrs.attribute(ilaLocatorAttribute, bytes)
 	p.options([]encapOption{
-		{"csum-mode", encapName(csumMode, ilaCsumModes())},
-		{"ident-type", encapName(identType, ilaIdentTypes())},
-		{"hook-type", encapName(hookType, ilaHookTypes())},
+		{"csum-mode", encapName(ilaCsumMode, ilaCsumModes)},
+		{"ident-type", encapName(ilaIdentType, ilaTypedIdents)},
+		{"hook-type", encapName(ilaHookType, ilaHookTypes)},
 	})
 }
 
-func ilaCsumModes() map[string]uint8 {
-	return map[string]uint8{"adj-transport": 0, "neutral-map": 1, "no-action": 2, "neutral-map-auto": 3}
-}
-
-func ilaIdentTypes() map[string]uint8 { return map[string]uint8{"luid": 1, "use-format": 32} }
-
-func ilaHookTypes() map[string]uint8 { return map[string]uint8{"output": 0, "input": 1} }
-
-// encapName returns the reader of a name that stands for a number of eight
-// bits. The last one counts.
-func encapName(typ uint16, names map[string]uint8) func(*encapParser) {
+// encapName returns the reader of a word that stands for its place in a list.
+// The last one counts.
+func encapName(typ uint16, words []string) func(*encapParser) {
 	return func(p *encapParser) {
 		word := p.next()
-		n, ok := names[word]
-		if !ok && p.err == nil {
+		n := slices.Index(words, word)
+		if (n < 0 || word == "") && p.err == nil {
 			p.invalid(word)
 		}
-		p.attrs.attribute(typ, []byte{n})
+		p.attrs.attribute(typ, []byte{byte(n)})
 	}
 }
 
@@ -397,7 +397,6 @@ func ilaLocator(word string) ([]byte, bool) {
 // bpf reads the only part of a BPF tunnel that is no program. Programs are
 // loaded by ip itself, and this program loads none.
 func (p *encapParser) bpf() {
-	const headroom = 4 // LWT_BPF_XMIT_HEADROOM
 	load := func(p *encapParser) {
 		p.fail(BadCommand, p.word, fmt.Sprintf("encap bpf %s: loading BPF programs is not part of this program", p.word))
 	}
@@ -411,7 +410,7 @@ func (p *encapParser) bpf() {
 				p.fail(BadArgument, p.words[p.pos-1], "headroom is invalid\n")
 			}
 			if !p.seen["headroom"] {
-				p.attrs.uint32(headroom, uint32(n))
+				p.attrs.uint32(bpfHeadroom, uint32(n))
 			}
 			p.seen["headroom"] = true
 		}},
@@ -424,7 +423,6 @@ BPF := obj FILE [ section NAME ] [ verbose ]
 `
 
 func (p *encapParser) xfrm() {
-	const ifID, link = 1, 2 // LWT_XFRM_*
 	p.options([]encapOption{
 		{"if_id", func(p *encapParser) {
 			word := p.peek()
@@ -432,9 +430,9 @@ func (p *encapParser) xfrm() {
 			if n == 0 && p.err == nil {
 				p.invalid(word)
 			}
-			p.attrs.uint32(ifID, uint32(n))
+			p.attrs.uint32(xfrmIfID, uint32(n))
 		}},
-		{"link_dev", encapLink(link)},
+		{"link_dev", encapLink(xfrmLink)},
 	})
 	if !p.seen["if_id"] {
 		p.fail(Usage, "", "Usage: ip route ... encap xfrm if_id IF_ID [ link_dev LINK ]\n")

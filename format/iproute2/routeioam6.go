@@ -2,6 +2,7 @@ package iproute2
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"rpdb"
@@ -22,10 +23,6 @@ const (
 	ioam6MaxFrequency = 1000000
 	ioam6MaxTrace     = 244 // bytes
 )
-
-func ioam6Modes() map[string]uint8 {
-	return map[string]uint8{"inline": ioam6Inline, "encap": 2, "auto": 3}
-}
 
 // ioam6 reads the words of in-situ OAM, which have an order: how often, in
 // what mode, from and to where, and what is collected.
@@ -87,11 +84,11 @@ func (p *encapParser) ioam6Mode() uint8 {
 		return ioam6Inline
 	}
 	word := p.next()
-	mode, ok := ioam6Modes()[word]
-	if !ok && p.err == nil {
+	mode := slices.Index(ioam6ModeWords, word)
+	if mode < ioam6Inline && p.err == nil {
 		p.fail(BadArgument, word, "Invalid mode")
 	}
-	return mode
+	return uint8(mode)
 }
 
 // ioam6Tunnel takes a word that the inline mode has no use for.

@@ -319,9 +319,10 @@ func (p *routeParser) metric() {
 	p.q.Metrics = append(p.q.Metrics, m)
 }
 
+// metricType returns the metric of a name, 0 if it has none.
 func metricType(name string) rpdb.MetricType {
-	for t, word := range metricNames() {
-		if word == name {
+	for t := rpdb.MetricMTU; t <= rpdb.MetricFastOpenNoCookie; t++ {
+		if metricWord(t) == name {
 			return t
 		}
 	}
@@ -339,7 +340,7 @@ func lockable(t rpdb.MetricType) bool {
 
 func (p *routeParser) metricValue(t rpdb.MetricType) rpdb.Metric {
 	m := rpdb.Metric{Type: t}
-	reason := "\"" + metricNames()[t] + "\" value is invalid\n"
+	reason := "\"" + metricWord(t) + "\" value is invalid\n"
 	switch t {
 	case rpdb.MetricCongCtl:
 		m.Text = p.next()
@@ -354,7 +355,7 @@ func (p *routeParser) metricValue(t rpdb.MetricType) rpdb.Metric {
 	case rpdb.MetricHopLimit:
 		m.Value = uint32(p.number(8, reason))
 	case rpdb.MetricQuickAck, rpdb.MetricFastOpenNoCookie:
-		m.Value = p.bool(reason, fmt.Sprintf("%q value should be 0 or 1\n", metricNames()[t]))
+		m.Value = p.bool(reason, fmt.Sprintf("%q value should be 0 or 1\n", metricWord(t)))
 	case rpdb.MetricAdvMSS:
 		m.Value = uint32(p.number(32, "\"mss\" value is invalid\n"))
 	default:

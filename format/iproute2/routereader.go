@@ -153,7 +153,7 @@ func (p *routeReader) addressIn(word string, f rpdb.Family) RouteAddress {
 	default:
 		p.fail(BadAddress, word, familyWord(f))
 	}
-	if a.Family == rpdb.IPv4 && !isDottedQuad(word+"/32") {
+	if a.Family == rpdb.IPv4 && !isDottedQuad(word) {
 		p.doubt("%q is read as %v: write four decimal numbers", word, a.Addr())
 	}
 	return a

@@ -3,18 +3,13 @@ package iproute2
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
+	"slices"
 	"strings"
 
 	"rpdb"
 )
 
-// seg6Modes are the modes of SRv6 encapsulation (SEG6_IPTUN_MODE_*).
-func seg6Modes() map[string]int32 {
-	return map[string]int32{"inline": seg6Inline, "encap": 1, "l2encap": 2, "encap.red": 3, "l2encap.red": 4}
-}
-
-const seg6Inline = 0
+const seg6Inline = 0 // of the modes
 
 // seg6 reads a mode and the segments of the header that the packet gets.
 func (p *encapParser) seg6() {
@@ -33,11 +28,10 @@ func (p *encapParser) seg6() {
 
 func (p *encapParser) seg6Mode() {
 	word := p.value()
-	mode, ok := seg6Modes()[word]
-	if !ok && p.err == nil {
+	p.mode = int32(slices.Index(seg6ModeWords, word))
+	if p.mode < 0 && p.err == nil {
 		p.invalid(word)
 	}
-	p.mode = mode
 }
 
 func (p *encapParser) seg6Segs() {
@@ -57,14 +51,9 @@ func (p *encapParser) seg6HMAC() {
 	p.hmac = uint32(n)
 }
 
-// Lengths and types of a segment routing header (struct ipv6_sr_hdr).
+// Types of routing headers, and of what follows one.
 const (
-	srhHead    = 8
-	srhSegment = 16
-	srhHMAC    = 40 // of its TLV
-	srhFlag    = 0x08
-
-	routingSegments = 4 // type of the routing header
+	routingSegments = 4
 	routingRPL      = 3
 	tlvHMAC         = 5
 )
@@ -81,19 +70,19 @@ func (p *encapParser) srh(encapsulates bool) []byte {
 		p.fail(BadCommand, p.segs, "Error: too many segments")
 		return nil
 	}
-	size := srhHead + n*srhSegment
+	size := srhHeader + n*segmentSize
 	if p.hmac != 0 {
-		size += srhHMAC
+		size += hmacSize
 	}
 	b := make([]byte, size)
 	b[1], b[2], b[3], b[4] = byte(size/8-1), routingSegments, byte(n-1), byte(n-1)
 	if p.hmac != 0 {
-		b[5] = srhFlag
-		tlv := b[size-srhHMAC:]
-		tlv[0], tlv[1] = tlvHMAC, srhHMAC-2
+		b[5] = srhFlagHMAC
+		tlv := b[size-hmacSize:]
+		tlv[0], tlv[1] = tlvHMAC, hmacSize-2
 		binary.BigEndian.PutUint32(tlv[4:], p.hmac)
 	}
-	p.segments(b[srhHead:], n-1)
+	p.segments(b[srhHeader:], n-1)
 	return b
 }
 
@@ -105,7 +94,7 @@ func (p *encapParser) segments(b []byte, last int) {
 			continue
 		}
 		a := p.addressIn(word, rpdb.IPv6)
-		copy(b[last*srhSegment:], a.Bytes)
+		copy(b[last*segmentSize:], a.Bytes)
 		last--
 	}
 }
@@ -122,47 +111,39 @@ func (p *encapParser) rpl() {
 	if !p.seen["segs"] {
 		p.doubt("encap rpl without segs sends to the unspecified address")
 	}
-	b := make([]byte, srhHead+n*srhSegment)
+	b := make([]byte, srhHeader+n*segmentSize)
 	b[1], b[2], b[3] = byte(len(b)/8-1), routingRPL, byte(n)
-	p.segments(b[srhHead:], n-1)
+	p.segments(b[srhHeader:], n-1)
 	p.attrs.attribute(srh, b)
 }
 
-// Attributes of local SRv6 processing (SEG6_LOCAL_*).
+// Attributes of local SRv6 processing, beside those that the listing names
+// (SEG6_LOCAL_*).
 const (
-	seg6LocalAction   = 1
-	seg6LocalSRH      = 2
-	seg6LocalTable    = 3
-	seg6LocalNH4      = 4
-	seg6LocalNH6      = 5
-	seg6LocalIIF      = 6
-	seg6LocalOIF      = 7
-	seg6LocalVRFTable = 9
-	seg6LocalCounters = 10
-	seg6LocalFlavors  = 11
+	localTable    = 3
+	localNH4      = 4
+	localNH6      = 5
+	localIIF      = 6
+	localOIF      = 7
+	localVRFTable = 9
+
+	flavorOperation    = 1 // SEG6_LOCAL_FLV_*
+	flavorBlockBits    = 2
+	flavorFunctionBits = 3
 )
 
-// seg6Actions are the words of the actions; the number of one is its place,
-// from 1 (SEG6_LOCAL_ACTION_*).
-func seg6Actions() []string {
-	return []string{
-		"End", "End.X", "End.T", "End.DX2", "End.DX6", "End.DX4", "End.DT6", "End.DT4", "End.B6", "End.B6.Encaps",
-		"End.BM", "End.S", "End.AS", "End.AM", "End.BPF", "End.DT46",
-	}
-}
-
-const seg6B6Encaps = 10
+const b6Encaps = "End.B6.Encaps" // the action whose packets get a header of their own
 
 // seg6Local reads an action and its parameters.
 func (p *encapParser) seg6Local() {
 	p.options([]encapOption{
 		{"action", (*encapParser).seg6Action},
-		{"table", seg6Table(seg6LocalTable, "invalid table id\n")},
-		{"vrftable", seg6Table(seg6LocalVRFTable, "invalid vrf table id\n")},
-		{"nh4", encapAddress(seg6LocalNH4, rpdb.IPv4)},
-		{"nh6", encapAddress(seg6LocalNH6, rpdb.IPv6)},
-		{"iif", encapLink(seg6LocalIIF)},
-		{"oif", encapLink(seg6LocalOIF)},
+		{"table", seg6Table(localTable, "invalid table id\n")},
+		{"vrftable", seg6Table(localVRFTable, "invalid vrf table id\n")},
+		{"nh4", encapAddress(localNH4, rpdb.IPv4)},
+		{"nh6", encapAddress(localNH6, rpdb.IPv6)},
+		{"iif", encapLink(localIIF)},
+		{"oif", encapLink(localOIF)},
 		{"count", (*encapParser).seg6Count},
 		{"flavors", (*encapParser).seg6Flavors},
 		{"srh", (*encapParser).seg6SRH},
@@ -174,21 +155,18 @@ func (p *encapParser) seg6Local() {
 		p.fail(BadCommand, "", "Missing action type")
 	}
 	if p.seen["srh"] && p.err == nil {
-		p.attrs.attribute(seg6LocalSRH, p.srh(p.action == seg6B6Encaps))
+		p.attrs.attribute(localSRH, p.srh(localActions[p.action] == b6Encaps))
 	}
 }
 
 func (p *encapParser) seg6Action() {
 	word := p.value()
-	for i, name := range seg6Actions() {
-		if name == word {
-			p.action = uint32(i + 1)
-		}
-	}
-	if p.action == 0 && p.err == nil {
+	n := slices.Index(localActions, word)
+	if n < 1 && p.err == nil {
 		p.invalid(word)
 	}
-	p.attrs.uint32(seg6LocalAction, uint32(p.action))
+	p.action = uint32(max(n, 0))
+	p.attrs.uint32(localAction, uint32(p.action))
 }
 
 func seg6Table(typ uint16, reason string) func(*encapParser) {
@@ -205,7 +183,7 @@ func seg6Table(typ uint16, reason string) func(*encapParser) {
 func (p *encapParser) seg6Count() {
 	const packets, errors = 2, 4 // SEG6_LOCAL_CNT_*
 	p.once("count", p.word)
-	p.attrs.nest(seg6LocalCounters|attrNested, func(w *wire) {
+	p.attrs.nest(localCounters|attrNested, func(w *wire) {
 		for typ := uint16(packets); typ <= errors; typ++ {
 			w.attribute(typ, make([]byte, 8))
 		}
@@ -215,7 +193,6 @@ func (p *encapParser) seg6Count() {
 // seg6Flavors reads OPERATION[,OPERATION]... and the lengths that only one of
 // them has, in this order.
 func (p *encapParser) seg6Flavors() {
-	const operation, blockBits, functionBits = 1, 2, 3 // SEG6_LOCAL_FLV_*
 	word := p.value()
 	ops, ok := seg6Operations(word)
 	if !ok {
@@ -228,36 +205,30 @@ func (p *encapParser) seg6Flavors() {
 			w.attribute(typ, []byte{byte(n)})
 		}
 	}
-	p.attrs.nest(seg6LocalFlavors|attrNested, func(w *wire) {
-		w.uint32(operation, uint32(ops))
+	p.attrs.nest(localFlavors|attrNested, func(w *wire) {
+		w.uint32(flavorOperation, uint32(ops))
 		if ops&seg6NextCSID != 0 {
-			length(w, "lblen", "locator-block length", blockBits)
-			length(w, "nflen", "locator-node function length", functionBits)
+			length(w, "lblen", "locator-block length", flavorBlockBits)
+			length(w, "nflen", "locator-node function length", flavorFunctionBits)
 		}
 	})
 }
 
-// seg6FlavorNames are the words of the flavors; the bit of one is its place,
-// from 1 (SEG6_LOCAL_FLV_OP_*).
-func seg6FlavorNames() []string { return []string{"psp", "usp", "usd", "next-csid"} }
-
-const seg6NextCSID = 1 << 4
+const seg6NextCSID = 1 << 4 // the flavor that has lengths
 
 // seg6Operations reads names of flavors with commas between, each once.
 func seg6Operations(word string) (ops uint32, ok bool) {
 	for part := range strings.SplitSeq(word, ",") {
 		known := part == "" // ip passes over it
-		for i, name := range seg6FlavorNames() {
-			if bit := uint32(2 << i); name == part && ops&bit == 0 {
-				ops |= bit
-				known = true
-			}
+		if i := slices.Index(flavors, part); i > 0 && ops&(1<<i) == 0 {
+			ops |= 1 << i
+			known = true
 		}
 		if !known {
 			return 0, false
 		}
 	}
-	return ops, bits.OnesCount32(ops) > 0
+	return ops, ops != 0
 }
 
 // seg6SRH reads "segs SEGMENTS [hmac KEY]".
