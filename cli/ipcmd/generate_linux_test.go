@@ -34,8 +34,10 @@ type generator struct {
 	batching bool
 	dir      string
 
-	family       int // 4 or 6, of the command at hand, where the grammar cares
-	optionFamily int // as the options say, 0 if they do not
+	family       int        // 4 or 6, of the command at hand, where the grammar cares
+	optionFamily int        // as the options say, 0 if they do not
+	wild         bool       // the command has words that make little sense
+	recent       [][]string // routes: a destination, and sometimes its table
 }
 
 func newGenerator(gr grammar, seed, stream uint64, dir string) *generator {
