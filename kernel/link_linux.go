@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +63,21 @@ func decodeLink(b []byte) (rpdb.Link, rpdb.LinkSysctls, error) {
 		}
 	}
 	return l, conf, d.Err()
+}
+
+// VRF returns the table of the interface with a name, if it is a VRF.
+func (s *Socket) VRF(ctx context.Context, name rpdb.LinkName) (table rpdb.TableID, ok bool) {
+	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
+		return 0, false
+	}
+	e := netlink.NewEncoder(nil, unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg))
+	e.String(unix.IFLA_IFNAME, string(name))
+	err := s.nl.Execute(ctx, e, func(m netlink.Message) error {
+		l, _, err := decodeLink(m.Data)
+		table = l.VRFTable
+		return err
+	})
+	return table, err == nil && table != 0
 }
 
 func decodeLinkInfo(d *netlink.Decoder, l *rpdb.Link) {
