@@ -3,7 +3,6 @@ package iproute2
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 
 	"rpdb"
 )
@@ -25,10 +24,7 @@ type RouteGetRequest struct {
 	FlowLabel rpdb.Opt[uint32]
 	Notify    bool
 	FibMatch  bool // the route as it stands in the table is wanted
-	// Connected asks again with the source that the first answer chose, as
-	// connect(2) does in IPv4: see Again. With a From there is nothing to ask
-	// again.
-	Connected bool
+	Connected bool // ask once more, see Again
 
 	iif, oif rpdb.LinkName // as typed
 	sent     wire          // the attributes, one after the other as they were typed
@@ -220,36 +216,12 @@ func (g RouteGetRequest) Payload() []byte {
 	return w
 }
 
-// Again returns the second question of a connected one, given the payload of
-// the first answer: the answer itself, with its preferred source for a source
-// and without what it found out. It reports false if there is no second
-// question, or the answer names no source.
-func (g RouteGetRequest) Again(answer []byte) ([]byte, bool) {
-	const head = 12
-	if !g.Connected || g.From.IsSet() || len(answer) < head {
-		return nil, false
-	}
-	w := wire(append([]byte(nil), answer[:head]...))
-	hasSource := false
-	for b := answer[head:]; len(b) >= 4; {
-		n := int(binary.NativeEndian.Uint16(b))
-		if n < 4 || n > len(b) {
-			return nil, false
-		}
-		typ, value := binary.NativeEndian.Uint16(b[2:]), b[4:n]
-		switch {
-		case typ == rtaPrefSrc && len(value)*8 <= math.MaxUint8:
-			w[2] = byte(len(value) * 8)
-			typ, hasSource = rtaSrc, true
-		case typ == rtaSrc:
-			hasSource = true
-		case typ == rtaGateway, typ == rtaVia, typ == rtaOIF && g.OIF == 0, typ == rtaIIF && g.IIF == 0:
-			typ = 0 // no attribute
-		}
-		w.attribute(typ, value)
-		b = b[min((n+3)&^3, len(b)):]
-	}
-	return w, hasSource
+// Again reports whether ip asks once more, given the answer: what was meant is a
+// question with the source that was chosen, what is sent is the same question.
+// The second result is false if the answer names no source, which ip takes for a
+// failure.
+func (g RouteGetRequest) Again(answer rpdb.Route) (again, hasSource bool) {
+	return g.Connected && !g.From.IsSet(), answer.PrefSrc.IsValid() || answer.Src.IsValid()
 }
 
 // Flow returns the flow that the question is about. Interfaces are named as

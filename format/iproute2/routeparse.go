@@ -283,10 +283,11 @@ func firstByte(word string) byte {
 }
 
 func (p *routeParser) ttlPropagate() {
-	words := map[string]uint8{"enabled": 1, "disabled": 0}
-	word := p.next()
-	v, ok := words[word]
-	if !ok {
+	v, word := uint8(0), p.next()
+	switch {
+	case abbreviates(word, "enabled"):
+		v = 1
+	case !abbreviates(word, "disabled"):
 		p.fail(BadArgument, word, "\"ttl-propagate\" value is invalid\n")
 	}
 	p.q.TTLPropagate = rpdb.Some(v)
