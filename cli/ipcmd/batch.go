@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"rpdb/format/iproute2"
 )
@@ -43,7 +44,7 @@ func (s *session) runFile(name string, f *os.File) (code int, err error) {
 	}
 	b := iproute2.NewBatch(bytes.NewReader(data))
 	for b.Next() && !restores(b.Words()) {
-		if !ours(b.Words()) {
+		if !s.ours(b.Words()) {
 			if _, err := f.Seek(start, io.SeekStart); err != nil {
 				return 0, err
 			}
@@ -55,19 +56,29 @@ func (s *session) runFile(name string, f *os.File) (code int, err error) {
 
 // restores reports whether a command reads what stands behind it in a batch.
 func restores(words []string) bool {
-	if objectOf(words[0]) != "rule" || len(words) < 2 {
+	if len(words) < 2 {
 		return false
 	}
-	verb, err := iproute2.ParseRuleVerb(words[1])
-	return err == nil && verb == iproute2.RuleRestore
+	switch objectOf(words[0]) {
+	case "rule":
+		verb, err := iproute2.ParseRuleVerb(words[1])
+		return err == nil && verb == iproute2.RuleRestore
+	case "route":
+		verb, err := iproute2.ParseRouteVerb(words[1])
+		return err == nil && (verb == iproute2.RouteRestore || verb == iproute2.RouteShowDump)
+	}
+	return false
 }
 
 // ours reports whether a command is for us, or wrong in a way that needs
 // nobody else.
-func ours(words []string) bool {
+func (s *session) ours(words []string) bool {
 	switch objectOf(words[0]) {
 	case "rule":
 		return true
+	case "route":
+		verb, err := iproute2.ParseRouteVerb(slices.Concat(words, []string{"list"})[1])
+		return s.opts.hasRoutes() && (err != nil || verb != iproute2.RouteRestore)
 	case "monitor":
 		_, err := parseMonitor(words[1:])
 		return !errors.Is(err, errHandOver)
@@ -85,7 +96,7 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 	}
 	for b.Next() {
 		words := b.Words()
-		if stream && !ours(words) {
+		if stream && !s.ours(words) {
 			return s.passRest(name, code, rest)
 		}
 		err := s.line(words)

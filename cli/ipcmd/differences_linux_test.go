@@ -3,7 +3,6 @@ package ipcmd
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -29,7 +28,10 @@ func (p peer) differences() []difference {
 }
 
 // differences lists all of them.
-func differences() []difference {
+func differences() []difference { return slices.Concat(ruleDifferences(), routeDifferences()) }
+
+// ruleDifferences lists those about rules, and about any object.
+func ruleDifferences() []difference {
 	return []difference{
 		{
 			reason:  "7.1 takes no interface to be called . or .., 6.15 does",
@@ -111,19 +113,20 @@ var notAPrefix = regexp.MustCompile(`prefix is expected rather than "([a-z_-]*)"
 // plainPorts is what every version understands.
 var plainPorts = regexp.MustCompile(`^[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?$`)
 
-// usageText is the help of ip rule, which names what its version knows.
-var usageText = regexp.MustCompile(`(?s)Usage: ip rule .*?TABLE_ID := \[ [^\n]*\n`)
+// usageText is the help of an object, which names what its version knows.
+var usageText = regexp.MustCompile(`(?s)Usage: ip rule .*?TABLE_ID := \[ [^\n]*\n|Usage: ip route .*\z`)
 
 // portMask is what 7.1 shows of a port in JSON and 6.1 does not know.
 var portMask = regexp.MustCompile(`,\s*"[sd]port_mask": ?"0xffff"`)
 
 // comparable returns what of an output must be the same.
 func (p peer) comparable(o outcome) outcome {
-	o.stderr = usageText.ReplaceAllString(o.stderr, "(the help of ip rule)\n")
+	o.stderr = usageText.ReplaceAllString(o.stderr, "(the help)\n")
 	if p.before(withDark) {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x1b[1;34m", "\x1b[1;94m")
 	}
 	o.stdout = withoutClock(o.stdout)
+	o.stderr = strings.Replace(o.stderr, " is a garbage.", " is garbage.", 1)
 	if p.before(withEscapes) && strings.HasPrefix(o.stdout, "[") {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
 	}
@@ -140,43 +143,6 @@ func (p peer) background(colors string) string {
 		return ";0"
 	}
 	return colors
-}
-
-// nameAfterNumber reports whether a protocol or DS field stands in a batch by
-// name, then by number, and then by the same name again.
-func nameAfterNumber(lines [][]string) bool {
-	type last struct {
-		name    string
-		spoiled bool
-	}
-	protocol, dsfield := &last{}, &last{}
-	for _, words := range lines {
-		for i := 1; i < len(words); i++ {
-			kind, base, value := protocol, 10, words[i]
-			switch w := words[i-1]; {
-			case w == "dscp":
-				value, _, _ = strings.Cut(value, "/")
-				if _, err := strconv.ParseUint(value, 0, 32); err == nil { // the file is not asked
-					continue
-				}
-				kind, base = dsfield, 16
-			case w == "tos", len(w) > 1 && strings.HasPrefix("dsfield", w):
-				kind, base = dsfield, 16
-			case len(w) < 3 || !strings.HasPrefix("protocol", w):
-				continue
-			}
-			_, err := strconv.ParseUint(strings.TrimPrefix(value, "0x"), base, 64)
-			switch {
-			case err == nil && value != "EF" && value != "AF11": // which are names first
-				kind.spoiled = kind.name != ""
-			case kind.spoiled && kind.name == value:
-				return true
-			default:
-				*kind = last{name: value}
-			}
-		}
-	}
-	return false
 }
 
 // meantToDiffer returns the reason why a command is not compared, "" if it is.

@@ -40,15 +40,17 @@ func fail(code int, format string, args ...any) error {
 }
 
 // parseFailure is what ip says and does about a word that it cannot
-// understand: it ends the process, but for a command without any words and for
-// words that cannot stand together.
+// understand: it ends the process, but for a command without any words, for
+// words that cannot stand together, and for interfaces that are not there.
 func parseFailure(err error) error {
 	var p *iproute2.ParseError
 	if !errors.As(err, &p) {
 		return err
 	}
-	returns := p.ExitCode() == 22 || strings.HasSuffix(p.Stderr(), "requires arguments.\n")
-	return &failure{text: p.Stderr(), code: p.ExitCode(), exits: !returns}
+	code := p.ExitCode()
+	refused := p.Kind == iproute2.BadCommand && !strings.HasPrefix(p.Reason, "Error: ")
+	returns := code == 22 || code == 1 && (refused || p.Kind == iproute2.UnknownDevice)
+	return &failure{text: p.Stderr(), code: code, exits: !returns}
 }
 
 // kernelText is what ip prints about an answer of the kernel.

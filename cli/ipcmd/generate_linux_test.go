@@ -22,7 +22,7 @@ type grammar struct {
 }
 
 // grammars returns those that the twin test compares.
-func grammars() []grammar { return []grammar{ruleGrammar()} }
+func grammars() []grammar { return []grammar{ruleGrammar(), routeGrammar()} }
 
 // generator makes command lines out of the grammar of an object, some of them
 // wrong.

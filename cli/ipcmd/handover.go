@@ -87,7 +87,7 @@ func (s *session) withoutSystemIP() int {
 // usage is the help of an ip that has no other ip beside it.
 const usage = `Usage: ip [ OPTIONS ] OBJECT { COMMAND | help }
        ip [ -force ] -batch filename
-where  OBJECT := { rule | monitor }
+where  OBJECT := { route | rule | monitor }
        OPTIONS := { -V[ersion] | -d[etails] | -N[umeric] | -j[son] | -p[retty] |
                     -c[olor] | -f[amily] { inet | inet6 | mpls | bridge | link } |
                     -4 | -6 | -M | -B | -0 | -echo | -t[imestamp] | -ts[hort] |

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rpdb"
 	"rpdb/kernel"
 )
 
@@ -21,7 +22,7 @@ type Call struct {
 	Name string
 	// Args are the words behind the name.
 	Args []string
-	// Stdin is read by -batch - and by rule restore. It and Stdout are asked
+	// Stdin is read by -batch - and by what restores and shows what was saved. It and Stdout are asked
 	// whether they are terminals if they are an *os.File.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -72,7 +73,10 @@ type session struct {
 	object string // as understood, "" for none
 	out    *bufio.Writer
 	sock   *kernel.Socket
+	aside  *kernel.Socket // for what is asked or done while a list is read
 	names  nameFiles
+
+	nexthops map[uint32]rpdb.NexthopObject // that were asked for; one without an ID is not there
 }
 
 // run reads the command line down to the object. The code counts if there is
@@ -104,6 +108,8 @@ func (s *session) command(object string, words []string) error {
 	switch object {
 	case "rule":
 		return s.rule(words)
+	case "route":
+		return s.route(words)
 	case "monitor":
 		return s.monitor(words)
 	}
@@ -134,8 +140,10 @@ func (s *session) finish(code int) int {
 }
 
 func (s *session) close() {
-	if s.sock != nil {
-		s.sock.Close()
+	for _, sock := range []*kernel.Socket{s.sock, s.aside} {
+		if sock != nil {
+			sock.Close()
+		}
 	}
 }
 
@@ -162,15 +170,24 @@ func (s *session) now() time.Time {
 }
 
 // socket opens the door to the kernel, once.
-func (s *session) socket() (*kernel.Socket, error) {
-	if s.sock != nil {
-		return s.sock, nil
+func (s *session) socket() (*kernel.Socket, error) { return s.open(&s.sock) }
+
+// asideSocket opens another door, once.
+func (s *session) asideSocket() (*kernel.Socket, error) { return s.open(&s.aside) }
+
+// open opens a socket that is not open yet. In a batch ip does not have the
+// kernel check strictly what it is asked for, and so hears nothing of tables
+// that do not exist.
+func (s *session) open(sock **kernel.Socket) (*kernel.Socket, error) {
+	if *sock != nil {
+		return *sock, nil
 	}
 	err := s.inNetNS(func(o kernel.Options) (err error) {
-		s.sock, err = kernel.OpenSocket(o)
+		o.Lenient = s.opts.Batch != nil
+		*sock, err = kernel.OpenSocket(o)
 		return err
 	})
-	return s.sock, err
+	return *sock, err
 }
 
 // inNetNS gives open the namespace that the call works in.
@@ -188,6 +205,18 @@ func (s *session) inNetNS(open func(kernel.Options) error) error {
 		return exit(255, "setting the network namespace \"%s\" failed: %s\n", s.opts.NetNS, errnoText(unix.EPERM))
 	}
 	return err
+}
+
+// withConn opens a careful connection to the kernel for as long as use takes.
+func (s *session) withConn(use func(*kernel.Conn) error) error {
+	return s.inNetNS(func(o kernel.Options) error {
+		conn, err := kernel.Open(o)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		return use(conn)
+	})
 }
 
 // openNetNS opens the namespace of -netns.

@@ -7,10 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"rpdb"
-	"rpdb/format/ipjson"
 	"rpdb/format/iproute2"
 	"rpdb/kernel"
 )
@@ -51,12 +48,11 @@ func (s *session) monitor(words []string) error {
 	}
 	all := rpdb.Families()
 	families := all[:]
-	switch f := s.opts.Family; f {
-	case 0:
-	case unix.AF_INET, unix.AF_INET6:
-		families = []rpdb.Family{rpdb.Family(f)}
-	default:
+	switch {
+	case !s.opts.isIP(), m.routes && !s.opts.hasRoutes():
 		return errHandOver
+	case s.opts.Family != 0:
+		families = []rpdb.Family{rpdb.Family(s.opts.Family)}
 	}
 	var what []kernel.EventType
 	if m.rules {
@@ -85,6 +81,7 @@ type tail struct {
 	request  monitorRequest
 	families []rpdb.Family
 	known    map[rpdb.Family][]rpdb.Rule
+	routes   *routePrinter // nil before the first route
 }
 
 func (t *tail) follow(w *kernel.Watcher) error {
@@ -103,7 +100,7 @@ func (t *tail) follow(w *kernel.Watcher) error {
 			t.printOne(ev.Rule, ev.Deleted)
 		case kernel.EventRoute:
 			t.head("[ROUTE]")
-			t.route(ev.Route, ev.Deleted)
+			t.route(ev)
 		case kernel.EventOverflow:
 			io.WriteString(t.Stderr, "netlink receive error No buffer space available (105)\n")
 			if err := t.reread(func(r rpdb.Rule, deleted bool) {
@@ -187,32 +184,17 @@ func (t *tail) reread(tell func(r rpdb.Rule, deleted bool)) error {
 	return nil
 }
 
-// route prints a route that came or went.
-func (t *tail) route(r rpdb.Route, deleted bool) {
-	for file := range strings.FieldsSeq("rt_tables rt_protos rt_realms rt_dsfield") {
-		t.names.load(file, t.Stderr)
+// route prints a route that came or went, with the names that interfaces and
+// nexthop objects have by now.
+func (t *tail) route(ev kernel.Event) {
+	if t.routes == nil {
+		t.routes = t.routePrinter(0)
+		if sock, err := t.socket(); err == nil {
+			t.routes.view.LinkName = sock.LinkName
+			t.routes.rename()
+		}
 	}
-	v := iproute2.RouteView{
-		Names: t.names.db.Names(), State: &t.names.state, LinkName: t.linkName, Raw: true, Color: t.palette(),
-		Numeric: t.opts.Numeric, Details: t.opts.Details,
-	}
-	e := iproute2.RouteEntry{Route: r, Deleted: deleted}
-	if !t.opts.JSON {
-		t.out.WriteString(v.Entry(e) + "\n")
-		return
-	}
-	w := ipjson.NewWriter(t.out, t.opts.Pretty)
-	w.Begin()
-	v.EntryFields(e, w)
-	w.End()
-	_ = w.Close() // an error of standard output is noticed at the flush
-}
-
-// linkName asks the kernel for the name of an interface.
-func (t *tail) linkName(i rpdb.LinkIndex) rpdb.LinkName {
-	sock, err := t.socket()
-	if err != nil {
-		return ""
-	}
-	return sock.LinkName(i)
+	clear(t.nexthops)
+	t.routes.print(iproute2.RouteEntry{Route: ev.Route, RouteDetails: ev.Details, Deleted: ev.Deleted})
+	t.routes.close()
 }

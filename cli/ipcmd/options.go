@@ -16,6 +16,9 @@ type Options struct {
 	Pretty    bool // with JSON: over several lines
 	Details   bool
 	Numeric   bool
+	Stats     int  // how often -s was given
+	Resolve   bool // names of hosts in place of addresses
+	OneLine   bool // an entry of several lines on one
 	Echo      bool
 	Force     bool // a batch goes on after a failure
 	Timestamp bool
@@ -33,6 +36,15 @@ func (o Options) Listed() uint8 {
 	}
 	return o.Family
 }
+
+// isIP reports whether no other family than those of IP was given.
+func (o Options) isIP() bool {
+	return o.Family == 0 || o.Family == unix.AF_INET || o.Family == unix.AF_INET6
+}
+
+// hasRoutes reports whether routes are for us with these options. Names of hosts
+// are what the C library says they are, which the system's ip asks.
+func (o Options) hasRoutes() bool { return o.isIP() && !o.Resolve }
 
 // ParseOptions reads the options that args begin with, and returns what stands
 // behind them. Abbreviations mean what they mean to ip. The error is ip's.
@@ -87,10 +99,10 @@ func optionTable() []option {
 		{words: "-B", exact: true, set: family(unix.AF_BRIDGE)},
 		{words: "-human-readable", set: ignored},
 		{words: "-iec", set: ignored},
-		{words: "-stats -statistics", set: ignored},
+		{words: "-stats -statistics", set: func(o *Options, _ string) error { o.Stats++; return nil }},
 		{words: "-details", set: func(o *Options, _ string) error { o.Details = true; return nil }},
-		{words: "-resolve", set: ignored},
-		{words: "-oneline", set: ignored},
+		{words: "-resolve", set: func(o *Options, _ string) error { o.Resolve = true; return nil }},
+		{words: "-oneline", set: func(o *Options, _ string) error { o.OneLine = true; return nil }},
 		{words: "-timestamp", set: func(o *Options, _ string) error { o.Timestamp = true; return nil }},
 		{words: "-tshort", set: func(o *Options, _ string) error { o.Timestamp, o.Short = true, true; return nil }},
 		{words: "-Version", set: func(*Options, string) error { return ErrVersion }},
@@ -145,7 +157,7 @@ func (o option) missing() error {
 	return exit(255, "Error: argument \"%s\" is required\n", o.value)
 }
 
-// ignored takes an option that changes nothing about rules.
+// ignored takes an option that changes nothing about rules and routes.
 func ignored(*Options, string) error { return nil }
 
 func family(f uint8) func(*Options, string) error {

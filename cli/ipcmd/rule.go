@@ -85,13 +85,8 @@ func (s *session) dump(family uint8) ([]rpdb.Rule, error) {
 // dumpUntilStable reads a list too long for one piece, which may change while
 // it is read.
 func (s *session) dumpUntilStable(f rpdb.Family) (rules []rpdb.Rule, err error) {
-	err = s.inNetNS(func(o kernel.Options) error {
-		conn, err := kernel.Open(o)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		rules, err = conn.Rules(context.Background(), f)
+	err = s.withConn(func(c *kernel.Conn) (err error) {
+		rules, err = c.Rules(context.Background(), f)
 		return err
 	})
 	return rules, err

@@ -54,13 +54,8 @@ func (s *session) restore() error {
 	if err != nil {
 		return err
 	}
-	err = s.inNetNS(func(o kernel.Options) error {
-		conn, err := kernel.Open(o)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		_, err = conn.RestoreRules(context.Background(), rules)
+	err = s.withConn(func(c *kernel.Conn) error {
+		_, err := c.RestoreRules(context.Background(), rules)
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,142 @@
+package ipcmd
+
+import (
+	"context"
+	"strconv"
+
+	"rpdb"
+	"rpdb/format/ipjson"
+	"rpdb/format/iproute2"
+	"rpdb/format/rttables"
+	"rpdb/kernel"
+)
+
+// routePrinter prints routes one after the other, as text or as one JSON array,
+// and holds none of them.
+type routePrinter struct {
+	*session
+	view   iproute2.RouteView
+	lister *iproute2.RouteLister
+	json   *ipjson.Writer // nil for text, and as long as nothing was printed
+	line   []byte
+}
+
+// routePrinter returns a printer that leaves columns out.
+func (s *session) routePrinter(hide iproute2.RouteColumns) *routePrinter {
+	v := iproute2.RouteView{
+		Numeric: s.opts.Numeric, Details: s.opts.Details, Stats: s.opts.Stats > 0, OneLine: s.opts.OneLine, Raw: true,
+		Hide: hide, Color: s.palette(), State: &s.names.state,
+	}
+	if sock, err := s.socket(); err == nil {
+		v.LinkName = sock.LinkNames().Name
+	}
+	if s.opts.Details {
+		v.Nexthop = s.nexthop
+	}
+	p := &routePrinter{session: s, view: v}
+	p.rename()
+	return p
+}
+
+// rename takes the names over that are known by now.
+func (p *routePrinter) rename() {
+	p.view.Names = p.names.db.Names()
+	p.lister = iproute2.NewRouteLister(p.view)
+}
+
+// print prints one entry.
+func (p *routePrinter) print(e iproute2.RouteEntry) {
+	if !p.view.Numeric && p.readNames(e) {
+		p.rename()
+	}
+	if p.opts.JSON {
+		p.begin()
+		p.json.Begin()
+		p.lister.Fields(e, p.json)
+		p.json.End()
+		return
+	}
+	p.printText(e)
+}
+
+// printText prints one entry as text, whatever the options say.
+func (p *routePrinter) printText(e iproute2.RouteEntry) {
+	p.line = append(p.lister.AppendText(p.line[:0], e), '\n')
+	p.out.Write(p.line)
+}
+
+// begin opens the JSON array.
+func (p *routePrinter) begin() {
+	if p.json == nil {
+		p.json = ipjson.NewWriter(p.out, p.opts.Pretty)
+	}
+}
+
+// close ends the list, which may be empty.
+func (p *routePrinter) close() {
+	if p.opts.JSON {
+		p.begin()
+	}
+	p.abandon()
+}
+
+// abandon ends a list that broke off. One without an entry is no list.
+func (p *routePrinter) abandon() {
+	if p.json != nil {
+		_ = p.json.Close() // an error of standard output is noticed at the end
+		p.json = nil
+	}
+}
+
+// printRoutes prints a few messages.
+func (s *session) printRoutes(told []kernel.RouteMessage) {
+	p := s.routePrinter(0)
+	for _, m := range told {
+		p.print(entryOf(m))
+	}
+	p.close()
+}
+
+// readNames reads the files that may have names of what is printed of an entry,
+// and reports whether it read any.
+func (p *routePrinter) readNames(e iproute2.RouteEntry) (read bool) {
+	need := func(kind rttables.Kind, needed bool) {
+		if file := kind.File(); needed && !p.names.loaded[file] {
+			p.names.load(file, p.Stderr)
+			read = true
+		}
+	}
+	hide := p.view.Hide
+	need(rttables.Tables, hide&iproute2.ColumnTable == 0 && e.Table != rpdb.TableMain || p.view.Details)
+	need(rttables.Protocols, hide&iproute2.ColumnProtocol == 0 && isNumber(rpdb.Names{}.Protocol(e.Protocol)))
+	need(rttables.DSFields, hide&iproute2.ColumnTOS == 0 && e.TOS != 0)
+	realms := e.Realms != 0
+	for i := range e.Nexthops {
+		realms = realms || e.Nexthops[i].Realms != 0
+	}
+	need(rttables.Realms, realms)
+	return read
+}
+
+// isNumber reports whether a protocol has no name.
+func isNumber(name string) bool {
+	_, err := strconv.Atoi(name)
+	return err == nil
+}
+
+// nexthop asks the kernel for a nexthop object, once for each. The list that is
+// being read has the other socket.
+func (s *session) nexthop(id uint32) (rpdb.NexthopObject, bool) {
+	if o, ok := s.nexthops[id]; ok {
+		return o, o.ID != 0
+	}
+	var o rpdb.NexthopObject
+	if sock, err := s.asideSocket(); err == nil {
+		o, _ = sock.Nexthop(context.Background(), id) // one that cannot be read is not shown
+	}
+	if s.nexthops == nil {
+		s.nexthops = map[uint32]rpdb.NexthopObject{}
+	}
+	s.nexthops[id] = o
+	return o, o.ID != 0
+}
