@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,19 +72,12 @@ func (r *tableReader) rulesTo(f rpdb.Family, t rpdb.TableID) []rpdb.Rule {
 
 // viewTable prints a table, its routes as they come.
 func (a *app) viewTable(ctx context.Context, r *tableReader, t rpdb.TableID) error {
-	w := newPrinter(a.Out)
-	w.fill("table", append([]string{""}, a.tableHeads(r.links)(t).title()...), a.width())
+	out := bufio.NewWriter(a.Out) // of which a million lines may come
+	w := newPrinter(out)
+	w.fill("table ", a.tableHeads(r.links)(t).title(), a.width())
 	v := newWords(r.linkName(), a.loadNames())
 	for _, f := range rpdb.Families() {
-		rules := r.rulesTo(f, t)
-		if len(rules) == 0 {
-			w.printf("%v: no rule leads here\n", f)
-		} else {
-			w.printf("%v rules\n", f)
-		}
-		for _, rule := range rules {
-			w.printf("%7d  %s\n", rule.Priority, v.rule(rule))
-		}
+		w.rulesTo(v, r.rulesTo(f, t), f)
 		count := 0
 		whole, err := r.routes(ctx, f, t, func(route rpdb.Route) error {
 			if count++; count == 1 {
@@ -91,14 +87,26 @@ func (a *app) viewTable(ctx context.Context, r *tableReader, t rpdb.TableID) err
 			return w.err
 		})
 		if err != nil {
-			return err
+			return errors.Join(err, out.Flush())
 		}
 		a.noteTorn(whole, f)
 		if count == 0 {
 			w.printf("%v: no route\n", f)
 		}
 	}
-	return w.err
+	return cmp.Or(w.err, out.Flush())
+}
+
+// rulesTo prints the rules of a family that lead to a table.
+func (p *printer) rulesTo(v words, rules []rpdb.Rule, f rpdb.Family) {
+	if len(rules) == 0 {
+		p.printf("%v: no rule leads here\n", f)
+		return
+	}
+	p.printf("%v rules\n", f)
+	for _, rule := range rules {
+		p.printf("%7d  %s\n", rule.Priority, v.rule(rule))
+	}
 }
 
 // tableJSON writes a table as JSON: what it is called, and rules and routes in
