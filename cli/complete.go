@@ -25,6 +25,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"rule":    a.completeRule, "ip": a.completeIP,
 		"table": noArguments, "table list": noArguments, "table show": a.completeTable,
 		"table name": a.completeTableName, "table unname": a.completeTableUnname,
+		"nexthop": noArguments, "nexthop list": noArguments,
 		"snapshot": noArguments, "snapshot save": anyFile,
 		"completion": noArguments, "version": noArguments,
 	}

@@ -195,6 +195,8 @@ func TestTableCompletion(t *testing.T) {
 		"table unname nosuch": "",
 		"table list ":         "",
 		"table ":              "list show name unname",
+		"nexthop ":            "list",
+		"nexthop list ":       "",
 	} {
 		got := pressTab(t, append([]string{"-n", ns}, strings.Split(line, " ")...)...)
 		slices.Sort(got.words)
