@@ -13,15 +13,8 @@ type progress struct {
 	terminal bool
 }
 
-func newProgress(w io.Writer) *progress { return &progress{w: w, terminal: isTerminal(w)} }
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+func newProgress(w io.Writer) *progress {
+	return &progress{w: w, terminal: isTerminal(w) && os.Getenv("TERM") != "dumb"}
 }
 
 func (p *progress) say(format string, args ...any) {

@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // answer is standard output. It remembers the first error.
@@ -47,4 +50,15 @@ func (i *interruptible) Read(p []byte) (int, error) {
 	case <-i.ctx.Done():
 		return 0, i.ctx.Err()
 	}
+}
+
+// isTerminal reports whether a stream is one. Other devices, such as /dev/null,
+// are not.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
