@@ -2,6 +2,7 @@ package fib_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"rpdb"
@@ -29,6 +30,29 @@ func TestEngineAgainstOracle(t *testing.T) {
 				got.Note = ""
 				if !reflect.DeepEqual(got, want) {
 					t.Fatalf("seed %d, %+v\nengine %+v\noracle %+v", seed, flow, got, want)
+				}
+			}
+		}
+	}
+}
+
+// Routes that do not concern a flow decide nothing about it.
+func TestConcernedRoutesAreEnough(t *testing.T) {
+	worlds, flows := 60, 20
+	for seed := range uint64(worlds) {
+		g := corpus.New(seed)
+		s := g.Snapshot()
+		f := fib.Compile(s)
+		for range flows {
+			for _, family := range rpdb.Families() {
+				flow := g.Flow(family)
+				flow.Socket = rpdb.SocketCall(g.Number(3))
+				few := *s
+				concern := flow.Concern()
+				few.Routes = slices.DeleteFunc(slices.Clone(s.Routes), func(r rpdb.Route) bool { return !concern.Has(r) })
+				got, want := fib.Compile(&few).Lookup(flow), f.Lookup(flow)
+				if !reflect.DeepEqual(got, want) {
+					t.Fatalf("seed %d, %+v\nwith few routes %+v\nwith all %+v", seed, flow, got, want)
 				}
 			}
 		}

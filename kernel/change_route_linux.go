@@ -173,14 +173,12 @@ func clamped(m rpdb.Metric) uint32 {
 // its originator if it names one, in the kernel's order.
 func (c *Conn) routesOfPrefix(ctx context.Context, r rpdb.Route) ([]rpdb.Route, error) {
 	key := r.Key()
-	routes, err := c.routes(ctx, routeFilter{family: r.Family, table: key.Table, protocol: r.Protocol})
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(routes, func(s rpdb.Route) bool {
-		k := s.Key()
-		return k.Dst != key.Dst || k.Src != key.Src || k.TOS != key.TOS
-	}), nil
+	return c.routes(ctx, routeFilter{
+		family: r.Family, table: key.Table, protocol: r.Protocol,
+		choose: func(s rpdb.Route) bool {
+			return s.Dst == key.Dst && s.Src == key.Src && s.TOS == key.TOS
+		},
+	})
 }
 
 // deleteRoute deletes exactly r.

@@ -54,15 +54,17 @@ type routeFilter struct {
 	family   rpdb.Family
 	table    rpdb.TableID
 	protocol rpdb.Protocol
+	choose   func(rpdb.Route) bool // and may keep nothing of the route
 }
 
 func (f routeFilter) admits(r rpdb.Route) bool {
 	return r.Family == f.family && r.Flags&routeCloned == 0 &&
-		(f.table == 0 || r.Table == f.table) && (f.protocol == 0 || r.Protocol == f.protocol)
+		(f.table == 0 || r.Table == f.table) && (f.protocol == 0 || r.Protocol == f.protocol) &&
+		(f.choose == nil || f.choose(r))
 }
 
 // dumpRoutes reads the routes that the filter admits. The kernel applies it
-// where it can; it is applied here again.
+// where it can; it is applied here again. Others are not held.
 func (c *Conn) dumpRoutes(ctx context.Context, f routeFilter) ([]rpdb.Route, int, error) {
 	var routes []rpdb.Route
 	head := make([]byte, unix.SizeofRtMsg)
@@ -74,12 +76,14 @@ func (c *Conn) dumpRoutes(ctx context.Context, f routeFilter) ([]rpdb.Route, int
 	if c.nl.Strict() && f.table != 0 {
 		e.Uint32(unix.RTA_TABLE, uint32(f.table))
 	}
+	var d RouteDecoder
 	n, err := c.dump(ctx, e, unix.RTM_NEWROUTE, func(b []byte) error {
 		if len(b) > 0 && b[0] != byte(f.family) {
 			return nil // a kernel without the family answers for all it has
 		}
-		r, err := decodeRoute(b)
+		r, _, err := d.Decode(b)
 		if err == nil && f.admits(r) {
+			r.Nexthops, r.Metrics = slices.Clone(r.Nexthops), slices.Clone(r.Metrics)
 			if len(routes) == cap(routes) {
 				routes = slices.Grow(routes, max(16, len(routes)))
 			}

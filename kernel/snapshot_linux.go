@@ -20,15 +20,28 @@ import (
 // held still for that long. Rules and routes stand in the kernel's order. The
 // caller owns the result.
 func (c *Conn) Snapshot(ctx context.Context) (*rpdb.Snapshot, error) {
+	return c.snapshotOf(ctx, nil)
+}
+
+// SnapshotFor reads what decides about one flow: all that [Conn.Snapshot] reads,
+// but of the routes only those that concern it ([rpdb.Concern]). Its memory does
+// not grow with the tables.
+func (c *Conn) SnapshotFor(ctx context.Context, f rpdb.Flow) (*rpdb.Snapshot, error) {
+	return c.snapshotOf(ctx, func() func(rpdb.Route) bool { return f.Concern().Has })
+}
+
+// snapshotOf reads a snapshot with the routes that a choice takes, which is made
+// for each reading; nil for all.
+func (c *Conn) snapshotOf(ctx context.Context, choice func() func(rpdb.Route) bool) (*rpdb.Snapshot, error) {
 	s := &rpdb.Snapshot{}
-	if err := c.snapshot(ctx, s); err != nil {
+	if err := c.snapshot(ctx, s, choice); err != nil {
 		return nil, opError("read", "network namespace", err)
 	}
 	return s, nil
 }
 
-func (c *Conn) snapshot(ctx context.Context, s *rpdb.Snapshot) error {
-	var r reading
+func (c *Conn) snapshot(ctx context.Context, s *rpdb.Snapshot, choice func() func(rpdb.Route) bool) error {
+	r := reading{choice: choice}
 	if err := c.settled(ctx, allClasses, func(cl class) (int, error) { return c.read(ctx, cl, s, &r) }); err != nil {
 		return err
 	}
@@ -50,8 +63,18 @@ func (c *Conn) snapshot(ctx context.Context, s *rpdb.Snapshot) error {
 
 // reading holds the parts of a snapshot that are joined in the end.
 type reading struct {
+	choice           func() func(rpdb.Route) bool // of routes, nil for all
 	rules4, rules6   []rpdb.Rule
 	routes4, routes6 []rpdb.Route
+}
+
+// filter is the filter of one reading of routes.
+func (r *reading) filter(f rpdb.Family) routeFilter {
+	filter := routeFilter{family: f}
+	if r.choice != nil {
+		filter.choose = r.choice()
+	}
+	return filter
 }
 
 // read reads one class anew.
@@ -68,9 +91,9 @@ func (c *Conn) read(ctx context.Context, cl class, s *rpdb.Snapshot, r *reading)
 	case classRules6:
 		r.rules6, n, err = c.dumpRules(ctx, rpdb.IPv6)
 	case classRoutes4:
-		r.routes4, n, err = c.dumpRoutes(ctx, routeFilter{family: rpdb.IPv4})
+		r.routes4, n, err = c.dumpRoutes(ctx, r.filter(rpdb.IPv4))
 	case classRoutes6:
-		r.routes6, n, err = c.dumpRoutes(ctx, routeFilter{family: rpdb.IPv6})
+		r.routes6, n, err = c.dumpRoutes(ctx, r.filter(rpdb.IPv6))
 	}
 	return n, err
 }
