@@ -108,7 +108,7 @@ var filterWords = []string{
 	"local", "broadcast", "brd", "anycast", "multicast", "prohibit", "unreachable", "blackhole", "xresolve", "unicast", "throw", "protocol",
 }
 
-var notAPrefix = regexp.MustCompile(`prefix is expected rather than "([a-z_-]*)"`)
+var notAPrefix = regexp.MustCompile(`(?:prefix is expected rather than|^Error:) "([a-z_-]*)"(?:\.| may be inet prefix)`)
 
 // plainPorts is what every version understands.
 var plainPorts = regexp.MustCompile(`^[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?$`)

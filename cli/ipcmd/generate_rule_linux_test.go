@@ -102,12 +102,15 @@ func (g *generator) selector(wrong bool) []string {
 
 // younger makes a selector that releases before withMasks do not know.
 func (g *generator) younger() []string {
-	switch g.IntN(3) {
+	switch g.IntN(7) {
 	case 0:
+		return []string{pick(g, "pref", "fwmark", "table", "tun_id", "goto", "realms", "suppress_prefixlength"),
+			pick(g, "0b11", "0B1", "0b", "0b2", "-0b1", "+0b10", "0b100000000000000000000000000000000", "0b101/0b111", "0X1F", "-0x1", " 5", "5 ")}
+	case 1, 2:
 		return []string{"dscp", pick(g, "0", "1", "8", "10", "63", "64", "257", "0x2e", "012", "EF", "CS1", "AF11", "default", "ef", "b8", "08", "28",
 			"1/1", "8/0x38", "10/0x3f", "10/0x3c", "0/0", "0/0x3f", "0/1", "CS1/0x38", "EF/0x3f", "1/0", "1/256", "1/64", "1/", "/1", "1/zz",
 			"1/EF", "256/256", "-1", "300")}
-	case 1:
+	case 3, 4:
 		return []string{"flowlabel", pick(g, "0", "5", "0x12345", "0xfffff", "0x100000", "0/0", "0x12300/0xfff00", "1/0x100000",
 			"0x12345/0xfffff", "1/0", "0/1", "0/0xff", "x", "1/x", "1/", "/1", "-1", "010/0x8", "4294967295", "4294967296")}
 	}

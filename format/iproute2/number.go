@@ -16,7 +16,7 @@ var errNumber = errors.New("not a number in range")
 const space = " \t\n\v\f\r"
 
 // strtoul reads a number as strtoul(3) does: leading white space, a sign, and
-// with base 0 the prefixes 0x and 0. A negative number wraps at 64 bits, one
+// with base 0 the prefixes 0x, 0 and, as in C libraries since C23, 0b. A negative number wraps at 64 bits, one
 // that does not fit is the largest. What is not of the number is the rest; all
 // of s if there is no digit.
 func strtoul(s string, base int) (n uint64, rest string, overflow bool) {
@@ -27,6 +27,9 @@ func strtoul(s string, base int) (n uint64, rest string, overflow bool) {
 	}
 	if len(t) > 2 && t[0] == '0' && t[1]|0x20 == 'x' && digit(t[2]) < 16 && (base == 0 || base == 16) {
 		t, base = t[2:], 16
+	}
+	if len(t) > 2 && t[0] == '0' && t[1]|0x20 == 'b' && digit(t[2]) < 2 && base == 0 {
+		t, base = t[2:], 2
 	}
 	if base == 0 {
 		base = 10
