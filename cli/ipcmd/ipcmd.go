@@ -59,6 +59,10 @@ func (c Call) Run() int {
 
 // Main runs the process's own command line and returns the exit code.
 func Main() int {
+	if err := dropCapabilities(); err != nil {
+		fmt.Fprintf(os.Stderr, "ip: %v\n", err)
+		return 1
+	}
 	return Call{
 		Name: os.Args[0], Args: os.Args[1:],
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
