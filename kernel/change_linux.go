@@ -226,11 +226,15 @@ func encodeRuleDeletion(r rpdb.Rule) *netlink.Encoder {
 // and fib6_rule_compare). Zero and absent criteria match everything.
 func firstHit(r rpdb.Rule, rules []rpdb.Rule) (rpdb.Rule, bool) {
 	for _, c := range rules {
-		if r.Priority == c.Priority && hitByAction(r, c) && hitBySelector(r.Selector, c.Selector) {
+		if hit(r, c) {
 			return c, true
 		}
 	}
 	return rpdb.Rule{}, false
+}
+
+func hit(r, c rpdb.Rule) bool {
+	return r.Priority == c.Priority && hitByAction(r, c) && hitBySelector(r.Selector, c.Selector)
 }
 
 func hitByAction(r, c rpdb.Rule) bool {

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"errors"
-	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -92,55 +91,6 @@ func TestFlushSparesWhatItCannotReach(t *testing.T) {
 	must(t, s.FlushRules(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Priority == 100 }))
 	if rules := snapshot(t, c).RulesOf(rpdb.IPv4); len(rules) != 3 {
 		t.Errorf("left: %+v", rules)
-	}
-}
-
-func TestRestoreRules(t *testing.T) {
-	_, c := namespace(t)
-	before := snapshot(t, c).Rules
-	more := []rpdb.Rule{
-		{Family: rpdb.IPv4, Priority: 0, Action: rpdb.ToTable(7)},
-		{Family: rpdb.IPv4, Priority: 100, Action: rpdb.Goto(32766), Flags: rpdb.RuleUnresolved},
-		{Family: rpdb.IPv6, Priority: 100, Action: rpdb.Blackhole()},
-		{Family: rpdb.IPv6, Priority: 100, Action: rpdb.Blackhole()},
-	}
-	want := slices.Concat(before, more)
-	want[len(before)+1].Flags = 0
-	for round, count := range []int{4, 0} {
-		added, err := c.RestoreRules(t.Context(), slices.Concat(before, more))
-		must(t, err)
-		if added != count {
-			t.Errorf("round %d: added %d, want %d", round, added, count)
-		}
-		got := snapshot(t, c).Rules
-		slices.SortStableFunc(want, rpdb.Rule.Compare)
-		if !slices.Equal(got, want) {
-			t.Errorf("round %d:\n got %+v\nwant %+v", round, got, want)
-		}
-	}
-}
-
-// A rule that the kernel refuses takes those before it back, also where the
-// kernel would delete another one first.
-func TestRestoreRulesAllOrNothing(t *testing.T) {
-	_, c := namespace(t)
-	first := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1)}
-	first.Selector.From, first.Selector.Not = prefix("192.0.2.0/24"), true
-	force(t, c, first)
-	force(t, c, rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.Nop()})
-	before := snapshot(t, c).Rules
-	same := first
-	same.Selector.Not = false
-	added, err := c.RestoreRules(t.Context(), []rpdb.Rule{
-		{Family: rpdb.IPv6, Priority: 5, Action: rpdb.ToTable(9)},
-		same,
-		{Family: rpdb.IPv4, Priority: 200, Action: rpdb.Goto(100)},
-	})
-	if !errors.Is(err, unix.EINVAL) || added != 0 {
-		t.Errorf("got %d, %v", added, err)
-	}
-	if got := snapshot(t, c).Rules; !slices.Equal(got, before) {
-		t.Errorf("\n got %+v\nwant %+v", got, before)
 	}
 }
 
