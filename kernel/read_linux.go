@@ -31,8 +31,7 @@ func (c *Conn) dump(ctx context.Context, e *netlink.Encoder, want uint16, each f
 // by priority, so a list that is not is torn and reported as interrupted.
 func (c *Conn) dumpRules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, int, error) {
 	var rules []rpdb.Rule
-	e := netlink.NewEncoder(nil, unix.RTM_GETRULE, 0, append([]byte{byte(f)}, make([]byte, sizeofRuleHdr-1)...))
-	n, err := c.dump(ctx, e, unix.RTM_NEWRULE, func(b []byte) error {
+	n, err := c.dump(ctx, dumpOfRules(byte(f)), unix.RTM_NEWRULE, func(b []byte) error {
 		r, err := decodeRule(b)
 		if err != nil || r.Family != f {
 			return err

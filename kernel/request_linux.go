@@ -54,8 +54,7 @@ func (s *Socket) SendRule(ctx context.Context, r RuleRequest) ([]RuleMessage, er
 // torn: it did not fit one datagram, or the kernel says so. [Conn.Rules] reads
 // until it is not.
 func (s *Socket) ListRules(ctx context.Context, family uint8) (rules []RuleMessage, consistent bool, err error) {
-	e := netlink.NewEncoder(nil, unix.RTM_GETRULE, 0, append([]byte{family}, make([]byte, sizeofRuleHdr-1)...))
-	n, err := s.nl.Dump(ctx, e, func(m netlink.Message) error {
+	n, err := s.nl.Dump(ctx, dumpOfRules(family), func(m netlink.Message) error {
 		if m.Type != unix.RTM_NEWRULE {
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sort"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -65,29 +66,29 @@ func (c *Conn) withRules(ctx context.Context, f rpdb.Family, use func([]rpdb.Rul
 	return use(rules)
 }
 
-// readList reads the rules until no event came meanwhile.
+// readList reads the rules until no event came meanwhile, and those that take
+// several datagrams until two readings agree, as [agreed] does.
 func (c *Conn) readList(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
 	l := &c.list
 	for range maxReadings {
 		rules, n, err := c.dumpRules(ctx, f)
+		torn := false
+		if err == nil && n > 1 {
+			var again []rpdb.Rule
+			again, _, err = c.dumpRules(ctx, f)
+			torn = !slices.Equal(rules, again)
+		}
 		if err != nil && !errors.Is(err, netlink.InterruptedError{}) {
 			return nil, err
-		}
-		dirty := classSet(0)
-		if n > 1 { // one datagram is made in one piece
-			if err := settle(ctx, l.mon, &dirty, classSet(0).with(classRules4).with(classRules6)); err != nil {
-				return nil, err
-			}
 		}
 		events, ferr := l.follow()
 		if ferr != nil {
 			return nil, ferr
 		}
-		if err == nil && dirty == 0 && events == 0 {
+		if err == nil && !torn && events == 0 {
 			l.known[f] = rules
 			return rules, nil
 		}
-		clear(l.known) // what settle heard was not followed
 	}
 	return nil, &UnstableError{Class: "rules (" + f.String() + ")", Attempts: maxReadings}
 }
@@ -110,7 +111,9 @@ func (l *ruleList) follow() (events int, err error) {
 	}
 }
 
-// take applies one event.
+// take applies one event. Kernels after 6.18 may tell late what a reading had
+// already: a rule that comes once more, or one of two alike that goes, is reason
+// to read anew.
 func (l *ruleList) take(m netlink.Message) {
 	r, err := decodeRule(m.Data)
 	if err != nil {
@@ -123,23 +126,22 @@ func (l *ruleList) take(m netlink.Message) {
 	if !ok {
 		return
 	}
-	if m.Type == unix.RTM_NEWRULE {
-		// Behind all of the same priority, as the kernel puts it.
-		i, _ := slices.BinarySearchFunc(rules, r.Priority, func(x rpdb.Rule, p rpdb.Priority) int {
-			if x.Priority <= p {
-				return -1
-			}
-			return 1
-		})
-		l.known[r.Family] = slices.Insert(rules, i, r)
-		return
+	first := sort.Search(len(rules), func(i int) bool { return rules[i].Priority >= r.Priority })
+	behind := first + sort.Search(len(rules)-first, func(i int) bool { return rules[first+i].Priority > r.Priority })
+	var alike []int
+	for i := first; i < behind; i++ {
+		if withoutState(rules[i]) == withoutState(r) {
+			alike = append(alike, i)
+		}
 	}
-	i := slices.IndexFunc(rules, func(x rpdb.Rule) bool { return withoutState(x) == withoutState(r) })
-	if i < 0 {
+	switch added := m.Type == unix.RTM_NEWRULE; {
+	case added && len(alike) == 0: // behind all of the same priority, as the kernel puts it
+		l.known[r.Family] = slices.Insert(rules, behind, r)
+	case !added && len(alike) == 1:
+		l.known[r.Family] = slices.Delete(rules, alike[0], alike[0]+1)
+	default:
 		delete(l.known, r.Family)
-		return
 	}
-	l.known[r.Family] = slices.Delete(rules, i, i+1)
 }
 
 // withoutState returns the rule as it is stored, host bits and all.

@@ -131,3 +131,84 @@ func TestRuleListManyCallers(t *testing.T) {
 		t.Errorf("left: %v, %v", rules, err)
 	}
 }
+
+// An event that comes late, of what a reading had already, does no harm.
+func TestRuleListAndLateEvents(t *testing.T) {
+	_, c := namespace(t)
+	r := rpdb.Rule{Family: rpdb.IPv4, Priority: 7, Action: rpdb.Nop()}
+	other := r
+	other.Selector.Not = true
+	event := func(typ uint16, r rpdb.Rule) {
+		c.list.take(netlink.Message{Type: typ, Data: encodeRule(typ, 0, r).Payload()})
+	}
+	for what, late := range map[string]func(){
+		"an addition":           func() { event(unix.RTM_NEWRULE, r) },
+		"a deletion":            func() { event(unix.RTM_DELRULE, r); event(unix.RTM_NEWRULE, r) },
+		"both, of what is gone": func() { event(unix.RTM_NEWRULE, other); event(unix.RTM_DELRULE, other) },
+		"one of two alike":      func() { force(t, c, r); listed(t, c, rpdb.IPv4); event(unix.RTM_DELRULE, r) },
+	} {
+		force(t, c, r)
+		listed(t, c, rpdb.IPv4)
+		late()
+		got := listed(t, c, rpdb.IPv4)
+		want, err := c.Rules(t.Context(), rpdb.IPv4)
+		must(t, err)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the list is %+v, want %+v", what, got, want)
+		}
+	}
+}
+
+// A list of several datagrams is read as it is, torn by nobody: what is there
+// all the time is there once, whatever goes and comes.
+func TestLongListsUnderChurn(t *testing.T) {
+	ns, c := namespace(t)
+	other, err := Open(Options{NetNS: ns})
+	must(t, err)
+	defer other.Close()
+	const many = 1500
+	var batch []rpdb.Rule
+	for i := range many {
+		batch = append(batch, rpdb.Rule{Family: rpdb.IPv4, Priority: rpdb.Priority(1000 + i), Action: rpdb.ToTable(100)})
+	}
+	for _, r := range batch {
+		force(t, c, r)
+	}
+	done := make(chan struct{})
+	var churn sync.WaitGroup
+	churn.Go(func() {
+		first := rpdb.Rule{Family: rpdb.IPv4, Priority: 1, Action: rpdb.Nop()}
+		for range 400 {
+			_ = other.nl.Execute(t.Context(), encodeRule(unix.RTM_NEWRULE, netlink.Create, first), nil)
+			_ = other.nl.Execute(t.Context(), encodeRule(unix.RTM_DELRULE, 0, first), nil)
+		}
+		close(done)
+	})
+	for quiet := false; !quiet; {
+		select {
+		case <-done:
+			quiet = true
+		default:
+		}
+		list, err := c.Rules(t.Context(), rpdb.IPv4)
+		told, merr := c.RuleMessages(t.Context(), rpdb.IPv4)
+		var unstable *UnstableError
+		if errors.As(errors.Join(err, merr), &unstable) && !quiet {
+			continue // said, and not guessed
+		}
+		must(t, errors.Join(err, merr))
+		n := 0
+		for _, r := range list {
+			if r.Priority >= 1000 && r.Priority < 1000+many {
+				n++
+			}
+		}
+		if n != many || len(told) < many {
+			t.Fatalf("%d rules and %d messages, want %d", n, len(told), many)
+		}
+	}
+	churn.Wait()
+	if n := len(listed(t, c, rpdb.IPv4)); n != many+3 {
+		t.Errorf("%d rules, want %d", n, many+3)
+	}
+}
