@@ -83,6 +83,7 @@ type RuleRequest struct {
 	given       Given    // what the fields cannot tell
 	nats        int      // how often nat was typed
 	doubts      []string // what was typed and means something else, for Strict
+	actions     []string // as typed, but for lookups, for Strict
 }
 
 // Given says which parts of a rule were typed, where the rule itself cannot

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"rpdb"
@@ -58,9 +59,11 @@ func (p *requestParser) actionName(word string) string {
 	return "action"
 }
 
-// note remembers what a strict reader complains about: keywords given twice.
+// note remembers what a strict reader complains about: keywords given twice,
+// but for those that say the same then, and for actions, which have a complaint
+// of their own.
 func (p *requestParser) note(means string) {
-	if p.seen[means] && means != "not" && means != "l3mdev" {
+	if p.seen[means] && !slices.Contains([]string{"not", "l3mdev", "goto", "nop", "action"}, means) {
 		p.doubt("%q is given twice, only the last one would count", means)
 	}
 	p.seen[means] = true
@@ -344,9 +347,12 @@ func (p *requestParser) action() {
 }
 
 func (p *requestParser) act(t rpdb.ActionType) {
-	if p.q.given.Action && !p.q.Delete {
-		p.doubt("a rule has one action")
+	name := p.keyword
+	if t == rpdb.ActionGoto && p.q.given.Goto {
+		target, _ := p.q.Goto.Get()
+		name = fmt.Sprintf("goto %d", target)
 	}
+	p.q.actions = append(p.q.actions, name)
 	p.q.Action, p.q.given.Action, p.tableDone = t, true, true
 }
 

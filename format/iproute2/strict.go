@@ -2,6 +2,7 @@ package iproute2
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"rpdb"
@@ -129,9 +130,12 @@ func (q RuleRequest) refuseAction(r rpdb.Rule) (reasons []string) {
 	target, jumps := q.Goto.Get()
 	refuse(q.nats > 0, "nat: the kernel has no route NAT, it would store a rule that drops the packets")
 	refuse(table && a.Table() == 0 && !q.L3MDev, "a rule without an action: the kernel would make up a table; give one, or nop")
-	refuse(!table && q.nats == 0 && q.given.Table, "a rule has one action: with %v the table would be ignored", a)
+	if q.given.Table && !table && q.nats == 0 {
+		q.actions = append(q.actions, fmt.Sprintf("table %d", a.Table()))
+	}
+	named := slices.Compact(q.actions)
+	refuse(len(named) > 1, "a rule has one action: %s", strings.Join(named, " or "))
 	refuse(!table && (q.SuppressLen.IsSet() || q.SuppressGroup.IsSet()), "suppress_prefixlength and suppress_ifgroup count only for rules that look a table up")
-	refuse(jumps && a.Type() != rpdb.ActionGoto, "a rule has one action: goto %d or %v", target, a)
 	refuse(jumps && q.given.Priority && target <= r.Priority, "goto %d leads backward from %d: a goto leads to a greater priority", target, r.Priority)
 	refuse(q.Realms.IsSet() && r.Realms != 0 && r.Family == rpdb.IPv6, "realms are for IPv4 only, IPv6 would drop them")
 	if long, ok := q.LongTable.Get(); ok {

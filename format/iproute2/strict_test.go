@@ -36,9 +36,10 @@ func TestRefusals(t *testing.T) {
 		"anycast":                            `stored as "4"`,
 		"x":                                  `stored as "11"`,
 		"type 200":                           `stored as "200"`,
-		"goto 9 blackhole":                   "one action",
-		"blackhole goto 9":                   "one action",
-		"table 5 blackhole":                  "table would be ignored",
+		"goto 9 blackhole":                   "one action: goto 9 or blackhole",
+		"blackhole goto 9":                   "one action: blackhole or goto 9",
+		"table 5 blackhole":                  "one action: blackhole or table 5",
+		"goto 9 type prohibit table 300":     "one action: goto 9 or prohibit or table 300",
 		"pref 9 goto 9":                      "leads backward",
 		"goto 9 suppress_prefixlength 0":     "count only for rules that look a table up",
 		"suppress_prefixlength 33 table 5":   "at most 32 bits",
@@ -61,6 +62,23 @@ func TestRefusals(t *testing.T) {
 			if !q.Delete && (!errors.As(err, &refusal) || !strings.Contains(err.Error(), reason)) {
 				t.Errorf("%q: %+v, %v, want %q", typed, r, err, reason)
 			}
+		}
+	}
+}
+
+// Each reason is given once.
+func TestOneReason(t *testing.T) {
+	for _, typed := range []string{
+		"goto 400 nop", "nop goto 400", "goto 400 goto 500", "blackhole prohibit", "table 5 nop", "goto 400 table 300", "nop goto 400 table 5",
+	} {
+		q, err := iproute2.RuleContext{}.ParseAdd(strings.Fields(typed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = q.Strict()
+		var refusal *iproute2.RefusalError
+		if !errors.As(err, &refusal) || strings.Count(err.Error(), "one action")+strings.Count(err.Error(), "given twice") != 1 {
+			t.Errorf("%q: %v", typed, err)
 		}
 	}
 }
