@@ -51,6 +51,8 @@ func (r *reader) uids() rpdb.UIDRange {
 	return rpdb.UIDRange{}
 }
 
+// ipProtocol reads a protocol. Of one whose number does not fit a packet ip
+// takes the lower eight bits, which are another protocol.
 func (r *reader) ipProtocol() rpdb.IPProto {
 	word := r.next()
 	if r.err != nil {
@@ -67,7 +69,10 @@ func (r *reader) ipProtocol() rpdb.IPProto {
 		return rpdb.IPProto(n)
 	}
 	proto, ok := ParseIPProto(word)
-	if !ok {
+	switch {
+	case word == "mptcp" || word == "MPTCP":
+		r.fail(BadArgument, word, "its number, 262, is more than the 255 that a packet holds, and ip would take 6, which is tcp")
+	case !ok:
 		r.fail(BadArgument, word, "Invalid \"ipproto\" value\n")
 	}
 	return proto

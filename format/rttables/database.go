@@ -74,7 +74,8 @@ func (d *Database) Number(file, name string) (uint32, bool) {
 
 // AddProtocols reads the file of IP protocols (protocols(5)): a name, a number
 // and further names on each line. Lines that are not that are skipped. The
-// first line of a number or name counts, as for getprotobynumber(3).
+// first line of a number or name counts, as for getprotobynumber(3). A number
+// may be too large for a packet, such as that of mptcp.
 func (d *Database) AddProtocols(data []byte) {
 	for line := range strings.Lines(string(data)) {
 		text, _, _ := strings.Cut(line, "#")
@@ -82,24 +83,24 @@ func (d *Database) AddProtocols(data []byte) {
 		if len(fields) < 2 {
 			continue
 		}
-		n, err := strconv.ParseUint(fields[1], 10, 8)
+		n, err := strconv.ParseUint(fields[1], 10, 31)
 		if err != nil {
 			continue
 		}
-		d.addProtocol(rpdb.IPProto(n), fields[0], fields[2:])
+		d.addProtocol(uint32(n), fields[0], fields[2:])
 	}
 }
 
-func (d *Database) addProtocol(p rpdb.IPProto, name string, aliases []string) {
+func (d *Database) addProtocol(n uint32, name string, aliases []string) {
 	if d.ipNames == nil {
 		d.ipNames = map[rpdb.IPProto]string{}
 	}
-	if _, ok := d.ipNames[p]; !ok {
+	if p := rpdb.IPProto(n); uint32(p) == n && d.ipNames[p] == "" {
 		d.ipNames[p] = name
 	}
 	for _, name := range append([]string{name}, aliases...) {
 		if _, taken := d.entries["protocols"][name]; !taken {
-			d.enter("protocols", uint32(p), name)
+			d.enter("protocols", n, name)
 		}
 	}
 }
