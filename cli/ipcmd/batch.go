@@ -25,10 +25,15 @@ func (s *session) runBatch(name string) (code int, err error) {
 		in = f
 	}
 	if f, ok := in.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		info, err := f.Stat()
+		switch {
+		case err == nil && info.Mode().IsRegular():
 			return s.runFile(name, f)
+		case err == nil && info.IsDir(): // of which ip reads nothing, and says so neither
+			return 0, fail(1, "Cannot open file \"%s\" for reading: Is a directory\n", name)
 		}
 	}
+	s.Stdin = &restOfBatch{from: in, start: noPlace}
 	return s.runLines(name, in, true)
 }
 
@@ -51,10 +56,11 @@ func (s *session) runFile(name string, f *os.File) (code int, err error) {
 			return 0, errHandOver
 		}
 	}
+	s.Stdin = &restOfBatch{from: f, start: start}
 	return s.runLines(name, bytes.NewReader(data), false)
 }
 
-// restores reports whether a command reads what stands behind it in a batch.
+// restores reports whether a command reads what stands behind it, to the end.
 func restores(words []string) bool {
 	if len(words) < 2 {
 		return false
@@ -68,6 +74,35 @@ func restores(words []string) bool {
 		return err == nil && (verb == iproute2.RouteRestore || verb == iproute2.RouteShowDump)
 	}
 	return false
+}
+
+// noPlace is where a stream begins that has no places, such as a pipe.
+const noPlace = -1
+
+// restOfBatch is the standard input of a command in a batch: what stands behind
+// the command, as ip's own is the batch, wherever that comes from.
+type restOfBatch struct {
+	batch *iproute2.Batch
+	from  io.Reader
+	start int64 // of the batch in its file
+}
+
+// Read reads what stands behind the current command.
+func (r *restOfBatch) Read(p []byte) (int, error) { return r.batch.Rest().Read(p) }
+
+// placeIn returns how far a file was read, [noPlace] for what is no file.
+func placeIn(in io.Reader) int64 {
+	switch in := in.(type) {
+	case *os.File:
+		if at, err := in.Seek(0, io.SeekCurrent); err == nil {
+			return at
+		}
+	case *restOfBatch:
+		if in.start != noPlace {
+			return in.start + in.batch.Offset()
+		}
+	}
+	return noPlace
 }
 
 // ours reports whether a command is for us, or wrong in a way that needs
@@ -91,11 +126,12 @@ func (s *session) ours(words []string) bool {
 func (s *session) runLines(name string, in io.Reader, stream bool) (code int, err error) {
 	rest := &recorder{from: in, keep: stream}
 	b := iproute2.NewBatch(rest)
-	if !isTerminal(in) {
-		s.Stdin = b.Rest()
+	if in, ok := s.Stdin.(*restOfBatch); ok {
+		in.batch = b
 	}
 	for b.Next() {
 		words := b.Words()
+		rest.keep = stream && !restores(words) // nothing is left behind a restore
 		if stream && !s.ours(words) {
 			return s.passRest(name, code, rest)
 		}

@@ -239,6 +239,9 @@ func openNetNS(name string) (*kernel.NetNS, error) {
 
 // isTerminal reports whether a stream is one.
 func isTerminal(stream any) bool {
+	if in, ok := stream.(*restOfBatch); ok {
+		stream = in.from
+	}
 	f, ok := stream.(*os.File)
 	if !ok {
 		return false

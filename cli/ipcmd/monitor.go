@@ -156,7 +156,7 @@ func (t *tail) reread(tell func(r rpdb.Rule, deleted bool)) error {
 	before := t.known
 	t.known = map[rpdb.Family][]rpdb.Rule{}
 	for _, f := range t.families {
-		now, err := t.dumpUntilStable(f)
+		now, err := t.dump(uint8(f))
 		if err != nil {
 			return fail(1, "%s", kernelText(err))
 		}

@@ -28,3 +28,13 @@ func TestVersion(t *testing.T) {
 		t.Errorf("a wrong option in front: %v", o)
 	}
 }
+
+// A folder is no batch. ip reads nothing of it and is content.
+func TestFolderAsBatch(t *testing.T) {
+	want := "Cannot open file \"testdata\" for reading: Is a directory\n"
+	for _, args := range [][]string{{"-batch", "testdata"}, {"-force", "-b", "testdata"}} {
+		if o := run(args...); o.code != 1 || o.stderr != want {
+			t.Errorf("ip %q: %v", args, o)
+		}
+	}
+}

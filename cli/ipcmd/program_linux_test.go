@@ -72,60 +72,6 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// Streams of rules go from the real ip to ours and back.
-func TestSaveAndRestoreWithTheirs(t *testing.T) {
-	w := newTwins(t, theirs(t), host{})
-	for _, line := range []string{
-		"rule add pref 100 from 192.0.2.0/24 table 1000", "rule add pref 100 goto 200", "rule add pref 200 not iif lo nop",
-		"rule add pref 0 fwmark 1/3 table 5",
-	} {
-		w.a.real(command{args: splitLine(line)})
-	}
-	saved := w.a.real(command{args: []string{"rule", "save"}})
-	for range 2 { // what is there is not doubled
-		if o := call(w.b.ns, []byte(saved.stdout), "rule restore"); o != (outcome{}) {
-			t.Fatalf("restore: %v", o)
-		}
-	}
-	if as, bs := w.state(w.a), w.state(w.b); as != bs {
-		t.Errorf("the kernels differ\ntheirs:\n%sours:\n%s", as, bs)
-	}
-	ours := call(w.b.ns, nil, "rule save")
-	if len(ours.stdout) != len(saved.stdout) {
-		t.Errorf("we save %d bytes, theirs %d", len(ours.stdout), len(saved.stdout))
-	}
-	back := newTwins(t, w.peer, host{})
-	back.a.real(command{args: []string{"rule", "flush"}})
-	if o := back.a.real(command{args: []string{"rule", "restore"}, stdin: ours.stdout}); o != (outcome{}) {
-		t.Errorf("their restore: %v", o)
-	}
-	if got := back.a.real(command{args: []string{"rule"}}).stdout; strings.Count(got, "\n") < 7 {
-		t.Errorf("they restored\n%s", got)
-	}
-}
-
-// A stream that is wrong changes nothing.
-func TestRestoreRefuses(t *testing.T) {
-	ns := kerneltest.Namespace(t)
-	call(ns, nil, "rule add pref 100 table 7")
-	good := call(ns, nil, "rule save").stdout
-	call(ns, nil, "rule del pref 100")
-	before := call(ns, nil, "rule").stdout
-	for name, stream := range map[string]string{
-		"empty": "", "wrong magic": "x" + good, "cut": good[:len(good)-3], "half a header": good[:10],
-		"a gigabyte": good[:4] + "\xff\xff\xff\x3f" + good[8:], "no rule": good[:8] + "\x10" + good[9:],
-		"a family without rules": good[:20] + "\x07" + good[21:],
-	} {
-		o := call(ns, []byte(stream), "rule restore")
-		if o.code != 255 || o.stderr == "" {
-			t.Errorf("%s: %v", name, o)
-		}
-		if after := call(ns, nil, "rule").stdout; after != before {
-			t.Errorf("%s: the rules are now\n%s", name, after)
-		}
-	}
-}
-
 // Thousands of rules go in one flush; those of priority 0 stay, as with ip.
 func TestFlushThousands(t *testing.T) {
 	ns := kerneltest.Namespace(t)

@@ -46,6 +46,7 @@ func (s *session) savedRoutes(each func(kernel.RouteMessage) error) error {
 	if isTerminal(s.Stdin) {
 		return fail(1, "Can't restore route dump from a terminal\n")
 	}
+	start := placeIn(s.Stdin)
 	r := ipsave.NewReader(s.Stdin, ipsave.Routes)
 	for r.Next() {
 		saved := r.Message()
@@ -68,9 +69,9 @@ func (s *session) savedRoutes(each func(kernel.RouteMessage) error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &bad) && bad.Offset < 4:
-		return fail(1, "%s", bad.Stderr())
+		return fail(1, "%s", bad.StderrAt(start))
 	case errors.As(err, &bad):
-		return fail(2, "%s", bad.Stderr())
+		return fail(2, "%s", bad.StderrAt(start))
 	default:
 		return fail(2, "ip: saved routes: %v\n", err)
 	}

@@ -64,31 +64,11 @@ func (s *session) list(words []string) error {
 
 // dump reads the rules of a family as they were at one moment.
 func (s *session) dump(family uint8) ([]rpdb.Rule, error) {
-	sock, err := s.socket()
-	if err != nil {
-		return nil, err
-	}
-	list, consistent, err := sock.ListRules(context.Background(), family)
-	if err != nil {
-		return nil, err
-	}
-	if !consistent {
-		return s.dumpUntilStable(rpdb.Family(family))
-	}
+	list, err := s.messages(family)
 	rules := make([]rpdb.Rule, len(list))
 	for i, m := range list {
 		rules[i] = m.Rule
 	}
-	return rules, nil
-}
-
-// dumpUntilStable reads a list too long for one piece, which may change while
-// it is read.
-func (s *session) dumpUntilStable(f rpdb.Family) (rules []rpdb.Rule, err error) {
-	err = s.withConn(func(c *kernel.Conn) (err error) {
-		rules, err = c.Rules(context.Background(), f)
-		return err
-	})
 	return rules, err
 }
 

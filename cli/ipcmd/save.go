@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"golang.org/x/sys/unix"
 
@@ -20,72 +21,140 @@ func (s *session) save(words []string) error {
 	if isTerminal(s.Stdout) {
 		return fail(1, "Not sending a binary stream to stdout\n")
 	}
+	list, err := s.messages(s.opts.Listed())
+	if err != nil {
+		return fail(255, "%sDump terminated\n", kernelText(err))
+	}
+	if err := WriteSavedRules(s.out, list); err != nil {
+		return fail(255, "ip: rule save: %v\n", errnoIn(err))
+	}
+	return nil
+}
+
+// messages reads the rules of a family as they were at one moment.
+func (s *session) messages(family uint8) ([]kernel.RuleMessage, error) {
 	sock, err := s.socket()
 	if err != nil {
-		return fail(255, "%s", kernelText(err))
+		return nil, err
 	}
-	families := []uint8{s.opts.Listed()}
-	if s.Both {
-		families = []uint8{unix.AF_INET, unix.AF_INET6}
+	list, consistent, err := sock.ListRules(context.Background(), family)
+	if err != nil || consistent {
+		return list, err
 	}
-	w := ipsave.NewWriter(s.out, ipsave.Rules)
-	for _, f := range families {
-		list, _, err := sock.ListRules(context.Background(), f)
-		if err != nil {
-			return fail(255, "%sDump terminated\n", kernelText(err))
-		}
-		for _, m := range list {
-			saved := ipsave.Message{Type: m.Type, Flags: m.Flags, Seq: m.Seq, PID: m.PID, Payload: m.Payload}
-			if err := w.Write(saved); err != nil {
-				return fail(255, "ip: rule save: %v\n", errnoIn(err))
-			}
+	err = s.withConn(func(c *kernel.Conn) (err error) {
+		list, err = c.RuleMessages(context.Background(), rpdb.Family(family))
+		return err
+	})
+	return list, err
+}
+
+// WriteSavedRules writes rules as "ip rule save" does.
+func WriteSavedRules(to io.Writer, list []kernel.RuleMessage) error {
+	w := ipsave.NewWriter(to, ipsave.Rules)
+	for _, m := range list {
+		saved := ipsave.Message{Type: m.Type, Flags: m.Flags, Seq: m.Seq, PID: m.PID, Payload: m.Payload}
+		if err := w.Write(saved); err != nil {
+			return err
 		}
 	}
 	return w.Close()
 }
 
 // restore adds the saved rules that are not there, all of them or none: the
-// stream is read to its end before anything is done.
+// stream is read to its end before anything is done. ip ends with it, whatever
+// came before.
 func (s *session) restore() error {
 	if isTerminal(s.Stdin) {
 		return exit(255, "Can't restore rule dump from a terminal\n")
 	}
-	rules, err := readSaved(ipsave.NewReader(s.Stdin, ipsave.Rules))
+	start := placeIn(s.Stdin)
+	saved, err := ReadSavedRules(s.Stdin)
 	if err != nil {
-		return err
+		return exit(255, "%s", savedText(err, start))
 	}
 	err = s.withConn(func(c *kernel.Conn) error {
-		_, err := c.RestoreRules(context.Background(), rules)
+		_, err := c.RestoreRules(context.Background(), saved.Rules)
 		return err
 	})
 	if err != nil {
 		return exit(255, "%s", kernelText(err))
 	}
-	return nil
+	return exit(0, "")
 }
 
-// readSaved reads the rules of a stream. State that the kernel computes is
-// left behind: sent back it would stick.
-func readSaved(r *ipsave.Reader) ([]rpdb.Rule, error) {
-	var rules []rpdb.Rule
+// savedText is what ip says about a stream that is not what it should be. Of a
+// rule of another family it is what the kernel says.
+func savedText(err error, start int64) string {
+	var frame *ipsave.Error
+	var rule *SavedRuleError
+	switch {
+	case errors.As(err, &frame):
+		return frame.StderrAt(start)
+	case errors.As(err, &rule) && rule.wrongFamily:
+		return "Error: Rule family not supported.\n"
+	}
+	return fmt.Sprintf("ip: rule restore: %v\n", err)
+}
+
+// SavedRules are the rules of a stream in their order.
+type SavedRules struct {
+	Rules   []rpdb.Rule
+	Offsets []int64 // where in the stream each begins
+}
+
+// SavedRuleError says where a stream of saved rules is not one.
+type SavedRuleError struct {
+	Number int   // of the rule, from 1; 0 for the beginning of the stream
+	Offset int64 // in bytes; of a stream that stops short, its end
+	Reason string
+
+	wrongFamily bool
+	cause       error
+}
+
+// Error names the rule, the place and the reason.
+func (e *SavedRuleError) Error() string {
+	if e.Number == 0 {
+		return fmt.Sprintf("byte %d: %s", e.Offset, e.Reason)
+	}
+	return fmt.Sprintf("rule %d of the stream, byte %d: %s", e.Number, e.Offset, e.Reason)
+}
+
+// Unwrap returns the error of the frame, an [*ipsave.Error], or nil.
+func (e *SavedRuleError) Unwrap() error { return e.cause }
+
+// ReadSavedRules reads a stream of "ip rule save" to its end. State that the
+// kernel computes is left out: sent back it would stick. The error is a
+// [*SavedRuleError] unless reading failed.
+func ReadSavedRules(from io.Reader) (SavedRules, error) {
+	var saved SavedRules
+	r := ipsave.NewReader(from, ipsave.Rules)
 	for r.Next() {
 		m := r.Message()
+		wrong := &SavedRuleError{Number: len(saved.Rules) + 1, Offset: m.Offset}
 		rule, err := kernel.DecodeRule(m.Payload)
-		if err == nil && m.Type != unix.RTM_NEWRULE {
-			err = fmt.Errorf("message of type %d, want a rule", m.Type)
+		switch {
+		case m.Type != unix.RTM_NEWRULE:
+			wrong.Reason = fmt.Sprintf("a message of type %d is no rule", m.Type)
+		case len(m.Payload) > 0 && rpdb.Family(m.Payload[0]).Bits() == 0:
+			wrong.Reason, wrong.wrongFamily = fmt.Sprintf("family %d has no rules", m.Payload[0]), true
+		case err != nil:
+			wrong.Reason = err.Error()
+		default:
+			rule.Flags &^= rule.State()
+			saved.Rules, saved.Offsets = append(saved.Rules, rule), append(saved.Offsets, m.Offset)
+			continue
 		}
-		if err != nil {
-			return nil, exit(255, "ip: rule restore: offset %d: %v\n", m.Offset, err)
-		}
-		rule.Flags &^= rule.State()
-		rules = append(rules, rule)
+		return SavedRules{}, wrong
 	}
-	if err := r.Err(); err != nil {
-		var bad *ipsave.Error
-		if errors.As(err, &bad) {
-			return nil, exit(255, "%s", bad.Stderr())
-		}
-		return nil, exit(255, "ip: rule restore: %v\n", err)
+	var frame *ipsave.Error
+	switch err := r.Err(); {
+	case errors.As(err, &frame) && frame.Offset < 4:
+		return SavedRules{}, &SavedRuleError{Offset: frame.Offset, Reason: frame.Text, cause: frame}
+	case errors.As(err, &frame):
+		return SavedRules{}, &SavedRuleError{Number: len(saved.Rules) + 1, Offset: frame.Offset, Reason: frame.Text, cause: frame}
+	case err != nil:
+		return SavedRules{}, err
 	}
-	return rules, nil
+	return saved, nil
 }

@@ -29,6 +29,7 @@ func (e *BatchError) Error() string { return e.Text }
 type Batch struct {
 	in    *bufio.Reader
 	line  int
+	bytes int64
 	words []string
 	err   error
 }
@@ -62,6 +63,10 @@ func (b *Batch) Line() int { return b.line }
 // see.
 func (b *Batch) Rest() io.Reader { return b.in }
 
+// Offset returns where [Batch.Rest] begins, in bytes, while nothing is read of
+// it.
+func (b *Batch) Offset() int64 { return b.bytes }
+
 // Err returns what made Next stop, nil at the end of the input: a *[BatchError],
 // or an error of the reader.
 func (b *Batch) Err() error {
@@ -91,6 +96,7 @@ func (b *Batch) command() string {
 // read reads one line without its comment. A NUL byte ends it as well.
 func (b *Batch) read() string {
 	line, err := b.in.ReadString('\n')
+	b.bytes += int64(len(line))
 	if err != nil && (err != io.EOF || line == "") {
 		b.err = err
 		return ""

@@ -70,9 +70,10 @@ func TestBatchRest(t *testing.T) {
 			t.Fatal(b.Err())
 		}
 	}
+	at := b.Offset()
 	rest, err := io.ReadAll(b.Rest())
-	if string(rest) != "\x86 \"ipq\nmore" || err != nil {
-		t.Errorf("the rest is %q, %v", rest, err)
+	if string(rest) != "\x86 \"ipq\nmore" || err != nil || at != int64(len("rule list\nrule restore # now\n")) {
+		t.Errorf("the rest is %q at %d, %v", rest, at, err)
 	}
 	if b.Next() || b.Err() != nil || b.Line() != 2 {
 		t.Errorf("line %d: %q, %v", b.Line(), b.Words(), b.Err())

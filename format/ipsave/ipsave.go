@@ -40,8 +40,9 @@ type Message struct {
 type Error struct {
 	Offset int64  // of the message, or of the end of a stream that stops short
 	Text   string // lower case
-	stderr string
-	cause  error // io.ErrUnexpectedEOF for a stream that stops short
+	stderr string // of ip
+	behind bool   // ip says as well how far it has read, which is behind the header
+	cause  error  // io.ErrUnexpectedEOF for a stream that stops short
 }
 
 // Error names the place and the reason.
@@ -49,8 +50,22 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("read saved messages: offset %d: %s", e.Offset, e.Text)
 }
 
-// Stderr returns what ip says about such a stream, with the newline.
-func (e *Error) Stderr() string { return e.stderr + "\n" }
+// Stderr returns what ip says about such a stream at the beginning of a file,
+// with the newline.
+func (e *Error) Stderr() string { return e.StderrAt(0) }
+
+// StderrAt returns what ip says about a stream that begins somewhere in a file.
+// It names places in the file; start is negative for a pipe, which has none.
+func (e *Error) StderrAt(start int64) string {
+	if !e.behind {
+		return e.stderr + "\n"
+	}
+	at := uint64(1<<64 - 1)
+	if start >= 0 {
+		at = uint64(start + e.Offset + headerLen)
+	}
+	return fmt.Sprintf("%s @%d\n", e.stderr, at)
+}
 
 // Unwrap returns [io.ErrUnexpectedEOF] for a stream that stops short.
 func (e *Error) Unwrap() error { return e.cause }
@@ -148,7 +163,7 @@ func (r *Reader) next() {
 	if length < headerLen || length > MaxMessage {
 		r.err = &Error{
 			Offset: start, Text: fmt.Sprintf("message of %d bytes, want %d to %d", length, headerLen, MaxMessage),
-			stderr: fmt.Sprintf("!!!malformed message: len=%d @%d", int32(length), r.offset), // behind the header
+			stderr: fmt.Sprintf("!!!malformed message: len=%d", int32(length)), behind: true,
 		}
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -92,19 +93,19 @@ func TestHostileStreams(t *testing.T) {
 		text     string
 		stderr   string
 	}{
-		"empty":        {"", 0, 0, "0 bytes", "Magic mismatch (0 elems, "},
-		"three bytes":  {rules[:3], 0, 3, "3 bytes", "Magic mismatch (0 elems, "},
+		"empty":        {"", 0, 0, "0 bytes", "Magic mismatch (0 elems, 0 magic)\n"},
+		"three bytes":  {rules[:3], 0, 3, "3 bytes", fmt.Sprintf("Magic mismatch (0 elems, %x magic)\n", binary.NativeEndian.Uint32([]byte(rules[:3]+"\x00")))},
 		"text":         {"abcdefgh", 0, 0, "magic number", "Magic mismatch (1 elems, "},
 		"routes":       {string(stream(t, ipsave.Routes, "a")), 0, 0, "holds routes, not rules", "Magic mismatch (1 elems, 45311224 magic)\n"},
 		"other order":  {"\x71\x70\x69\x86", 0, 0, "the other byte order", "Magic mismatch (1 elems, "},
 		"half a head":  {good + "1234567", 2, int64(len(good)) + 7, "ends inside", "rtnl-from_file: truncated message\n"},
 		"cut":          {good[:len(good)-1], 1, int64(len(good)) - 1, "ends inside", "rtnl-from_file: truncated message\n"},
 		"no padding":   {rules + word(17) + strings.Repeat("\x00", 13), 0, 21, "ends inside", "rtnl-from_file: truncated message\n"},
-		"length 0":     {good + word(0) + good, 2, int64(len(good)), "message of 0 bytes", "!!!malformed message: len=0 @60\n"},
-		"length 15":    {rules + word(15) + good, 0, 4, "message of 15 bytes", "!!!malformed message: len=15 @20\n"},
-		"too long":     {rules + word(16385) + good, 0, 4, "message of 16385 bytes", "!!!malformed message: len=16385 @20\n"},
-		"1 GiB":        {rules + word(1<<30) + good, 0, 4, "message of 1073741824 bytes", "!!!malformed message: len=1073741824 @20\n"},
-		"negative":     {rules + word(1<<32-1) + good, 0, 4, "message of 4294967295 bytes", "!!!malformed message: len=-1 @20\n"},
+		"length 0":     {good + word(0) + good, 2, int64(len(good)), "message of 0 bytes", "!!!malformed message: len=0 @160\n"},
+		"length 15":    {rules + word(15) + good, 0, 4, "message of 15 bytes", "!!!malformed message: len=15 @120\n"},
+		"too long":     {rules + word(16385) + good, 0, 4, "message of 16385 bytes", "!!!malformed message: len=16385 @120\n"},
+		"1 GiB":        {rules + word(1<<30) + good, 0, 4, "message of 1073741824 bytes", "!!!malformed message: len=1073741824 @120\n"},
+		"negative":     {rules + word(1<<32-1) + good, 0, 4, "message of 4294967295 bytes", "!!!malformed message: len=-1 @120\n"},
 		"longest, cut": {rules + word(16384) + strings.Repeat("\x00", 100), 0, 108, "ends inside", "rtnl-from_file: truncated message\n"},
 	} {
 		if name == "other order" && binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
@@ -116,8 +117,11 @@ func TestHostileStreams(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 			continue
 		}
-		if len(list) != tt.messages || bad.Offset != tt.offset || !strings.Contains(bad.Text, tt.text) || !strings.HasPrefix(bad.Stderr(), tt.stderr) {
-			t.Errorf("%s: %d messages, %v, %q", name, len(list), err, bad.Stderr())
+		if len(list) != tt.messages || bad.Offset != tt.offset || !strings.Contains(bad.Text, tt.text) || !strings.HasPrefix(bad.StderrAt(100), tt.stderr) {
+			t.Errorf("%s: %d messages, %v, %q", name, len(list), err, bad.StderrAt(100))
+		}
+		if pipe, malformed := bad.StderrAt(-1), strings.HasPrefix(tt.stderr, "!!!"); strings.HasSuffix(pipe, " @18446744073709551615\n") != malformed {
+			t.Errorf("%s: of a pipe %q", name, pipe)
 		}
 		if short := bad.Text == "the stream ends inside a message"; short != errors.Is(err, io.ErrUnexpectedEOF) && tt.offset > 3 {
 			t.Errorf("%s: unwraps to %v", name, errors.Unwrap(err))

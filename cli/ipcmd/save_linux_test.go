@@ -1,0 +1,203 @@
+package ipcmd
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/format/ipsave"
+	"rpdb/kernel"
+	"rpdb/kernel/kerneltest"
+)
+
+// Streams of rules go from the real ip to ours and back.
+func TestSaveAndRestoreWithTheirs(t *testing.T) {
+	w := newTwins(t, theirs(t), host{})
+	for _, line := range []string{
+		"rule add pref 100 from 192.0.2.0/24 table 1000", "rule add pref 100 goto 200", "rule add pref 200 not iif lo nop",
+		"rule add pref 0 fwmark 1/3 table 5",
+	} {
+		w.a.real(command{args: splitLine(line)})
+	}
+	saved := w.a.real(command{args: []string{"rule", "save"}})
+	for range 2 { // what is there is not doubled
+		if o := call(w.b.ns, []byte(saved.stdout), "rule restore"); o != (outcome{}) {
+			t.Fatalf("restore: %v", o)
+		}
+	}
+	if as, bs := w.state(w.a), w.state(w.b); as != bs {
+		t.Errorf("the kernels differ\ntheirs:\n%sours:\n%s", as, bs)
+	}
+	ours := call(w.b.ns, nil, "rule save")
+	if len(ours.stdout) != len(saved.stdout) {
+		t.Errorf("we save %d bytes, theirs %d", len(ours.stdout), len(saved.stdout))
+	}
+	back := newTwins(t, w.peer, host{})
+	back.a.real(command{args: []string{"rule", "flush"}})
+	if o := back.a.real(command{args: []string{"rule", "restore"}, stdin: ours.stdout}); o != (outcome{}) {
+		t.Errorf("their restore: %v", o)
+	}
+	if got := back.a.real(command{args: []string{"rule"}}).stdout; strings.Count(got, "\n") < 7 {
+		t.Errorf("they restored\n%s", got)
+	}
+}
+
+// A stream that is wrong changes nothing.
+func TestRestoreRefuses(t *testing.T) {
+	ns := kerneltest.Namespace(t)
+	call(ns, nil, "rule add pref 100 table 7")
+	good := call(ns, nil, "rule save").stdout
+	call(ns, nil, "rule del pref 100")
+	before := call(ns, nil, "rule").stdout
+	for name, stream := range map[string]string{
+		"empty": "", "wrong magic": "x" + good, "cut": good[:len(good)-3], "half a header": good[:10],
+		"a gigabyte": good[:4] + "\xff\xff\xff\x3f" + good[8:], "no rule": good[:8] + "\x10" + good[9:],
+		"a family without rules": good[:20] + "\x07" + good[21:],
+	} {
+		o := call(ns, []byte(stream), "rule restore")
+		if o.code != 255 || o.stderr == "" {
+			t.Errorf("%s: %v", name, o)
+		}
+		if after := call(ns, nil, "rule").stdout; after != before {
+			t.Errorf("%s: the rules are now\n%s", name, after)
+		}
+	}
+}
+
+// savedRule is the message of one rule in a stream.
+func savedRule(t *testing.T, r rpdb.Rule) string {
+	t.Helper()
+	payload, err := kernel.EncodeRule(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := ipsave.NewWriter(&b, ipsave.Rules).Write(ipsave.Message{Type: unix.RTM_NEWRULE, Flags: unix.NLM_F_MULTI, Payload: payload}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()[4:]
+}
+
+// streams are streams of saved rules, whole and hostile, in which nothing good
+// stands before what is wrong.
+func streams(t *testing.T) map[string]string {
+	magic := string(binary.NativeEndian.AppendUint32(nil, uint32(ipsave.Rules)))
+	first := savedRule(t, rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(7)})
+	second := savedRule(t, rpdb.Rule{Family: rpdb.IPv6, Priority: 100, Action: rpdb.ToTable(300)})
+	long := func(n uint32) string { return magic + string(binary.NativeEndian.AppendUint32(nil, n)) + first[4:] }
+	routes := string(binary.NativeEndian.AppendUint32(nil, uint32(ipsave.Routes)))
+	return map[string]string{
+		"empty": "", "1 byte": magic[:1], "2 bytes": magic[:2], "3 bytes": magic[:3], "the magic number alone": magic,
+		"whole": magic + first + second, "text": "rule add pref 7\n", "routes": routes + first, "other byte order": reversed(magic) + first,
+		"our own magic number, then text": magic + "hello", "half a header": magic + first[:10], "cut": magic + first[:len(first)-3],
+		"a gigabyte": long(1 << 30), "more than there are": long(1<<32 - 1), "no header": long(8), "longer than any": long(16385),
+		"longest, cut": long(16384), "another family": magic + first[:16] + "\x07" + first[17:],
+		"a goto backward": magic + savedRule(t, rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.Goto(5)}),
+	}
+}
+
+func reversed(s string) string {
+	b := []byte(s)
+	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
+		b[i], b[j] = b[j], b[i]
+	}
+	return string(b)
+}
+
+// Streams are restored and refused as by the real ip: from a pipe, from a file,
+// and behind their command in a batch, of which they are the end. A batch has
+// no other standard input.
+func TestRestoreAsTheirs(t *testing.T) {
+	w := newTwins(t, theirs(t), host{})
+	file := filepath.Join(t.TempDir(), "stream")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, stream := range streams(t) {
+		write(stream)
+		for _, c := range []command{
+			{args: []string{"rule", "restore"}, stdin: stream},
+			{args: []string{"-j", "-6", "rule", "r", "extra", "words"}, file: file},
+		} {
+			w.renew()
+			if d := w.run(c); d != "" {
+				t.Errorf("%s: %s", name, d)
+			}
+		}
+		batch := "# a comment\nrule add pref 5 table 7\nrule del pref 77\nru r\n" + stream
+		write(batch)
+		for _, c := range []command{
+			{args: []string{"-force", "-batch", file}},
+			{args: []string{"-force", "-batch", "-"}, file: file},
+			{args: []string{"-force", "-batch", "-"}, stdin: batch},
+			{args: []string{"-batch", file}, stdin: stream},
+		} {
+			w.renew()
+			if d := w.run(c); d != "" {
+				t.Errorf("in a batch, %s: %s", name, d)
+			}
+		}
+	}
+}
+
+func TestSavedRuleErrors(t *testing.T) {
+	good := savedRule(t, rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(7)})
+	all := streams(t)
+	for name, want := range map[string]string{
+		"empty":                  "byte 0: 0 bytes, the magic number has 4",
+		"3 bytes":                "byte 3: 3 bytes, the magic number has 4",
+		"routes":                 "byte 0: the stream holds routes, not rules",
+		"a gigabyte":             "rule 2 of the stream, byte 48: message of 1073741824 bytes, want 16 to 16384",
+		"half a header":          "rule 2 of the stream, byte 58: the stream ends inside a message",
+		"another family":         "rule 2 of the stream, byte 48: family 7 has no rules",
+		"no rule":                "rule 2 of the stream, byte 48: a message of type 16 is no rule",
+		"an attribute cut short": "rule 2 of the stream, byte 48: decode rule: ",
+	} {
+		stream := all[name]
+		switch {
+		case name == "no rule":
+			stream = all["whole"][:4] + good[:4] + "\x10" + good[5:]
+		case name == "an attribute cut short":
+			stream = all["whole"][:4] + good[:28] + "\xff" + good[29:]
+		}
+		if len(stream) > 4 && name != "routes" {
+			stream = stream[:4] + good + stream[4:]
+		}
+		_, err := ReadSavedRules(strings.NewReader(stream))
+		var bad *SavedRuleError
+		if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+	saved, err := ReadSavedRules(strings.NewReader(all["whole"]))
+	if err != nil || len(saved.Rules) != 2 || saved.Offsets[1] != int64(4+len(good)) || saved.Rules[1].Family != rpdb.IPv6 {
+		t.Errorf("read %+v, %v", saved, err)
+	}
+}
+
+// A list of several datagrams is saved whole.
+func TestSaveThousands(t *testing.T) {
+	ns := kerneltest.Namespace(t)
+	var batch strings.Builder
+	for range 2000 {
+		batch.WriteString("rule add table 100\n")
+	}
+	if o := call(ns, []byte(batch.String()), "-batch -"); o.code != 0 {
+		t.Fatal(o)
+	}
+	saved, err := ReadSavedRules(strings.NewReader(call(ns, nil, "rule save").stdout))
+	if err != nil || len(saved.Rules) != 2003 {
+		t.Errorf("%d rules, %v", len(saved.Rules), err)
+	}
+	if n := strings.Count(call(ns, nil, "rule").stdout, "\n"); n != 2003 {
+		t.Errorf("%d rules listed", n)
+	}
+}
