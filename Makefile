@@ -12,7 +12,7 @@ N    ?= 6000
 SEED ?= 1
 TWIN ?=
 
-.PHONY: all check format vet lint arch cross test test-root race twin bench fuzz generate golden fmt
+.PHONY: all check format vet lint arch cross test test-root race twin differential mutants bench fuzz generate golden fmt
 
 all: check test
 
@@ -54,6 +54,14 @@ race:
 ## twin: N commands of TWIN through the system's ip and ours, compared byte for byte
 twin:
 	RPDB_TWIN_N=$(N) RPDB_TWIN_SEED=$(SEED) RPDB_NO_SKIP=1 go test ./cli/ipcmd -run 'TestTwin$$/^$(TWIN)' -count=1 -timeout 0 -v
+
+## differential: N decisions of each family, the engine's against the kernel's; 2 million without N
+differential:
+	cd internal/differential && RPDB_NO_SKIP=1 go test -run 'TestAgainstKernel$$' -count=1 -timeout 0 -args -lookups $(if $(filter file,$(origin N)),2000000,$(N)) -seed $(SEED)
+
+## mutants: plant faults in copies of the engine; the comparison must find each
+mutants:
+	go test ./internal/differential -run 'TestMutants$$' -count=1 -timeout 0 -v -args -mutants .
 
 ## bench: benchmarks; with OLD=REVISION, that revision against this tree
 bench:

@@ -37,7 +37,7 @@ func (c *Conn) routeGet(ctx context.Context, f rpdb.Flow) (rpdb.Decision, error)
 	if f.Family() == 0 || f.Src.IsValid() && rpdb.FamilyOf(f.Src) != f.Family() {
 		return rpdb.Decision{}, unix.EINVAL
 	}
-	e, err := c.encodeFlow(f)
+	e, err := encodeFlow(nil, f, 0, c.linkIndex)
 	if err != nil {
 		return rpdb.Decision{}, err
 	}
@@ -62,24 +62,24 @@ func (c *Conn) routeGet(ctx context.Context, f rpdb.Flow) (rpdb.Decision, error)
 	return d, err
 }
 
-// encodeFlow writes the request.
-func (c *Conn) encodeFlow(f rpdb.Flow) (*netlink.Encoder, error) {
+// encodeFlow writes the request, into buf if there is one. More flags (RTM_F_*)
+// go into the header.
+func encodeFlow(buf []byte, f rpdb.Flow, flags uint32, linkIndex linkIndexer) (*netlink.Encoder, error) {
 	bits := byte(f.Family().Bits())
 	var srcBits byte
 	if f.Src.IsValid() {
 		srcBits = bits
 	}
-	var flags uint32
 	if f.Family() == rpdb.IPv4 {
-		flags = routeLookupTable // IPv6 always tells the table, and refuses the flag
+		flags |= routeLookupTable // IPv6 always tells the table, and refuses the flag
 	}
-	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0,
+	e := netlink.NewEncoder(buf, unix.RTM_GETROUTE, 0,
 		fixed([]byte{byte(f.Family()), bits, srcBits, f.TOS, 0, 0, 0, 0}, flags))
 	e.Addr(unix.RTA_DST, f.Dst)
 	if srcBits > 0 {
 		e.Addr(unix.RTA_SRC, f.Src)
 	}
-	if err := c.encodeLinks(e, f); err != nil {
+	if err := encodeLinks(e, f, linkIndex); err != nil {
 		return nil, err
 	}
 	if f.Mark != 0 {
@@ -105,10 +105,13 @@ func (c *Conn) encodeFlow(f rpdb.Flow) (*netlink.Encoder, error) {
 	return e, nil
 }
 
+// linkIndexer finds the number of an interface.
+type linkIndexer func(rpdb.LinkName) (rpdb.LinkIndex, error)
+
 // encodeLinks writes the interfaces of the flow. The kernel does not take both.
-func (c *Conn) encodeLinks(e *netlink.Encoder, f rpdb.Flow) error {
+func encodeLinks(e *netlink.Encoder, f rpdb.Flow, linkIndex linkIndexer) error {
 	if f.IsInput() {
-		i, err := c.linkIndex(f.IIF)
+		i, err := linkIndex(f.IIF)
 		if err != nil {
 			return err
 		}
@@ -118,7 +121,7 @@ func (c *Conn) encodeLinks(e *netlink.Encoder, f rpdb.Flow) error {
 	if f.OIF == "" {
 		return nil
 	}
-	i, err := c.linkIndex(f.OIF)
+	i, err := linkIndex(f.OIF)
 	if err != nil {
 		return err
 	}

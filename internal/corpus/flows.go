@@ -15,7 +15,7 @@ func (g *Generator) Flow(f rpdb.Family) rpdb.Flow {
 		IPProto: pick(g, []rpdb.IPProto{rpdb.UDP, rpdb.UDP, rpdb.TCP, icmp(f)}),
 		UID:     pick(g, []uint32{0, 0, 1, 2, 999, 1000, 1001, 4294967294}),
 		Mark:    pick(g, []uint32{0, 0, 1, 2, 3, 0x101, 0xffffffff}),
-		TOS:     pick(g, []uint8{0, 0, 0, 0x04, 0x10, 0x13, 0x1c, 0x90, 0xb8, 0xff}),
+		TOS:     pick(g, []uint8{0, 0, 0x04, 0x08, 0x10, 0x13, 0x1c, 0x90, 0xb8, 0xff}),
 	}
 	if flow.IPProto != icmp(f) {
 		flow.SPort, flow.DPort = g.port(), g.port()
@@ -35,7 +35,7 @@ func (g *Generator) Flow(f rpdb.Family) rpdb.Flow {
 	if g.chance(2) {
 		flow.Src = g.ownAddress(f)
 	}
-	if g.chance(4) {
+	if g.chance(3) {
 		flow.OIF = pick(g, append(links, "lo"))
 	}
 	if g.chance(40) {

@@ -2,11 +2,15 @@ package differential
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"os"
+	"reflect"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,83 +21,211 @@ import (
 )
 
 var (
-	budget    = flag.Duration("budget", 4*time.Second, "how long each family is compared")
+	lookups   = flag.Int64("lookups", 2_000_000, "how many decisions are compared in each family")
 	firstSeed = flag.Uint64("seed", 1, "seed of the first world")
 	worlds    = flag.Uint64("worlds", math.MaxUint64, "how many worlds at most")
+	workers   = flag.Int("workers", runtime.GOMAXPROCS(0), "how many worlds at a time")
 )
 
 func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m)) }
 
 // flowsPerWorld is large, since building a world costs as much as thousands of
 // lookups.
-const flowsPerWorld = 3000
+const flowsPerWorld = 4000
 
-func TestIPv4AgainstKernel(t *testing.T) { compare(t, rpdb.IPv4) }
-
-func TestIPv6AgainstKernel(t *testing.T) { compare(t, rpdb.IPv6) }
+// wantedPerCell is how often a full run must have tried each selector, matched
+// and missed, in each family and direction.
+const wantedPerCell = 10_000
 
 // tally counts what was compared, so that a run which compared nothing much
 // does not pass.
 type tally struct {
-	flows, worlds, known, sent, local, refused, errors, torn int
+	flows, known, sent, local, refused, prefixes int64 // of a family
+	coverage                                     coverage
 }
 
-func compare(t *testing.T, family rpdb.Family) {
-	var n tally
-	deadline := time.Now().Add(*budget)
-	for seed := *firstSeed; time.Now().Before(deadline) && seed-*firstSeed < *worlds; seed++ {
-		n.worlds++
-		t.Run("", func(t *testing.T) { compareWorld(t, family, seed, &n) })
-		if t.Failed() {
-			break
-		}
-	}
-	t.Logf("%+v", n)
-	if n.known < n.flows*8/10 {
-		t.Errorf("only %d of %d decisions were known", n.known, n.flows)
-	}
+// campaign is a comparison of many worlds, by several workers.
+type campaign struct {
+	t      *testing.T
+	mu     sync.Mutex
+	of     map[rpdb.Family]*tally
+	worlds int64
+	torn   int64
+	next   atomic.Uint64
+	failed atomic.Bool
 }
 
-// compareWorld puts flows to the kernel and to the engine, until the first few
-// do not agree.
-func compareWorld(t *testing.T, family rpdb.Family, seed uint64, n *tally) {
+// TestAgainstKernel puts random flows in random worlds to the engine and to the
+// kernel.
+func TestAgainstKernel(t *testing.T) {
+	c := &campaign{t: t, of: map[rpdb.Family]*tally{}}
+	for _, f := range rpdb.Families() {
+		c.of[f] = &tally{}
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range *workers {
+		wg.Go(func() {
+			for c.more() {
+				seed := *firstSeed + c.next.Add(1) - 1
+				t.Run("", func(t *testing.T) { c.world(t, seed) })
+			}
+		})
+	}
+	wg.Wait()
+	c.report(time.Since(began))
+}
+
+// more reports whether another world is wanted.
+func (c *campaign) more() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	enough := true
+	for _, n := range c.of {
+		enough = enough && n.flows >= *lookups
+	}
+	return !enough && !c.failed.Load() && c.next.Load() < *worlds
+}
+
+// world compares one world.
+func (c *campaign) world(t *testing.T, seed uint64) {
 	g := corpus.New(seed)
-	w := build(t, g.Snapshot())
+	plan := g.Snapshot()
+	w := build(t, plan)
 	s := w.snapshot()
 	if torn(s) {
-		n.torn++
+		c.tear()
 		return
 	}
-	f := fib.Compile(s)
-	bad := 0
-	for range flowsPerWorld {
-		flow := g.Flow(family)
-		if beyondKernel(s, flow) {
-			continue
+	run := comparison{world: w, snapshot: s, fib: fib.Compile(s), of: map[rpdb.Family]*tally{}}
+	for _, f := range rpdb.Families() {
+		run.of[f] = &tally{}
+		run.family(g, f)
+	}
+	if run.err != nil {
+		c.failed.Store(true)
+		t.Errorf("seed %d: %v", seed, run.err)
+	}
+	if run.found && !reflect.DeepEqual(w.snapshot(), s) {
+		c.tear()
+		return
+	}
+	if run.found && !c.failed.Swap(true) { // one is enough, the others tell the same
+		t.Errorf("seed %d, %v: engine and kernel do not agree\n%s", seed, s.Kernel, explain(t, plan, run.flow))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.worlds++
+	for f, n := range run.of {
+		c.of[f].add(n)
+	}
+}
+
+// tear counts a world whose state moved while it was looked at.
+func (c *campaign) tear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.torn++
+}
+
+func (n *tally) add(o *tally) {
+	n.flows += o.flows
+	n.known += o.known
+	n.sent += o.sent
+	n.local += o.local
+	n.refused += o.refused
+	n.prefixes += o.prefixes
+	n.coverage.add(&o.coverage)
+}
+
+// report prints what was compared, and fails if that was not enough.
+func (c *campaign) report(took time.Duration) {
+	for _, f := range rpdb.Families() {
+		n := c.of[f]
+		missing, least := n.coverage.missing(f, wantedPerCell)
+		c.say("%v: %d lookups in %d worlds (%d torn), %d known, %d sent, %d local, %d refused, %d prefixes; tried least: %s",
+			f, n.flows, c.worlds, c.torn, n.known, n.sent, n.local, n.refused, n.prefixes, least)
+		if n.known < n.flows*8/10 {
+			c.t.Errorf("%v: only %d of %d decisions were known", f, n.known, n.flows)
 		}
-		got := f.Lookup(flow)
-		want, err := w.kernel.RouteGet(context.Background(), flow)
-		if err != nil {
-			n.errors++
-			continue
-		}
-		if flow.Src.IsValid() {
-			want.Src = flow.Src // IPv6 names the source it would have chosen
-		}
-		n.count(got)
-		if got.Agrees(want) {
-			continue
-		}
-		if bad++; bad == 1 {
-			t.Errorf("seed %d, %v", seed, s.Kernel)
-			t.Log("\n" + strings.Join(w.lines, "\n"))
-			t.Logf("rules and routes:\n%s", dump(s, family))
-		}
-		t.Logf("flow     %s\n  engine %s\n  kernel %s\n  trace %s", js(flow), js(got), js(want), steps(f.Trace(flow)))
-		if bad == 3 {
-			return
+		if n.flows >= 2_000_000 && len(missing) > 0 {
+			c.t.Errorf("%v: the run is void, it tried too seldom:\n%s", f, strings.Join(missing, "\n"))
 		}
 	}
+	total := c.of[rpdb.IPv4].flows + c.of[rpdb.IPv6].flows
+	c.say("seeds %d to %d, %.0f s, %.0f lookups a second", *firstSeed, *firstSeed+c.next.Load()-1, took.Seconds(), float64(total)/took.Seconds())
+}
+
+// say tells a person, who may not want to see every world.
+func (c *campaign) say(format string, args ...any) {
+	if testing.Verbose() {
+		c.t.Logf(format, args...)
+		return
+	}
+	fmt.Printf(format+"\n", args...)
+}
+
+// comparison is one world, compared.
+type comparison struct {
+	world    *world
+	snapshot *rpdb.Snapshot
+	fib      *fib.FIB
+	of       map[rpdb.Family]*tally
+	found    bool      // a flow about which they do not agree
+	flow     rpdb.Flow // the first of them
+	err      error
+}
+
+// family puts flows of one family to the kernel and to the engine.
+func (c *comparison) family(g *corpus.Generator, f rpdb.Family) {
+	var flows []rpdb.Flow
+	for range flowsPerWorld {
+		if flow := g.Flow(f); !beyondKernel(c.snapshot, flow) {
+			flows = append(flows, flow)
+		}
+	}
+	n, rules := c.of[f], c.snapshot.RulesOf(f)
+	var said verdicts
+	compare := func(prefixes bool) func(int, rpdb.Decision, error) error {
+		return func(i int, want rpdb.Decision, err error) error {
+			if err != nil {
+				return nil // a question that the kernel does not take
+			}
+			got := c.fib.Lookup(flows[i])
+			if prefixes {
+				n.prefixes++
+			} else {
+				n.count(got)
+				n.coverage.count(&said, rules, &flows[i])
+			}
+			if !c.found && !agree(flows[i], got, want, prefixes) {
+				c.found, c.flow = true, flows[i]
+			}
+			return nil
+		}
+	}
+	ask := func(flows []rpdb.Flow, prefixes bool) {
+		if err := c.world.kernel.RouteGets(context.Background(), flows, prefixes, compare(prefixes)); err != nil && c.err == nil {
+			c.err = err
+		}
+	}
+	ask(flows, false)
+	ask(flows[:len(flows)/8], true)
+}
+
+// agree reports whether the engine's answer allows the kernel's; with prefixes
+// the kernel was asked for the route that it found, before it chose a path.
+func agree(f rpdb.Flow, got, want rpdb.Decision, prefixes bool) bool {
+	if f.Src.IsValid() {
+		want.Src = f.Src // IPv6 names the source it would have chosen
+	}
+	if !prefixes {
+		return got.Agrees(want)
+	}
+	if !got.Disposition.Delivered() || !want.Disposition.Delivered() || got.Table == 0 {
+		return got.Disposition == rpdb.DispositionUnknown || got.Disposition.Delivered() == want.Disposition.Delivered() || got.Table == 0
+	}
+	return got.Table == want.Table && got.Prefix == want.Prefix
 }
 
 // beyondKernel reports whether a route lookup for the flow differs from what
@@ -119,37 +251,4 @@ func (n *tally) count(d rpdb.Decision) {
 	case rpdb.Refused, rpdb.Martian:
 		n.refused++
 	}
-}
-
-func js(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
-}
-
-func dump(s *rpdb.Snapshot, f rpdb.Family) string {
-	var b strings.Builder
-	for _, r := range s.RulesOf(f) {
-		b.WriteString(js(r) + "\n")
-	}
-	for _, r := range s.Routes {
-		if r.Family == f {
-			b.WriteString(js(r) + "\n")
-		}
-	}
-	b.WriteString(js(s.Addresses) + "\n" + js(s.Neighbours) + "\n" + js(s.Sysctls) + "\n")
-	return b.String()
-}
-
-func steps(tr fib.Trace) string {
-	var b strings.Builder
-	for _, l := range tr.Lookups {
-		b.WriteString("\n    " + string(l.Purpose) + " " + js(l.Flow))
-		for _, s := range l.Steps {
-			b.WriteString("\n      " + s.Rule.String() + ": " + s.Detail.String())
-		}
-	}
-	return b.String()
 }

@@ -69,6 +69,18 @@ func (b *Batch) piece(first int) (end int) {
 // so that of what was sent the answers are always known. Done is the number of
 // requests that were sent, refused ones included.
 func (c *Conn) ExecuteBatch(ctx context.Context, b *Batch, refused func(i int, err error) error) (done int, err error) {
+	return c.AskBatch(ctx, b, func(i int, _ Message, err error) error {
+		if err == nil {
+			return nil // what the kernel has to say besides
+		}
+		return refused(i, err)
+	})
+}
+
+// AskBatch is [Conn.ExecuteBatch] for questions: the kernel's answer to each, or
+// its refusal, goes to answer with the number of the request. The message is
+// valid only during the call.
+func (c *Conn) AskBatch(ctx context.Context, b *Batch, answer func(i int, m Message, err error) error) (done int, err error) {
 	if err := c.begin(ctx); err != nil {
 		return 0, err
 	}
@@ -81,7 +93,7 @@ func (c *Conn) ExecuteBatch(ctx context.Context, b *Batch, refused func(i int, e
 		}
 		start := done
 		done = end
-		err = c.collect(first, uint32(end-start), func(i int, err error) error { return refused(start+i, err) })
+		err = c.collect(first, uint32(end-start), func(i int, m Message, err error) error { return answer(start+i, m, err) })
 		if err != nil {
 			return done, err
 		}
@@ -121,7 +133,7 @@ func (c *Conn) sendPiece(ctx context.Context, b *Batch, from, end int) (first ui
 }
 
 // collect reads the answers to n requests, numbered from first on.
-func (c *Conn) collect(first, n uint32, refused func(i int, err error) error) error {
+func (c *Conn) collect(first, n uint32, answer func(i int, m Message, err error) error) error {
 	var failed error
 	for {
 		ms, err := c.datagram(context.Background()) // the kernel has answered before the sending ended
@@ -132,11 +144,17 @@ func (c *Conn) collect(first, n uint32, refused func(i int, err error) error) er
 		for ms.Next() {
 			m := ms.Message()
 			i := m.Seq - first
-			if m.PID != c.port || i >= n || m.Type != typeError {
+			if m.PID != c.port || i >= n || m.Type == typeNoop {
+				continue
+			}
+			if m.Type != typeError {
+				if failed == nil {
+					failed = answer(int(i), m, nil)
+				}
 				continue
 			}
 			if err := parseAck(m); err != nil && failed == nil {
-				failed = refused(int(i), err)
+				failed = answer(int(i), Message{}, err)
 			}
 			if i == n-1 {
 				return failed

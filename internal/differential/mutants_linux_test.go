@@ -1,0 +1,127 @@
+package differential
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var mutate = flag.String("mutants", "", "plant the faults whose name holds this text, one by one; all of them: .")
+
+// mutant is a planted fault of the engine: one text in a source file in place
+// of another.
+type mutant struct {
+	name, file, was, is string
+}
+
+// mutants are faults that somebody could make. A comparison with the kernel
+// must find each.
+func mutants() []mutant {
+	return []mutant{
+		{"the mask counts for the rule's mark only", "selector.go", "return (k.Value^m)&k.Mask == 0 }", "return k.Value&k.Mask == m }"},
+		{"a uid range ends before its end", "selector.go", "k.First <= u && u <= k.Last", "k.First <= u && u < k.Last"},
+		{"a port range ends before its end", "selector.go", "return k.First <= p && p <= k.Last", "return k.First <= p && p < k.Last"},
+		{"a port range begins behind its beginning", "selector.go", "return k.First <= p && p <= k.Last", "return k.First < p && p <= k.Last"},
+		{"the mask of a port is forgotten", "selector.go", "return (k.First^p)&k.Mask == 0", "return k.First == p"},
+		{"the mask of a DSCP is forgotten", "selector.go", "func (k DSCP) Matches(d uint8) bool { return (k.Value^d)&k.Mask == 0 }", "func (k DSCP) Matches(d uint8) bool { return k.Value == d }"},
+		{"the mask of a flow label is forgotten", "selector.go", "func (k FlowLabel) Matches(l uint32) bool { return (k.Value^l)&k.Mask == 0 }", "func (k FlowLabel) Matches(l uint32) bool { return k.Mask == 0 || k.Value == l }"},
+		{"not is forgotten", "fib/match.go", "if !r.Selector.Not {", "if true {"},
+		{"not without a selector matches", "fib/match.go", `return "not"`, `if r.Selector == (rpdb.Selector{Not: true}) { return "" }; return "not"`},
+		{"tos is the whole DS field in IPv4", "fib/match.go", "return r.Selector.TOS == ds&legacyTOS", "return r.Selector.TOS == ds"},
+		{"dscp is the lower bits of the DS field", "fib/match.go", "r.dscp.Matches(k.ds>>2)", "r.dscp.Matches(k.ds&0x3f)"},
+		{"from matches IPv6 flows without a source", "fib/match.go", "return r.Flags&rpdb.RuleFindSaddr != 0", "return r.from.Contains(k.src)"},
+		{"a detached interface matches everything", "fib/match.go", "return m.index != 0 && (i == m.index", "return m.index == 0 || (i == m.index"},
+		{"tun_id is not looked at", "fib/match.go", "s.TunID != 0 && s.TunID != k.tun", "s.TunID == 1<<63 && s.TunID != k.tun"},
+		{"goto leads behind its target", "fib/walk.go", "i = r.target - 1", "i = r.target"},
+		{"a prohibit rule is unreachable", "fib/walk.go", "denied, rpdb.EACCES, true", "denied, rpdb.ENETUNREACH, true"},
+		{"suppress_prefixlength is off by one", "fib/walk.go", "if int32(res.node.destination().Bits()) <= r.prefixLen {", "if int32(res.node.destination().Bits()) < r.prefixLen {"},
+		{"suppress_ifgroup looks at the hop chosen in IPv4", "fib/walk.go", "h = &res.route.hops[0]", "h = &res.route.hops[len(res.route.hops)-1]"},
+		{"throw ends the walk", "fib/walk.go", "rec.step(r, stepThrow, *v, \"\")\n\t\treturn result{}", "rec.step(r, stepThrow, *v, \"\")\n\t\treturn result{outcome: denied, errno: rpdb.ENETUNREACH}"},
+		{"equal IPv4 routes are tried by metric before TOS", "fib/table4.go", "cmp.Compare(b.tos, a.tos), cmp.Compare(a.metric, b.metric)", "cmp.Compare(a.metric, b.metric), cmp.Compare(b.tos, a.tos)"},
+		{"IPv4 metrics the wrong way round", "fib/table4.go", "cmp.Compare(a.metric, b.metric))", "cmp.Compare(b.metric, a.metric))"},
+		{"an unusable IPv4 route ends the search", "fib/table4.go", "n = up\n", "n = nil\n\t\t_ = up\n"},
+		{"links without carrier are never ignored", "fib/routes.go", "h.ignored = ignore && noCarrier", "h.ignored = false && ignore && noCarrier"},
+		{"weights count the same", "fib/nexthop.go", "sum += uint64(max(hops[i].nexthop.Weight, 1))", "sum++"},
+		{"the hash is not halved", "fib/hash.go", "return int64(max(hash, 1) >> 1)", "return int64(max(hash, 1))"},
+		{"both directions of a flow hash differently", "fib/hash.go", "if dst.Less(src) {", "if false {"},
+		{"ports are hashed as they stand", "fib/hash.go", "if binary.LittleEndian.Uint16(dport[:]) < binary.LittleEndian.Uint16(sport[:]) {", "if false {"},
+		{"router preferences the wrong way round", "fib/table6.go", "return int(p^2) & 3", "return 3 - int(p^2)&3"},
+		{"plain routes are left out beside source-specific defaults", "fib/table6.go", "if n.prefix.Bits() == 0 {", "if n.prefix.Bits() > 128 {"},
+		{"an interface of IPv6 is always a condition", "fib/output6.go", "k.strict = flow.Socket != rpdb.RouteGet || !k.hasSrc", "k.strict = true"},
+		{"loose is strict for the reverse path", "fib/input4.go", "case r.in.rpFilter == 1:", "case r.in.rpFilter >= 1:"},
+		{"the mark is kept on the way back", "fib/input4.go", "if !r.in.markSrc {", "if false {"},
+		{"the user of a forwarded packet counts", "fib/input4.go", "k.uid, k.anySPort = 0, false", "k.uid, k.anySPort = flow.UID+1, false"},
+		{"a preferred source is not looked at", "fib/source4.go", "if r.prefsrc.IsValid() {", "if false {"},
+		{"forwarding is asked of the whole host", "fib/compile.go", "forward4: own.Forwarding4,", "forward4: !s.Sysctls.IPv4Forward,"},
+	}
+}
+
+// TestMutants plants the faults one by one, in copies of the sources that only
+// the compiler sees, and compares each engine with the kernel: every comparison
+// must fail.
+func TestMutants(t *testing.T) {
+	if *mutate == "" {
+		t.Skip("plants faults with -args -mutants . (make mutants)")
+	}
+	found, planted := 0, 0
+	for _, m := range mutants() {
+		if *mutate != "." && !strings.Contains(m.name, *mutate) {
+			continue
+		}
+		planted++
+		t.Run(m.name, func(t *testing.T) {
+			out, err := m.run(t)
+			if err == nil {
+				t.Errorf("not found:\n%s", out)
+				return
+			}
+			if !strings.Contains(out, "engine") || !strings.Contains(out, "kernel") {
+				t.Fatalf("%v:\n%s", err, out)
+			}
+			found++
+		})
+	}
+	t.Logf("%d of %d planted faults found", found, planted)
+}
+
+// run compiles and runs the comparison with the fault.
+func (m mutant) run(t *testing.T) (output string, err error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, m.file)
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), m.was); n != 1 {
+		t.Fatalf("%s holds the text %d times: %s", m.file, n, m.was)
+	}
+	dir := t.TempDir()
+	changed := filepath.Join(dir, filepath.Base(m.file))
+	must(t, os.WriteFile(changed, []byte(strings.Replace(string(source), m.was, m.is, 1)), 0o600))
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "overlay"), overlay, 0o600))
+	binary := filepath.Join(dir, "differential.test")
+	build := exec.Command("go", "test", "-c", "-overlay", filepath.Join(dir, "overlay"), "-o", binary, ".")
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v:\n%s", err, text)
+	}
+	compare := exec.Command(binary, "-test.run", "AgainstKernel", "-lookups", fmt.Sprint(1_000_000), "-seed", "7")
+	text, err := compare.CombinedOutput()
+	return string(text), err
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
