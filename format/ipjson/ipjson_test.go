@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -351,4 +353,48 @@ func FuzzRuleJSON(f *testing.F) {
 			}
 		}
 	})
+}
+
+// calls is a Tree that writes down what it is given.
+type calls []string
+
+func (c *calls) String(key, _, value string) { *c = append(*c, key+"="+strconv.Quote(value)) }
+
+func (c *calls) Literal(key, _, word string) { *c = append(*c, key+"="+word) }
+
+func (c *calls) Open(key string, bracket byte) { *c = append(*c, key+string(bracket)) }
+
+func (c *calls) End() { *c = append(*c, "end") }
+
+func readTrees(text string) (all []string, err error) {
+	err = ipjson.ReadTrees([]byte(text), func() ipjson.Tree { return new(calls) }, func(t ipjson.Tree) error {
+		all = append(all, strings.Join(*t.(*calls), " "))
+		return nil
+	})
+	return all, err
+}
+
+func TestReadTrees(t *testing.T) {
+	got, err := readTrees(` [ {"a":1,"b":{"c":null,"d":{}},"e":[ "x",2.50,-3,true,[],{"f":false} ]} ,{},{"g":""}]`)
+	want := []string{`a=1 b{ c=null d{ end end e[ ="x" =2.50 =-3 =true [ end { f=false end end`, `g=""`}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v\nwant %q", got, err, want)
+	}
+}
+
+func TestReadTreesRefuses(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, 9) + "1" + strings.Repeat("}", 9)
+	for text, offset := range map[string]int{
+		`[{"a":[1,]}]`: 9, `[{"a":[1}]`: 8, `[{"a":{"b"}}]`: 10, `[{"a":1.}]`: 6, `[{"a":.5}]`: 6, `[{"a":1.5e3}]`: 6, `[{"a":01.5}]`: 6,
+		`[{"a":{`: 7, `[{"a":[`: 7, `[{"a":["b"`: 10, "[" + deep + "]": 41,
+	} {
+		_, err := readTrees(text)
+		var bad *ipjson.SyntaxError
+		if !errors.As(err, &bad) || bad.Offset != offset {
+			t.Errorf("%s: %v, want an error at byte %d", text, err, offset)
+		}
+	}
+	if got, err := readTrees("[" + deep[5:len(deep)-1] + "]"); err != nil {
+		t.Errorf("as deep as may be: %q, %v", got, err)
+	}
 }

@@ -15,6 +15,18 @@ type Sink interface {
 	Bool(key, text string, value bool)
 }
 
+// Tree takes the fields of one object in which there are other objects and
+// arrays, in the order in which they are written. A literal is a number, true,
+// false or null, as it is spelled. Open begins an object or an array, as the
+// bracket says, and End ends it; elements of an array have no key. text is
+// always empty.
+type Tree interface {
+	String(key, text, value string)
+	Literal(key, text, word string)
+	Open(key string, bracket byte)
+	End()
+}
+
 // SyntaxError says where the text is not what ip writes.
 type SyntaxError struct {
 	Offset int // of the byte, from 0
@@ -35,14 +47,56 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("read JSON: byte %d: %
 // returns, with the offset of the object in front.
 func Read(data []byte, begin func() Sink, end func(Sink) error) error {
 	r := reader{s: string(data)}
+	return r.array(func() Tree { return flat{begin()} }, func(t Tree) error { return end(t.(flat).Sink) })
+}
+
+// deepest is how many objects and arrays may stand in each other. ip's own are
+// five.
+const deepest = 8
+
+// ReadTrees reads an array of objects as [Read] does, but its values may be
+// objects and arrays themselves, and numbers may have fractions.
+func ReadTrees(data []byte, begin func() Tree, end func(Tree) error) error {
+	r := reader{s: string(data), depth: deepest}
+	return r.array(begin, end)
+}
+
+// flat makes a Sink a Tree that nothing is opened in.
+type flat struct{ Sink }
+
+func (f flat) Literal(key, text, word string) {
+	switch word {
+	case "null":
+		f.Null(key, text)
+	case "true", "false":
+		f.Bool(key, text, word == "true")
+	default:
+		f.Number(key, text, word)
+	}
+}
+
+func (f flat) Open(string, byte) {} // the reader refuses it
+
+func (f flat) End() {}
+
+// reader walks over the text. Its error sticks.
+type reader struct {
+	s     string
+	pos   int
+	depth int // how many values may still be opened in each other; 0: flat
+	err   *SyntaxError
+}
+
+// array reads all of the text: one array of objects.
+func (r *reader) array(begin func() Tree, end func(Tree) error) error {
 	r.expect('[')
 	for more := !r.accept(']'); more && r.err == nil; {
 		r.space()
 		start := r.pos
-		sink := begin()
-		fields := r.object(sink)
+		tree := begin()
+		fields := r.object(tree)
 		if r.err == nil && fields > 0 {
-			if err := end(sink); err != nil {
+			if err := end(tree); err != nil {
 				return fmt.Errorf("read JSON: object at byte %d: %w", start, err)
 			}
 		}
@@ -58,13 +112,6 @@ func Read(data []byte, begin func() Sink, end func(Sink) error) error {
 		return r.err
 	}
 	return nil
-}
-
-// reader walks over the text. Its error sticks.
-type reader struct {
-	s   string
-	pos int
-	err *SyntaxError
 }
 
 func (r *reader) fail(format string, args ...any) {
@@ -97,7 +144,7 @@ func (r *reader) expect(c byte) {
 
 // object gives the fields of an object to a sink and returns how many there
 // were.
-func (r *reader) object(to Sink) (fields int) {
+func (r *reader) object(to Tree) (fields int) {
 	r.expect('{')
 	for more := r.err == nil && !r.accept('}'); more && r.err == nil; fields++ {
 		r.space()
@@ -113,7 +160,7 @@ func (r *reader) object(to Sink) (fields int) {
 }
 
 // value reads one value and hands it over.
-func (r *reader) value(key string, to Sink) {
+func (r *reader) value(key string, to Tree) {
 	rest := r.s[r.pos:]
 	switch {
 	case r.err != nil:
@@ -121,23 +168,68 @@ func (r *reader) value(key string, to Sink) {
 		if v := r.text(); r.err == nil {
 			to.String(key, "", v)
 		}
-	case strings.HasPrefix(rest, "null"):
-		r.pos += len("null")
-		to.Null(key, "")
-	case strings.HasPrefix(rest, "true"):
-		r.pos += len("true")
-		to.Bool(key, "", true)
-	case strings.HasPrefix(rest, "false"):
-		r.pos += len("false")
-		to.Bool(key, "", false)
+	case r.depth > 1 && (strings.HasPrefix(rest, "{") || strings.HasPrefix(rest, "[")):
+		r.nested(key, rest[0], to)
 	default:
-		if n := number(rest); n > 0 {
-			r.pos += n
-			to.Number(key, "", rest[:n])
+		word := literal(rest, r.depth > 0)
+		if word == "" {
+			r.fail("want a text, an integer, null, true or false")
 			return
 		}
-		r.fail("want a text, an integer, null, true or false")
+		r.pos += len(word)
+		to.Literal(key, "", word)
 	}
+}
+
+// nested reads an object or an array that is a value.
+func (r *reader) nested(key string, bracket byte, to Tree) {
+	r.depth--
+	to.Open(key, bracket)
+	if bracket == '{' {
+		r.object(to)
+	} else {
+		r.elements(to)
+	}
+	if r.err == nil {
+		to.End()
+	}
+	r.depth++
+}
+
+func (r *reader) elements(to Tree) {
+	r.expect('[')
+	for more := !r.accept(']'); more && r.err == nil; {
+		r.space()
+		r.value("", to)
+		if more = r.accept(','); !more {
+			r.expect(']')
+		}
+	}
+}
+
+// literal returns the word that s begins with, "" if it begins with none.
+func literal(s string, fractions bool) string {
+	for _, word := range []string{"null", "true", "false"} {
+		if strings.HasPrefix(s, word) {
+			return word
+		}
+	}
+	n := number(s)
+	if n == 0 && fractions {
+		n = fraction(s)
+	}
+	return s[:n]
+}
+
+// fraction returns the length of the number with a fraction, but without an
+// exponent, that s begins with, 0 if it begins with none.
+func fraction(s string) int {
+	whole, rest, _ := strings.Cut(s, ".")
+	digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+	if number(whole) != len(whole) || whole == "" || digits == 0 || strings.IndexByte(".eE", (rest + " ")[digits]) >= 0 {
+		return 0
+	}
+	return len(whole) + 1 + digits
 }
 
 // number returns the length of the integer that s begins with, 0 if it begins

@@ -255,7 +255,7 @@ func (p *builtPrefix) length(s string) bool {
 }
 
 func (b *RuleBuilder) tos(s string) bool {
-	v, ok := b.dsByName(s)
+	v, ok := dsByName(b.names, s)
 	if !ok {
 		ok = setHex(&v, s, 8)
 	}
@@ -263,9 +263,9 @@ func (b *RuleBuilder) tos(s string) bool {
 	return ok && v != 0
 }
 
-func (b *RuleBuilder) dsByName(s string) (uint8, bool) {
+func dsByName(n rpdb.Names, s string) (uint8, bool) {
 	for v := range 256 {
-		if name := b.names.DSFields[uint8(v)]; name == s && name != "" {
+		if name := n.DSFields[uint8(v)]; name == s && name != "" {
 			return uint8(v), true
 		}
 	}
@@ -393,7 +393,7 @@ func (b *RuleBuilder) protocol(s string) bool {
 }
 
 func (b *RuleBuilder) dscp(s string) bool {
-	if field, ok := b.dsByName(s); ok {
+	if field, ok := dsByName(b.names, s); ok {
 		b.value = field >> 2
 		return true
 	}

@@ -19,7 +19,9 @@
 // Routes have one table as well, which nests: a route has nexthops, a nexthop a
 // tunnel, and each its own fields. An entry of a listing ([RouteEntry]) becomes
 // a line of parts, each with its key and its text; people see the texts
-// ([RouteView.Entry]), programs the keys ([RouteView.EntryFields]).
+// ([RouteView.Entry]), programs the keys ([RouteView.EntryFields]). The table
+// puts values back as well: [RouteBuilder] takes what ip tells programs, and
+// [RouteContext.ParseListing] what it shows people.
 //
 // Interface names may hold any byte, and table names almost any. What this
 // package prints for people never carries a control byte or a byte outside of

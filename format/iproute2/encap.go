@@ -1,31 +1,44 @@
 package iproute2
 
 import (
+	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 
 	"rpdb"
 )
 
-// encapKind is one kind: its word, and its fields in the order of the listing.
+// encapKind is one kind of lightweight tunnels: its word, its fields in the
+// order of the listing, and its attributes in the order in which the kernel
+// tells them.
 type encapKind struct {
 	word   string
 	fields []lineField
+	order  []uint16
 }
 
-// encapKinds are all that ip knows, by number.
+// encapKinds are all that ip knows, by number (LWTUNNEL_ENCAP_*).
 var encapKinds = [...]encapKind{
 	{word: "unknown"},
-	encapMPLS:      {"mpls", mplsFields},
-	encapIP:        {"ip", ipFields},
-	encapILA:       {"ila", ilaFields},
-	encapIP6:       {"ip6", ip6Fields},
-	encapSeg6:      {"seg6", seg6Fields},
-	encapBPF:       {"bpf", bpfFields},
-	encapSeg6Local: {"seg6local", seg6LocalFields},
-	encapRPL:       {"rpl", rplFields},
-	encapIOAM6:     {"ioam6", ioam6Fields},
-	encapXfrm:      {"xfrm", xfrmFields},
+	encapMPLS:      {"mpls", mplsFields, []uint16{1, 2}},
+	encapIP:        {"ip", ipFields, []uint16{1, 2, 3, 5, 4, 6, 8}},
+	encapILA:       {"ila", ilaFields, []uint16{1, 7, 8, 9}},
+	encapIP6:       {"ip6", ip6Fields, []uint16{1, 2, 3, 5, 4, 6, 8}},
+	encapSeg6:      {"seg6", seg6Fields, []uint16{1, 2}},
+	encapBPF:       {"bpf", bpfFields, []uint16{1, 2, 3, 4}},
+	encapSeg6Local: {"seg6local", seg6LocalFields, []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+	encapRPL:       {"rpl", rplFields, []uint16{1}},
+	encapIOAM6:     {"ioam6", ioam6Fields, []uint16{4, 5, 1, 6, 2, 3}},
+	encapXfrm:      {"xfrm", xfrmFields, []uint16{1, 2}},
+}
+
+// kindOfEncap returns what is known of a kind.
+func kindOfEncap(n uint16) encapKind {
+	if int(n) < len(encapKinds) {
+		return encapKinds[n]
+	}
+	return encapKinds[0]
 }
 
 // encap appends the lightweight tunnel of a nexthop. Attributes that are not
@@ -34,25 +47,26 @@ func (l *line) encap() bool {
 	if l.hop == nil || l.hop.EncapType == 0 {
 		return false
 	}
-	kind := encapKinds[0]
-	if int(l.hop.EncapType) < len(encapKinds) {
-		kind = encapKinds[l.hop.EncapType]
-	}
+	kind := kindOfEncap(l.hop.EncapType)
 	l.tunnel.read(l.hop.Encap)
 	l.open("encap", objectPart)
 	l.named("encap_type", " encap % ", kind.word)
 	l.fields(kind.fields)
-	if l.view.Exact {
-		l.numbered("type_raw", "", uint64(l.hop.EncapType))
-		l.fields(rawEncapFields)
-	}
+	l.fields(rawEncapFields)
 	l.close()
 	return true
 }
 
+// rawEncapFields are for those who want the tunnel byte for byte.
 var rawEncapFields = []lineField{
-	{key: "raw", get: func(l *line) bool { return l.raw(l.hop.Encap) }},
+	{key: "type_raw", kind: numberField, get: func(l *line) bool {
+		return l.view.Exact && l.number(uint64(l.hop.EncapType))
+	}, set: (*RouteBuilder).setEncapNumber},
+	{key: "raw", get: func(l *line) bool { return l.view.Exact && l.raw(l.hop.Encap) }, set: (*RouteBuilder).setEncapBytes},
 }
+
+// encapTree is the object of a tunnel; the fields of its kind go before these.
+var encapTree = tree{fields: append([]lineField{{key: "encap_type", set: (*RouteBuilder).setEncapType}}, rawEncapFields...), end: (*RouteBuilder).endEncap}
 
 // The constructors below make a field of a tunnel that is one attribute.
 
@@ -60,6 +74,9 @@ func byteField(key, text string, typ uint16) lineField {
 	return lineField{key: key, text: text, kind: numberField, get: func(l *line) bool {
 		n, ok := l.tunnel.uint8(typ)
 		return ok && l.number(uint64(n))
+	}, set: func(b *RouteBuilder, s string) bool {
+		var n uint8
+		return setNumber(&n, s, 8) && b.tunnel.put(typ, []byte{n})
 	}}
 }
 
@@ -67,6 +84,9 @@ func uint32Field(key, text string, typ uint16) lineField {
 	return lineField{key: key, text: text, kind: numberField, get: func(l *line) bool {
 		n, ok := l.tunnel.uint32(typ)
 		return ok && l.number(uint64(n))
+	}, set: func(b *RouteBuilder, s string) bool {
+		var n uint32
+		return setNumber(&n, s, 32) && b.tunnel.put32(typ, n)
 	}}
 }
 
@@ -75,7 +95,14 @@ func coloredField(key, text string, typ uint16) lineField {
 	return lineField{key: key, text: text, whole: true, get: func(l *line) bool {
 		a, ok := l.tunnel.address(typ)
 		return ok && l.address(a)
-	}}
+	}, set: setTunnelAddress(typ)}
+}
+
+func setTunnelAddress(typ uint16) func(*RouteBuilder, string) bool {
+	return func(b *RouteBuilder, s string) bool {
+		a, ok := plainAddr(s)
+		return ok && b.tunnel.put(typ, a.AsSlice())
+	}
 }
 
 // addressField is an address without a colour.
@@ -86,13 +113,16 @@ func addressField(key, text string, typ uint16) lineField {
 			l.buf = appendAddress(l.buf, a)
 		}
 		return ok
-	}}
+	}, set: setTunnelAddress(typ)}
 }
 
 func linkField(key, text string, typ uint16) lineField {
 	return lineField{key: key, text: text, get: func(l *line) bool {
 		i, ok := l.tunnel.uint32(typ)
 		return ok && l.link(rpdb.LinkIndex(i))
+	}, set: func(b *RouteBuilder, s string) bool {
+		i, ok := b.link(s)
+		return ok && b.tunnel.put32(typ, uint32(i))
 	}}
 }
 
@@ -100,6 +130,9 @@ func tableField(key, text string, typ uint16) lineField {
 	return lineField{key: key, text: text, get: func(l *line) bool {
 		t, ok := l.tunnel.uint32(typ)
 		return ok && l.tableName(rpdb.TableID(t))
+	}, set: func(b *RouteBuilder, s string) bool {
+		t, ok := b.context.Names.TableByName(s)
+		return ok && b.tunnel.put32(typ, uint32(t))
 	}}
 }
 
@@ -111,12 +144,15 @@ func wordField(key, text string, typ uint16, words []string) lineField {
 			return ok && l.word(words[n])
 		}
 		return ok && l.word("unknown")
+	}, set: func(b *RouteBuilder, s string) bool {
+		n := slices.Index(words, s)
+		return s != "" && n >= 0 && b.tunnel.put(typ, []byte{byte(n)})
 	}}
 }
 
 // mplsFields are MPLS_IPTUNNEL_*.
 var mplsFields = []lineField{
-	{key: "dst", text: " % ", get: (*line).labels},
+	{key: "dst", text: " % ", get: (*line).labels, set: (*RouteBuilder).setLabels},
 	byteField("ttl", "ttl % ", 2),
 }
 
@@ -137,9 +173,26 @@ func (l *line) labels() bool {
 	return len(b) >= 4
 }
 
+func (b *RouteBuilder) setLabels(s string) bool {
+	var stack []byte
+	words := strings.Split(s, "/")
+	for i, word := range words {
+		n, ok := digits(word, labelBits)
+		if !ok {
+			return false
+		}
+		entry := uint32(n) << 12
+		if i == len(words)-1 {
+			entry |= 1 << 8
+		}
+		stack = binary.BigEndian.AppendUint32(stack, entry)
+	}
+	return b.tunnel.put(mplsDst, stack)
+}
+
 // ilaFields are ILA_ATTR_*.
 var ilaFields = []lineField{
-	{key: "locator", text: " % ", get: (*line).locator},
+	{key: "locator", text: " % ", get: (*line).locator, set: (*RouteBuilder).setLocator},
 	wordField("csum_mode", " csum-mode % ", 7, ilaCsumModes),
 	wordField("ident_type", " ident-type % ", 8, ilaIdentTypes),
 	wordField("hook_type", " hook-type % ", 9, ilaHookTypes),
@@ -171,6 +224,19 @@ func (l *line) locator() bool {
 	return true
 }
 
+func (b *RouteBuilder) setLocator(s string) bool {
+	var locator []byte
+	words := strings.Split(s, ":")
+	for _, word := range words {
+		n, err := strconv.ParseUint(word, 16, 16)
+		if err != nil {
+			return false
+		}
+		locator = binary.BigEndian.AppendUint16(locator, uint16(n))
+	}
+	return len(words) == 4 && b.tunnel.put(ilaLocatorAttribute, locator)
+}
+
 // xfrmFields are LWT_XFRM_*.
 var xfrmFields = []lineField{
 	uint32Field("if_id", "if_id % ", 1),
@@ -179,28 +245,39 @@ var xfrmFields = []lineField{
 
 // bpfFields are LWT_BPF_*.
 var bpfFields = []lineField{
-	programField("in", "in ", 1),
-	programField("out", "out ", 2),
-	programField("xmit", "xmit ", 3),
+	programField("in", 1),
+	programField("out", 2),
+	programField("xmit", 3),
 	uint32Field("headroom", " % ", 4),
 }
 
 const bpfProgramName = 2
 
-// programField is a BPF program, which need not have a name.
-func programField(key, word string, typ uint16) lineField {
-	return lineField{kind: treeField, get: func(l *line) bool {
+// programField is a BPF program. People see nothing behind the word of one that
+// has no name.
+func programField(key string, typ uint16) lineField {
+	return lineField{key: key, text: key + " %", get: func(l *line) bool {
 		program, ok := l.tunnel.nested(typ)
-		if !ok {
-			return false
-		}
-		name, named := program.get(bpfProgramName)
-		l.text(word)
-		if named {
-			l.named(key, "% ", strings.TrimRight(name, "\x00"))
+		if name, named := program.get(bpfProgramName); named {
+			name = strings.TrimRight(name, "\x00")
+			l.word(name)
+			l.instead()
+			l.word(l.names.safe(name) + " ")
 		} else {
-			l.named(key, "", "<unknown>")
+			l.word(noProgram)
+			l.instead()
 		}
-		return true
+		return ok
+	}, set: func(b *RouteBuilder, s string) bool {
+		var program wire
+		if s != noProgram {
+			program.attribute(bpfProgramName, append([]byte(s), 0))
+		}
+		if b.tunnel.kind == encapSeg6Local {
+			return b.tunnel.put(typ|attrNested, program)
+		}
+		return b.tunnel.put(typ, program)
 	}}
 }
+
+const noProgram = "<unknown>"

@@ -1,31 +1,34 @@
 package iproute2
 
-import "fmt"
+import (
+	"encoding/binary"
+	hexbytes "encoding/hex"
+)
 
 // ipFields are LWTUNNEL_IP_*.
 var ipFields = []lineField{
-	{key: "id", text: "id % ", kind: numberField, get: (*line).tunnelID},
+	{key: "id", text: "id % ", kind: numberField, get: (*line).tunnelID, set: (*RouteBuilder).setTunnelID},
 	coloredField("src", "src % ", 3),
 	coloredField("dst", "dst % ", 2),
 	byteField("ttl", "ttl % ", 4),
 	byteField("tos", "tos % ", 5),
-	flagField("key", 4),
-	flagField("csum", 1),
-	flagField("seq", 8),
-	{kind: treeField, get: (*line).tunnelOptions},
+	flagField("key", tunnelKey),
+	flagField("csum", tunnelCsum),
+	flagField("seq", tunnelSeq),
+	geneveField, vxlanField, erspanField,
 }
 
 // ip6Fields are LWTUNNEL_IP6_*, which are the same in other words.
 var ip6Fields = []lineField{
-	{key: "id", text: "id % ", kind: numberField, get: (*line).tunnelID},
+	{key: "id", text: "id % ", kind: numberField, get: (*line).tunnelID, set: (*RouteBuilder).setTunnelID},
 	coloredField("src", "src % ", 3),
 	coloredField("dst", "dst % ", 2),
 	byteField("hoplimit", "hoplimit % ", 4),
 	byteField("tc", "tc % ", 5),
-	flagField("key", 4),
-	flagField("csum", 1),
-	flagField("seq", 8),
-	{kind: treeField, get: (*line).tunnelOptions},
+	flagField("key", tunnelKey),
+	flagField("csum", tunnelCsum),
+	flagField("seq", tunnelSeq),
+	geneveField, vxlanField, erspanField,
 }
 
 const (
@@ -39,122 +42,187 @@ func (l *line) tunnelID() bool {
 	return ok && l.number(id)
 }
 
+func (b *RouteBuilder) setTunnelID(s string) bool {
+	id, ok := digits(s, 64)
+	return ok && b.tunnel.put(tunnelID, binary.BigEndian.AppendUint64(nil, id))
+}
+
 // flagField is one bit of a tunnel's flags (TUNNEL_*).
-func flagField(key string, bit uint64) lineField {
+func flagField(key string, bit uint16) lineField {
 	return lineField{key: key, text: key + " ", kind: trueField, get: func(l *line) bool {
 		flags, _ := l.tunnel.big(tunnelFlags, 2)
-		return flags&bit != 0
+		return uint16(flags)&bit != 0
+	}, set: func(b *RouteBuilder, _ string) bool {
+		b.tunnel.flags |= bit
+		return b.tunnel.put(tunnelFlags, binary.BigEndian.AppendUint16(nil, b.tunnel.flags))
 	}}
 }
 
-// tunnelOptions appends what a packet of the tunnel carries besides, on a line
-// of its own. There is one kind of options in a tunnel.
-func (l *line) tunnelOptions() bool {
-	options, ok := l.tunnel.nested(tunnelOptions)
+// What a packet of the tunnel carries besides stands on a line of its own. ip
+// shows one kind of options.
+var (
+	geneveField = lineField{key: "geneve_opts", kind: treeField, get: (*line).geneve, tree: &geneveTree}
+	vxlanField  = lineField{key: "vxlan_opts", kind: treeField, tree: &vxlanTree, get: func(l *line) bool {
+		return l.tunnelOptions("vxlan_opts", "\tvxlan_opts ", optsVXLAN, vxlanFields)
+	}}
+	erspanField = lineField{key: "erspan_opts", kind: treeField, tree: &erspanTree, get: func(l *line) bool {
+		return l.tunnelOptions("erspan_opts", "\terspan_opts ", optsERSPAN, erspanFields)
+	}}
+
+	geneveTree = tree{
+		array: true, fields: geneveFields,
+		end: func(b *RouteBuilder) { b.tunnel.addOption(optsGeneve, true, geneveClass, geneveType, geneveData) },
+	}
+	vxlanTree = tree{
+		array: true, fields: vxlanFields,
+		end: func(b *RouteBuilder) { b.tunnel.addOption(optsVXLAN, false, vxlanGBP) },
+	}
+	erspanTree = tree{array: true, fields: erspanFields, end: (*RouteBuilder).endERSPAN}
+)
+
+// tunnelOptions appends options that are one object.
+func (l *line) tunnelOptions(key, text string, kind uint16, list []lineField) bool {
+	options, _ := l.tunnel.nested(tunnelOptions)
+	inner, ok := options.nested(kind)
 	if !ok {
 		return false
 	}
-	switch geneve, isGeneve := options.get(1); {
-	case isGeneve:
-		l.beginOptions("geneve_opts", "\tgeneve_opts ")
-		l.geneve(geneve)
-	case l.nestedOptions(&options, 2):
-		l.beginOptions("vxlan_opts", "\tvxlan_opts ")
-		l.open("", objectPart)
-		l.fields(vxlanFields)
-		l.close()
-	case l.nestedOptions(&options, 3):
-		l.beginOptions("erspan_opts", "\terspan_opts ")
-		l.open("", objectPart)
-		l.fields(erspanFields)
-		l.close()
-	default:
+	l.option = inner
+	l.newline()
+	l.text(text)
+	l.open(key, arrayPart)
+	l.open("", objectPart)
+	l.fields(list)
+	l.close()
+	l.close()
+	return true
+}
+
+// Attributes of options (LWTUNNEL_IP_OPT_GENEVE_*, LWTUNNEL_IP_OPT_VXLAN_*,
+// LWTUNNEL_IP_OPT_ERSPAN_*).
+const (
+	geneveClass = 1
+	geneveType  = 2
+	geneveData  = 3
+
+	vxlanGBP = 1
+
+	erspanVersion   = 1
+	erspanIndex     = 2
+	erspanDirection = 3
+	erspanHardware  = 4
+)
+
+// geneve appends options that follow each other, each of a class, a type and
+// data.
+func (l *line) geneve() bool {
+	options, _ := l.tunnel.nested(tunnelOptions)
+	rest, ok := options.get(optsGeneve)
+	if !ok {
 		return false
+	}
+	l.newline()
+	l.text("\tgeneve_opts ")
+	l.open("geneve_opts", arrayPart)
+	l.option = attributes{}
+	for {
+		typ, value, next, ok := nextAttribute(rest)
+		if !ok {
+			break
+		}
+		rest = next
+		if typ > geneveData {
+			continue
+		}
+		l.option.values[typ] = value
+		l.option.there |= 1 << typ
+		if typ == geneveData {
+			l.open("", objectPart)
+			l.fields(geneveFields)
+			l.close()
+			if rest != "" {
+				l.text(",")
+			} else {
+				l.text(" ")
+			}
+			l.option = attributes{}
+		}
 	}
 	l.close()
 	return true
 }
 
-// nestedOptions makes the attributes of one kind of options the subject.
-func (l *line) nestedOptions(options *attributes, kind uint16) bool {
-	inner, ok := options.nested(kind)
-	if ok {
-		l.tunnel = inner
-	}
-	return ok
+var geneveFields = []lineField{
+	{key: "class", text: "%", kind: numberField, get: func(l *line) bool {
+		n, _ := l.option.big(geneveClass, 2)
+		return l.number(n)
+	}, set: func(b *RouteBuilder, s string) bool {
+		var n uint16
+		return setNumber(&n, s, 16) && b.tunnel.option(geneveClass, binary.BigEndian.AppendUint16(nil, n))
+	}},
+	{key: "type", text: ":%", kind: numberField, get: func(l *line) bool {
+		n, _ := l.option.uint8(geneveType)
+		return l.number(uint64(n))
+	}, set: func(b *RouteBuilder, s string) bool { return b.tunnel.optionByte(geneveType, s) }},
+	{key: "data", text: ":%", get: func(l *line) bool {
+		data, _ := l.option.get(geneveData)
+		l.buf = hexbytes.AppendEncode(l.buf, []byte(data))
+		return true
+	}, set: func(b *RouteBuilder, s string) bool {
+		data, err := hexbytes.DecodeString(s)
+		return err == nil && b.tunnel.option(geneveData, data)
+	}},
 }
 
-func (l *line) beginOptions(key, text string) {
-	l.newline()
-	l.text(text)
-	l.open(key, arrayPart)
-}
-
-// geneve appends options that follow each other, each of a class, a type and
-// data (LWTUNNEL_IP_OPT_GENEVE_*).
-func (l *line) geneve(b string) {
-	var option attributes
-	for {
-		typ, value, rest, ok := nextAttribute(b)
-		if !ok {
-			return
-		}
-		b = rest
-		if typ > 3 {
-			continue
-		}
-		option.values[typ] = value
-		option.there |= 1 << typ
-		if typ != 3 {
-			continue
-		}
-		class, _ := option.big(1, 2)
-		kind, _ := option.uint8(2)
-		l.open("", objectPart)
-		l.numbered("class", "%", class)
-		l.numbered("type", ":%", uint64(kind))
-		if len(b) > 0 {
-			l.named("data", ":%,", fmt.Sprintf("%x", value))
-		} else {
-			l.named("data", ":% ", fmt.Sprintf("%x", value))
-		}
-		l.close()
-		option = attributes{}
-	}
-}
-
-// vxlanFields are LWTUNNEL_IP_OPT_VXLAN_*.
 var vxlanFields = []lineField{
-	uint32Field("gbp", "% ", 1),
+	{key: "gbp", text: "% ", kind: numberField, get: func(l *line) bool {
+		n, ok := l.option.uint32(vxlanGBP)
+		return ok && l.number(uint64(n))
+	}, set: func(b *RouteBuilder, s string) bool {
+		var n uint32
+		return setNumber(&n, s, 32) && b.tunnel.option(vxlanGBP, binary.NativeEndian.AppendUint32(nil, n))
+	}},
 }
 
-// erspanFields are LWTUNNEL_IP_OPT_ERSPAN_*. The first version has an index,
-// the second a direction and a number of the hardware; ip shows all, as 0 where
-// there is none.
+// The first version of ERSPAN has an index, the second a direction and a number
+// of the hardware. ip shows all, as 0 where there is none.
 var erspanFields = []lineField{
-	{key: "ver", text: "%", kind: numberField, get: func(l *line) bool { return l.number(uint64(l.erspanVersion())) }},
-	{key: "index", text: ":%", kind: numberField, get: (*line).erspanIndex},
-	{key: "dir", text: ":%", kind: numberField, get: func(l *line) bool { return l.erspanByte(3) }},
-	{key: "hwid", text: ":% ", kind: numberField, get: func(l *line) bool { return l.erspanByte(4) }},
+	{key: "ver", text: "%", kind: numberField, get: func(l *line) bool {
+		n, _ := l.option.uint8(erspanVersion)
+		return l.number(uint64(n))
+	}, set: func(b *RouteBuilder, s string) bool { return b.tunnel.optionByte(erspanVersion, s) }},
+	{key: "index", text: ":%", kind: numberField, get: func(l *line) bool {
+		n, _ := l.option.big(erspanIndex, 4)
+		return l.erspan(n, true)
+	}, set: func(b *RouteBuilder, s string) bool {
+		var n uint32
+		return setNumber(&n, s, 32) && b.tunnel.option(erspanIndex, binary.BigEndian.AppendUint32(nil, n))
+	}},
+	erspanByte("dir", ":%", erspanDirection),
+	erspanByte("hwid", ":% ", erspanHardware),
 }
 
-func (l *line) erspanVersion() uint8 {
-	n, _ := l.tunnel.uint8(1)
-	return n
+// erspanByte is a byte that the second version has.
+func erspanByte(key, text string, typ uint16) lineField {
+	return lineField{key: key, text: text, kind: numberField, get: func(l *line) bool {
+		n, _ := l.option.uint8(typ)
+		return l.erspan(uint64(n), false)
+	}, set: func(b *RouteBuilder, s string) bool { return b.tunnel.optionByte(typ, s) }}
 }
 
-func (l *line) erspanIndex() bool {
-	n, _ := l.tunnel.big(2, 4)
-	if l.erspanVersion() != 1 {
+// erspan appends a number that belongs to the first version or to the others.
+func (l *line) erspan(n uint64, first bool) bool {
+	if v, _ := l.option.uint8(erspanVersion); (v == 1) != first {
 		n = 0
 	}
 	return l.number(n)
 }
 
-func (l *line) erspanByte(typ uint16) bool {
-	n, _ := l.tunnel.uint8(typ)
-	if l.erspanVersion() == 1 {
-		n = 0
+// endERSPAN drops what the version does not have.
+func (b *RouteBuilder) endERSPAN() {
+	if b.tunnel.options[erspanVersion] == "\x01" {
+		b.tunnel.addOption(optsERSPAN, false, erspanVersion, erspanIndex)
+	} else {
+		b.tunnel.addOption(optsERSPAN, false, erspanVersion, erspanDirection, erspanHardware)
 	}
-	return l.number(uint64(n))
 }

@@ -6,16 +6,22 @@ import (
 	"rpdb"
 )
 
-// memberFields are the fields of one nexthop of a route that has several.
+// memberFields are the fields of one nexthop of a route that has several. The
+// last one is of an interface that a multicast packet is sent to.
 var memberFields = []lineField{
-	{kind: treeField, get: (*line).encap},
-	{key: "gateway", text: "via % ", get: (*line).gateway},
-	{kind: treeField, get: (*line).via},
-	{kind: treeField, get: func(l *line) bool { return l.realms(l.hop.Realms) }},
-	{key: "dev", text: "dev % ", get: (*line).memberDev},
-	{key: "weight", text: "weight % ", kind: numberField, get: (*line).weight},
-	{kind: treeField, get: (*line).memberFlags},
+	{key: "encap", kind: treeField, get: (*line).encap, tree: &encapTree},
+	flatEncapField,
+	{key: "gateway", text: "via % ", get: (*line).gateway, set: (*RouteBuilder).setGateway},
+	{key: "via", kind: treeField, get: (*line).via, tree: &viaTree},
+	{key: "flow", kind: treeField, get: func(l *line) bool { return l.realms(l.hop.Realms) }, tree: &flowTree},
+	{key: "dev", text: "dev % ", get: (*line).memberDev, set: (*RouteBuilder).setMemberDev},
+	{key: "weight", text: "weight % ", kind: numberField, get: (*line).weight, set: (*RouteBuilder).setWeight},
+	{key: "flags", kind: treeField, get: (*line).memberFlags, tree: &flagsTree},
+	{key: "ttl", kind: numberField, get: func(*line) bool { return false }, set: (*RouteBuilder).setThreshold},
 }
+
+// nexthopsTree is the list of nexthops.
+var nexthopsTree = tree{array: true, fields: memberFields, begin: (*RouteBuilder).beginMember, end: (*RouteBuilder).endMember}
 
 // replicaFields are those of one interface that a multicast packet is sent to,
 // in the answer to a question. What else is a weight is the TTL it must exceed.

@@ -39,6 +39,10 @@ type lineField struct {
 	kind      fieldKind
 	get       func(*line) bool
 	whole     bool // the colour of the value covers the words around it
+	// set puts a value back, for programs as the field is for programs, and
+	// reports whether it is a good one. A field with parts has a tree instead.
+	set  func(b *RouteBuilder, value string) bool
+	tree *tree
 }
 
 // part is a piece of a line: a field that is there, a bracket, or text.
@@ -63,6 +67,9 @@ type line struct {
 	object rpdb.NexthopObject
 	family rpdb.Family // gateways of another one are spelled out
 	tunnel attributes
+	option attributes // in an attribute of the tunnel
+	header string     // of segments, in an attribute of the tunnel
+	flow   rpdb.Realms
 
 	parts []part
 	buf   []byte

@@ -10,46 +10,59 @@ import (
 // routeFields are the fields of a route in the order of the listing
 // (print_route of ip).
 var routeFields = []lineField{
-	{key: "deleted", text: "Deleted ", kind: trueField, get: (*line).deleted},
-	{key: "family", text: "% ", get: (*line).familyWord},
-	{key: "type", text: "% ", get: (*line).routeType},
-	{key: "dst", text: "% ", get: (*line).dst},
-	{key: "from", text: "from % ", get: (*line).src, whole: true},
-	{key: "nhid", text: "nhid % ", kind: numberField, get: (*line).nhid},
-	{key: "to", text: "as to % ", get: (*line).newDst},
-	{kind: treeField, get: (*line).encap},
-	{key: "tos", text: "tos % ", get: (*line).tos},
-	{key: "gateway", text: "via % ", get: (*line).gateway},
-	{kind: treeField, get: (*line).via},
-	{key: "dev", text: "dev % ", get: (*line).dev},
-	{key: "table", text: "table % ", get: (*line).table},
-	{key: "protocol", text: "proto % ", get: (*line).protocol},
-	{key: "scope", text: "scope % ", get: (*line).scope},
-	{key: "prefsrc", text: "src % ", get: (*line).prefSrc},
-	{key: "metric", text: "metric % ", kind: numberField, get: (*line).metricOfRoute},
-	{kind: treeField, get: (*line).routeFlags},
-	{key: "mark", text: "mark % ", kind: numberField, get: (*line).mark},
-	{kind: treeField, get: (*line).routeRealms},
-	{key: "uid", text: "uid % ", kind: numberField, get: (*line).uid},
-	{kind: treeField, get: (*line).cacheFlags},
-	{key: "expires", text: "expires %sec ", kind: numberField, get: (*line).expires},
-	{key: "error", text: "error % ", kind: numberField, get: (*line).cacheError},
-	{key: "users", text: "users % ", kind: numberField, get: (*line).users},
-	{key: "used", text: "used % ", kind: numberField, get: (*line).used},
-	{key: "age", text: "age %sec ", kind: numberField, get: (*line).age},
-	{key: "ipid", text: "ipid 0x% ", get: (*line).ipID},
-	{key: "ts", text: "ts 0x%", get: (*line).timestamp},
-	{key: "tsage", text: "tsage %sec ", kind: numberField, get: (*line).timestampAge},
-	{kind: treeField, get: (*line).metrics},
-	{key: "iif", text: "iif % ", get: (*line).iif},
-	{key: "pref", text: "pref %", get: (*line).preference},
-	{key: "pref", text: "%", kind: numberField, get: (*line).otherPreference},
-	{key: "ttl-propogate", text: "ttl-propogate enabled", kind: trueField, get: (*line).ttlPropagated},
-	{key: "ttl-propogate", text: "ttl-propogate disabled", kind: falseField, get: (*line).ttlNotPropagated},
-	{kind: treeField, get: (*line).nexthopInfo},
-	{kind: treeField, get: (*line).nexthops},
-	{key: "unknown", get: (*line).unknown},
+	{key: "deleted", text: "Deleted ", kind: trueField, get: (*line).deleted, set: (*RouteBuilder).setDeleted},
+	{key: "family", text: "% ", get: (*line).familyWord, set: (*RouteBuilder).setFamily},
+	{key: "type", text: "% ", get: (*line).routeType, set: (*RouteBuilder).setType},
+	{key: "dst", text: "% ", get: (*line).dst, set: (*RouteBuilder).setDst},
+	{key: "from", text: "from % ", get: (*line).src, whole: true, set: (*RouteBuilder).setSrc},
+	{key: "nhid", text: "nhid % ", kind: numberField, get: (*line).nhid, set: (*RouteBuilder).setNHID},
+	{key: "to", text: "as to % ", get: (*line).newDst, set: (*RouteBuilder).setNewDst},
+	{key: "encap", kind: treeField, get: (*line).encap, tree: &encapTree},
+	flatEncapField,
+	{key: "tos", text: "tos % ", get: (*line).tos, set: (*RouteBuilder).setTOS},
+	{key: "gateway", text: "via % ", get: (*line).gateway, set: (*RouteBuilder).setGateway},
+	{key: "via", kind: treeField, get: (*line).via, tree: &viaTree},
+	{key: "dev", text: "dev % ", get: (*line).dev, set: (*RouteBuilder).setDev},
+	{key: "table", text: "table % ", get: (*line).table, set: (*RouteBuilder).setTable},
+	{key: "protocol", text: "proto % ", get: (*line).protocol, set: (*RouteBuilder).setProtocol},
+	{key: "scope", text: "scope % ", get: (*line).scope, set: (*RouteBuilder).setScope},
+	{key: "prefsrc", text: "src % ", get: (*line).prefSrc, set: (*RouteBuilder).setPrefSrc},
+	{key: "metric", text: "metric % ", kind: numberField, get: (*line).metricOfRoute, set: (*RouteBuilder).setMetric},
+	{key: "flags", kind: treeField, get: (*line).routeFlags, tree: &flagsTree},
+	{key: "mark", text: "mark % ", kind: numberField, get: (*line).mark, set: (*RouteBuilder).setMark},
+	{key: "flow", kind: treeField, get: (*line).routeRealms, tree: &flowTree},
+	{key: "uid", text: "uid % ", kind: numberField, get: (*line).uid, set: (*RouteBuilder).setUID},
+	{key: "cache", kind: treeField, get: (*line).cacheFlags, tree: &cacheTree},
+	{key: "expires", text: "expires %sec ", kind: numberField, get: (*line).expires, set: (*RouteBuilder).setExpires},
+	{key: "error", text: "error % ", kind: numberField, get: (*line).cacheError, set: (*RouteBuilder).setError},
+	{key: "users", text: "users % ", kind: numberField, get: (*line).users, set: (*RouteBuilder).setUsers},
+	{key: "used", text: "used % ", kind: numberField, get: (*line).used, set: (*RouteBuilder).setUsed},
+	{key: "age", text: "age %sec ", kind: numberField, get: (*line).age, set: (*RouteBuilder).setAge},
+	{key: "ipid", text: "ipid 0x% ", get: (*line).ipID, set: (*RouteBuilder).setIPID},
+	{key: "ts", text: "ts 0x%", get: (*line).timestamp, set: (*RouteBuilder).setTimestamp},
+	{key: "tsage", text: "tsage %sec ", kind: numberField, get: (*line).timestampAge, set: (*RouteBuilder).setTimestampAge},
+	{key: "metrics", kind: treeField, get: (*line).metrics, tree: &metricsTree},
+	{key: "iif", text: "iif % ", get: (*line).iif, set: (*RouteBuilder).setIIF},
+	{key: "pref", text: "pref %", get: (*line).preference, set: (*RouteBuilder).setPreference},
+	{key: "pref", text: "%", kind: numberField, get: (*line).otherPreference, set: (*RouteBuilder).setPreference},
+	{key: "ttl-propogate", text: "ttl-propogate enabled", kind: trueField, get: (*line).ttlPropagated, set: (*RouteBuilder).setTTLPropagated},
+	{key: "ttl-propogate", text: "ttl-propogate disabled", kind: falseField, get: (*line).ttlNotPropagated, set: (*RouteBuilder).setTTLNotPropagated},
+	{key: "nh_info", kind: treeField, get: (*line).nexthopInfo, tree: &tree{skip: true}},
+	{key: "nexthops", kind: treeField, get: (*line).nexthops, tree: &nexthopsTree},
+	{key: "unknown", get: (*line).unknown, set: (*RouteBuilder).setUnknown},
 }
+
+// flatEncapField is how releases before 6.15 told the kind of a tunnel. They had
+// its fields behind it, without an object around them.
+var flatEncapField = lineField{key: "encap", get: func(*line) bool { return false }, set: (*RouteBuilder).setFlatEncap}
+
+var (
+	viaTree     = tree{fields: viaFields, end: (*RouteBuilder).endVia}
+	flowTree    = tree{fields: flowFields}
+	flagsTree   = tree{array: true, item: (*RouteBuilder).setFlag}
+	cacheTree   = tree{array: true, item: (*RouteBuilder).setCacheFlag}
+	metricsTree = tree{array: true, other: (*RouteBuilder).setOneMetric}
+)
 
 func (l *line) deleted() bool { return l.entry.Deleted }
 
@@ -104,8 +117,8 @@ func (l *line) gateway() bool {
 
 // viaFields are those of a gateway of another family.
 var viaFields = []lineField{
-	{key: "family", text: "via % ", get: func(l *line) bool { return l.word(familyWord(rpdb.FamilyOf(l.hop.Via))) }},
-	{key: "host", text: "% ", get: func(l *line) bool { return l.host(l.hop.Via) }},
+	{key: "family", text: "via % ", get: func(l *line) bool { return l.word(familyWord(rpdb.FamilyOf(l.hop.Via))) }, set: (*RouteBuilder).setViaFamily},
+	{key: "host", text: "% ", get: func(l *line) bool { return l.host(l.hop.Via) }, set: (*RouteBuilder).setViaHost},
 }
 
 func (l *line) via() bool {
@@ -193,15 +206,20 @@ func (l *line) realms(r rpdb.Realms) bool {
 	if r == 0 {
 		return false
 	}
+	l.flow = r
 	l.open("flow", objectPart)
-	if from := r.From(); from != 0 {
-		l.named("from", "realms %/", l.names.realm(from))
-	} else {
+	if r.From() == 0 {
 		l.text("realm ")
 	}
-	l.named("to", "% ", l.names.realm(r.To()))
+	l.fields(flowFields)
 	l.close()
 	return true
+}
+
+// flowFields are a pair of realms, of which the first may be missing.
+var flowFields = []lineField{
+	{key: "from", text: "realms %/", get: func(l *line) bool { return l.flow.From() != 0 && l.name(l.names.realm(l.flow.From())) }, set: (*RouteBuilder).setRealmFrom},
+	{key: "to", text: "% ", get: func(l *line) bool { return l.name(l.names.realm(l.flow.To())) }, set: (*RouteBuilder).setRealmTo},
 }
 
 // named appends a field whose value is a name.
