@@ -38,13 +38,8 @@ func (a *app) nexthopListCommand() *cobra.Command {
 		Long: `list prints nexthop objects in the words of "ip nexthop", and below each how many
 routes of which table use it and which groups it is in.`,
 		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := a.openTables(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer r.close()
-			uses, err := a.nexthopUses(cmd.Context(), r)
+		RunE: a.withTables(func(ctx context.Context, r *tableReader) error {
+			uses, err := a.nexthopUses(ctx, r)
 			if err != nil {
 				return err
 			}
@@ -52,7 +47,7 @@ routes of which table use it and which groups it is in.`,
 				return a.nexthopJSON(r, uses)
 			}
 			return a.viewNexthops(r, uses)
-		},
+		}),
 	}
 	a.snapshotFlag(cmd)
 	return cmd

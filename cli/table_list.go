@@ -88,13 +88,8 @@ it holds, and the priorities of the rules that lead to it.
 A table that rules lead to and that has no route is "empty"; of one that has
 routes and that no rule leads to, it says so.`,
 		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := a.openTables(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer r.close()
-			list, err := a.listTables(cmd.Context(), r)
+		RunE: a.withTables(func(ctx context.Context, r *tableReader) error {
+			list, err := a.listTables(ctx, r)
 			if err != nil {
 				return err
 			}
@@ -102,7 +97,7 @@ routes and that no rule leads to, it says so.`,
 				return a.printJSON(tableList{1, list})
 			}
 			return a.viewTables(list, a.width())
-		},
+		}),
 	}
 	a.snapshotFlag(cmd)
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"rpdb"
@@ -80,6 +81,18 @@ func (a *app) openTables(ctx context.Context) (*tableReader, error) {
 	return snapshotTables(s), nil
 }
 
+// withTables returns what runs a command without words that reads tables.
+func (a *app) withTables(use func(context.Context, *tableReader) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		r, err := a.openTables(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		return use(cmd.Context(), r)
+	}
+}
+
 // snapshotTables reads a snapshot.
 func snapshotTables(s *rpdb.Snapshot) *tableReader {
 	return &tableReader{
@@ -131,8 +144,10 @@ func (a *app) readTables(ctx context.Context) (r *tableReader, err error) {
 			}
 			return each(m.Route)
 		})
-		if errors.Is(err, unix.ENOENT) {
-			return true, nil // no such table
+		for _, none := range []error{unix.ENOENT, unix.EAFNOSUPPORT, unix.EOPNOTSUPP} {
+			if errors.Is(err, none) {
+				return true, nil // no such table, or a kernel without the family
+			}
 		}
 		if err != nil {
 			err = fmt.Errorf("read routes (%v): %w", f, err)
