@@ -117,7 +117,7 @@ func sentAddress(word string, f rpdb.Family) (RuleAddress, bool) {
 // decimal numbers without leading zeros, all four of them or a length.
 func isDottedQuad(word string) bool {
 	text, length, hasLength := strings.Cut(word, "/")
-	if isAll(text) || text == "0" {
+	if isAll(text) || (text == "0" && hasLength) {
 		return true
 	}
 	parts := strings.Split(text, ".")

@@ -33,14 +33,17 @@ func RouteCommand(op rpdb.ChangeOp, r rpdb.Route, v RouteView) string {
 	case plain:
 		v.hopWords(&w, r, r.Nexthops[0])
 	}
-	hasTunnel := w.Len()
+	if plain && isBareTunnel(r.Nexthops[0]) { // words of the route might be taken for the tunnel's
+		w.add("proto", protocolWord(r.Protocol, v.Names))
+		r.Protocol = rpdb.ProtocolBoot
+	}
 	v.routeWords(&w, r)
 	if op != rpdb.Delete && r.Expires != 0 {
 		w.addf("expires", "%d", r.Expires)
 	}
 	metricWords(&w, r.Metrics)
-	if plain {
-		v.tunnelAtEnd(&w, r, w.Len() == hasTunnel)
+	if plain && r.Nexthops[0].EncapType == encapXfrm {
+		v.tunnelWords(&w, r.Nexthops[0])
 	}
 	if r.NexthopID == 0 && len(r.Nexthops) > 1 {
 		for _, n := range r.Nexthops {
@@ -58,16 +61,9 @@ func RouteCommand(op rpdb.ChangeOp, r rpdb.Route, v RouteView) string {
 	return w.String()
 }
 
-// tunnelAtEnd writes a tunnel that has to be at the end of the command, or a
-// word behind one that must not be the last.
-func (v RouteView) tunnelAtEnd(w *words, r rpdb.Route, isLast bool) {
-	n := r.Nexthops[0]
-	switch bare := n.Link == 0 && !n.Via.IsValid() && n.Flags&rpdb.NexthopOnlink == 0; {
-	case n.EncapType == encapXfrm:
-		v.tunnelWords(w, n)
-	case n.EncapType != 0 && bare && isLast:
-		w.add("table", tableWord(r.Table, v.Names))
-	}
+// isBareTunnel reports whether a nexthop is a tunnel and nothing else.
+func isBareTunnel(n rpdb.Nexthop) bool {
+	return n.EncapType != 0 && n.EncapType != encapXfrm && n.Link == 0 && !n.Via.IsValid() && n.Flags&rpdb.NexthopOnlink == 0
 }
 
 func (v RouteView) hopWords(w *words, r rpdb.Route, n rpdb.Nexthop) {
