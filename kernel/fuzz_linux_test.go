@@ -39,18 +39,56 @@ func FuzzDecodeRoute(f *testing.F) {
 	for _, r := range routeShapes(2, 3) {
 		f.Add(encodeRoute(unix.RTM_NEWROUTE, 0, r).Payload())
 	}
+	e := netlink.NewEncoder(nil, 0, 0, fixed([]byte{unix.AF_INET, 32, 0, 0, 254, 2, 0, 1}, routeCloned))
+	e.Uint32(unix.RTA_UID, 0)
+	e.Uint32s(unix.RTA_CACHEINFO, 0, 0, 0xffffffff, 0, 0, 0, 0, 0)
+	f.Add(e.Payload())
+	var used RouteDecoder
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := decodeRoute(b)
+		r, details, err := DecodeRoute(b)
+		again, same, againErr := used.Decode(b)
+		if (err == nil) != (againErr == nil) || details != same {
+			t.Errorf("a decoder that is used again says %+v, %v", same, againErr)
+		}
 		if err != nil {
 			return
+		}
+		if !r.Equal(again) {
+			t.Errorf("a decoder that is used again says %+v, not %+v", again, r)
 		}
 		if len(r.Nexthops) > len(b)/sizeofRtNexthop+1 {
 			t.Errorf("%d nexthops in %d bytes", len(r.Nexthops), len(b))
 		}
 		_, _ = encodeRoute(unix.RTM_NEWROUTE, 0, r).Message()
 		_ = mergeSiblings([]rpdb.Route{r, r})
-		_ = sameRoute(r, r)
+		findsItself(t, b, r)
 	})
+}
+
+// findsItself checks that a saved route is found by what the kernel would list,
+// and its deletion can be written.
+func findsItself(t *testing.T, b []byte, r rpdb.Route) {
+	var s SavedRoutes
+	if err := s.Add(unix.RTM_NEWROUTE, 4, b); err != nil {
+		return // a tunnel that is not to be sent
+	}
+	x := newSavedIndex(&s)
+	found := 0
+	x.each(RouteMessage{Message: Message{Payload: b}, Route: r}, func(m unitMatch) {
+		if m.exact {
+			found++
+		}
+	})
+	if found < unitsOf(r) {
+		t.Errorf("%d of %d units of %+v are found", found, unitsOf(r), r)
+	}
+	m, err := encodeDeletion(r, 0).Message()
+	if err == nil {
+		err = netlink.Guard(unix.RTM_DELROUTE, m[unix.SizeofNlMsghdr:])
+	}
+	if _, encodes := EncodeRoute(r); err != nil && encodes == nil {
+		t.Errorf("the deletion of %+v: %v", r, err)
+	}
 }
 
 // FuzzDecodeEvents reads every other kind of message.

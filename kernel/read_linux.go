@@ -62,19 +62,25 @@ func (f routeFilter) admits(r rpdb.Route) bool {
 		(f.choose == nil || f.choose(r))
 }
 
+// payload asks for what the filter admits, as far as the kernel filters.
+func (f routeFilter) payload(strict bool) []byte {
+	head := make([]byte, unix.SizeofRtMsg)
+	head[0] = byte(f.family)
+	if strict {
+		head[5] = byte(f.protocol)
+	}
+	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, head)
+	if strict && f.table != 0 {
+		e.Uint32(unix.RTA_TABLE, uint32(f.table))
+	}
+	return e.Payload()
+}
+
 // dumpRoutes reads the routes that the filter admits. The kernel applies it
 // where it can; it is applied here again. Others are not held.
 func (c *Conn) dumpRoutes(ctx context.Context, f routeFilter) ([]rpdb.Route, int, error) {
 	var routes []rpdb.Route
-	head := make([]byte, unix.SizeofRtMsg)
-	head[0] = byte(f.family)
-	if c.nl.Strict() {
-		head[5] = byte(f.protocol)
-	}
-	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, head)
-	if c.nl.Strict() && f.table != 0 {
-		e.Uint32(unix.RTA_TABLE, uint32(f.table))
-	}
+	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, f.payload(c.nl.Strict()))
 	var d RouteDecoder
 	n, err := c.dump(ctx, e, unix.RTM_NEWROUTE, func(b []byte) error {
 		if len(b) > 0 && b[0] != byte(f.family) {

@@ -9,7 +9,7 @@ import (
 	"rpdb"
 )
 
-func openSocket(t *testing.T, ns *NetNS) *Socket {
+func openSocket(t testing.TB, ns *NetNS) *Socket {
 	t.Helper()
 	s, err := OpenSocket(Options{NetNS: ns})
 	must(t, err)

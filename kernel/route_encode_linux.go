@@ -14,6 +14,11 @@ import (
 // route has. The nexthops of a route that uses a nexthop object are the
 // object's and are left out.
 func encodeRoute(typ uint16, flags netlink.Flags, r rpdb.Route) *netlink.Encoder {
+	return appendRoute(nil, typ, flags, r)
+}
+
+// appendRoute is encodeRoute into the memory of buf.
+func appendRoute(buf []byte, typ uint16, flags netlink.Flags, r rpdb.Route) *netlink.Encoder {
 	if r.Table == rpdb.TableUnspec {
 		r.Table = rpdb.TableMain
 	}
@@ -28,10 +33,12 @@ func encodeRoute(typ uint16, flags netlink.Flags, r rpdb.Route) *netlink.Encoder
 	if len(hops) == 1 {
 		hopFlags = uint32(configured(hops[0].Flags))
 	}
-	e := netlink.NewEncoder(nil, typ, flags, fixed([]byte{
+	head := [unix.SizeofRtMsg]byte{
 		byte(r.Family), prefixBits(r.Dst), prefixBits(r.Src), r.TOS,
 		shortTable(r.Table), byte(r.Protocol), byte(routeScope(r)), byte(r.Type),
-	}, hopFlags))
+	}
+	binary.NativeEndian.PutUint32(head[8:], hopFlags)
+	e := netlink.NewEncoder(buf, typ, flags, head[:])
 	e.Uint32(unix.RTA_TABLE, uint32(r.Table))
 	encodeRouteKey(e, r)
 	if r.PrefSrc.IsValid() {
@@ -57,9 +64,14 @@ func encodeRoute(typ uint16, flags netlink.Flags, r rpdb.Route) *netlink.Encoder
 
 // encodeDeletion writes the request that deletes r as the kernel lists it.
 func encodeDeletion(r rpdb.Route, flags netlink.Flags) *netlink.Encoder {
+	return appendDeletion(nil, r, flags)
+}
+
+// appendDeletion is encodeDeletion into the memory of buf.
+func appendDeletion(buf []byte, r rpdb.Route, flags netlink.Flags) *netlink.Encoder {
 	r.Expires = 0 // not a criterion
 	r.Nexthops = withoutOptions(r.Nexthops)
-	e := encodeRoute(unix.RTM_DELROUTE, flags, r)
+	e := appendRoute(buf, unix.RTM_DELROUTE, flags, r)
 	if r.Family == rpdb.IPv6 && r.NexthopID == 0 && len(r.Nexthops) == 1 && (r.Type.IsError() || r.Type == rpdb.RouteThrow) {
 		// Loopback, as the kernel has it: IPv6 does not compare the type.
 		if l := r.Nexthops[0].Link; l != 0 {

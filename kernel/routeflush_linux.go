@@ -25,14 +25,39 @@ import (
 // before stays deleted. Cached routes of IPv4 cannot be deleted and are passed
 // over.
 func (s *Socket) FlushRoutes(ctx context.Context, payload []byte, doomed func(RouteMessage) bool) (rounds []int, err error) {
-	f := routeFlush{socket: s, payload: payload, doomed: doomed, limit: flushBatch}
-	return f.run(ctx)
+	f := routeFlush{nl: s.nl, limit: flushBatch, chosen: func(m RouteMessage) (rpdb.Route, bool) {
+		return m.Route, doomed(m)
+	}}
+	return f.run(ctx, func(each func(RouteMessage) error) error {
+		_, err := s.ListRoutes(ctx, payload, each)
+		return err
+	})
 }
 
-// run makes rounds until one finds nothing.
-func (f *routeFlush) run(ctx context.Context) (rounds []int, err error) {
+// flushBatch is how many deletions are held before they are sent. A list must
+// be ended for that, and is then begun anew.
+const flushBatch = 1 << 16
+
+// errBatchFull ends a list.
+var errBatchFull = errors.New("enough deletions for one batch")
+
+// routeFlush is a flush under way.
+type routeFlush struct {
+	nl *netlink.Conn
+	// chosen returns the part of a route that is to be deleted: the whole, or
+	// in IPv6 some members of a multipath route.
+	chosen  func(RouteMessage) (rpdb.Route, bool)
+	batch   netlink.Batch
+	limit   int       // of the batch
+	scratch [256]byte // for one request
+	kept    keptRoutes
+	spared  error // nil, or the first [*OtherRouteError] of a round
+}
+
+// run makes rounds of what list gives until one finds nothing.
+func (f *routeFlush) run(ctx context.Context, list func(each func(RouteMessage) error) error) (rounds []int, err error) {
 	for range flushRounds {
-		n, err := f.round(ctx)
+		n, err := f.round(ctx, list)
 		if n > 0 {
 			rounds = append(rounds, n)
 		}
@@ -46,31 +71,13 @@ func (f *routeFlush) run(ctx context.Context) (rounds []int, err error) {
 	return rounds, &UnstableError{Class: "routes", Attempts: flushRounds}
 }
 
-// flushBatch is how many deletions are held before they are sent. A list must
-// be ended for that, and is then begun anew.
-const flushBatch = 1 << 16
-
-// errBatchFull ends a list.
-var errBatchFull = errors.New("enough deletions for one batch")
-
-// routeFlush is a flush under way.
-type routeFlush struct {
-	socket  *Socket
-	payload []byte
-	doomed  func(RouteMessage) bool
-	batch   netlink.Batch
-	limit   int // of the batch
-	kept    keptRoutes
-	spared  error // nil, or the first [*OtherRouteError] of a round
-}
-
 // round goes over all routes once and returns how many it deleted.
-func (f *routeFlush) round(ctx context.Context) (deleted int, err error) {
+func (f *routeFlush) round(ctx context.Context, list func(func(RouteMessage) error) error) (deleted int, err error) {
 	for {
 		f.spared = nil
 		f.kept.reset()
 		f.batch.Reset()
-		_, listErr := f.socket.ListRoutes(ctx, f.payload, f.take)
+		listErr := list(f.take)
 		if listErr != nil && !errors.Is(listErr, errBatchFull) {
 			return deleted, listErr
 		}
@@ -84,22 +91,25 @@ func (f *routeFlush) round(ctx context.Context) (deleted int, err error) {
 
 // take puts the deletion of a route into the batch if it is chosen.
 func (f *routeFlush) take(m RouteMessage) error {
-	r := m.Route
-	if r.Family == rpdb.IPv4 && r.Flags&routeCloned != 0 {
+	if m.Route.Family == rpdb.IPv4 && m.Route.Flags&routeCloned != 0 {
 		return nil
 	}
-	if !f.doomed(m) {
+	part, ok := f.chosen(m)
+	if !ok {
 		f.kept.add(m)
 		return nil
 	}
-	if hit, ok := f.kept.hitBy(r); ok {
+	if hit, ok := f.kept.hitBy(part); ok {
 		if f.spared == nil {
 			f.spared = &OtherRouteError{Hit: hit}
 		}
 		f.kept.add(m)
 		return nil
 	}
-	if err := f.batch.Add(encodeDeletion(r, 0)); err != nil {
+	if len(part.Nexthops) < len(m.Route.Nexthops) {
+		f.kept.add(m)
+	}
+	if err := f.batch.Add(appendDeletion(f.scratch[:], part, 0)); err != nil {
 		return err
 	}
 	if f.batch.Len() >= f.limit {
@@ -111,7 +121,7 @@ func (f *routeFlush) take(m RouteMessage) error {
 // delete sends the deletions and returns how many of them the kernel made.
 func (f *routeFlush) delete(ctx context.Context) (int, error) {
 	gone := 0 // before it was our turn
-	done, err := f.socket.nl.ExecuteBatch(ctx, &f.batch, func(_ int, err error) error {
+	done, err := f.nl.ExecuteBatch(ctx, &f.batch, func(_ int, err error) error {
 		gone++
 		if errors.Is(err, unix.ESRCH) {
 			return nil

@@ -15,7 +15,7 @@ type Batch struct {
 	ends []int // of the messages in b
 }
 
-// Add appends the request that e holds.
+// Add appends the request that e holds. Its memory may be used again.
 func (b *Batch) Add(e *Encoder) error {
 	m, err := e.Message()
 	if err != nil {
@@ -114,7 +114,7 @@ func (c *Conn) sendPiece(ctx context.Context, b *Batch, from, end int) (first ui
 		if i == from {
 			start = b.ends[i] - len(m)
 		}
-		if err := guard(binary.NativeEndian.Uint16(m[4:]), m[headerLen:]); err != nil {
+		if err := Guard(binary.NativeEndian.Uint16(m[4:]), m[headerLen:]); err != nil {
 			return 0, err
 		}
 		flags := binary.NativeEndian.Uint16(m[6:]) | uint16(Request)

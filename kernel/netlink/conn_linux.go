@@ -333,7 +333,7 @@ func (c *Conn) send(ctx context.Context, e *Encoder, flags Flags) (uint32, error
 	if err != nil {
 		return 0, err
 	}
-	if err := guard(binary.NativeEndian.Uint16(b[4:]), b[headerLen:]); err != nil {
+	if err := Guard(binary.NativeEndian.Uint16(b[4:]), b[headerLen:]); err != nil {
 		return 0, err
 	}
 	if err := ctx.Err(); err != nil {

@@ -20,11 +20,14 @@ type Encoder struct {
 	err error
 }
 
+// emptyHeader is a header that nothing is written into yet.
+const emptyHeader = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
 // NewEncoder returns an encoder of a message of the given type and flags whose
 // payload begins with the fixed part of the type, such as a struct rtmsg. It
 // appends to buf[:0] if buf is not nil.
 func NewEncoder(buf []byte, typ uint16, flags Flags, fixed []byte) *Encoder {
-	e := &Encoder{b: append(buf[:0], make([]byte, headerLen)...)}
+	e := &Encoder{b: append(buf[:0], emptyHeader...)}
 	binary.NativeEndian.PutUint16(e.b[4:], typ)
 	binary.NativeEndian.PutUint16(e.b[6:], uint16(flags))
 	e.b = append(e.b, fixed...)

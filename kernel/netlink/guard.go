@@ -27,12 +27,12 @@ const (
 	tunnelOptions       = 8 // LWTUNNEL_IP_OPTS and LWTUNNEL_IP6_OPTS
 )
 
-// guard refuses a request that makes a kernel stop: a route or nexthop object
+// Guard refuses a request that makes a kernel stop: a route or nexthop object
 // whose tunnel has options (those of geneve, vxlan and erspan). Linux 6.18 ends
 // in a BUG in ip_tun_parse_opts while it holds the lock that all of routing
 // waits for, so whoever may change routes in a namespace of their own can stop
 // the machine. It stands here because every request passes here.
-func guard(typ uint16, payload []byte) error {
+func Guard(typ uint16, payload []byte) error {
 	var bad bool
 	switch {
 	case typ >= newRoute && typ <= getRoute && len(payload) >= routeHead:

@@ -52,13 +52,13 @@ func TestTunnelOptionsAreNotSent(t *testing.T) {
 	} {
 		e := NewEncoder(nil, c.typ, 0, make([]byte, c.head))
 		c.write(e)
-		err := guard(c.typ, e.Payload())
+		err := Guard(c.typ, e.Payload())
 		if (err != nil) != c.bad || c.bad && !errors.Is(err, syscall.EOPNOTSUPP) {
 			t.Errorf("%s: got %v, want an error: %v", c.name, err, c.bad)
 		}
 	}
 	for _, b := range [][]byte{nil, make([]byte, 7), append(make([]byte, 12), 255, 255, 22, 0, 1)} {
-		if err := guard(24, b); err != nil {
+		if err := Guard(24, b); err != nil {
 			t.Errorf("%x: %v", b, err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestTunnelOptionsAreNotSent(t *testing.T) {
 func TestGuardAllocatesNothing(t *testing.T) {
 	e := NewEncoder(nil, 24, 0, make([]byte, 12))
 	tunnel(e, 21, 22, 2, 5)
-	if n := testing.AllocsPerRun(100, func() { _ = guard(24, e.Payload()) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = Guard(24, e.Payload()) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
