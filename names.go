@@ -6,7 +6,7 @@ import (
 )
 
 // Names spells numbers as the files of iproute2 do (rt_tables, rt_protos,
-// rt_realms, rt_dsfield, group). It is a value that is passed in: nothing in
+// rt_realms, rt_scopes, rt_dsfield, group). It is a value that is passed in: nothing in
 // this package reads a file. The zero Names knows the names that iproute2 has
 // built in; entries of the maps come before those. The maps belong to whoever
 // made it and are not modified.
@@ -16,6 +16,7 @@ type Names struct {
 	Realms    map[uint16]string   `json:"realms,omitempty"`
 	DSFields  map[uint8]string    `json:"dsfields,omitempty"` // by the full DS field, DSCP << 2
 	Groups    map[uint32]string   `json:"groups,omitempty"`
+	Scopes    map[Scope]string    `json:"scopes,omitempty"`
 }
 
 // builtinTable returns the name that iproute2 has built in, "" for none.
@@ -100,6 +101,20 @@ func (n Names) Group(g uint32) string {
 // GroupByName returns the interface group that a name or a number stands for.
 func (n Names) GroupByName(s string) (uint32, bool) {
 	return byName(s, n.Groups, func(s string) (uint32, bool) { return 0, s == "default" })
+}
+
+// Scope returns the name of a scope, or its number in decimal.
+func (n Names) Scope(s Scope) string {
+	return nameOf(uint64(s), n.Scopes[s], s.String())
+}
+
+// ScopeByName returns the scope that a name or a number stands for.
+func (n Names) ScopeByName(s string) (Scope, bool) {
+	return byName(s, n.Scopes, func(s string) (Scope, bool) {
+		var scope Scope
+		err := scope.UnmarshalText([]byte(s))
+		return scope, err == nil
+	})
 }
 
 func nameOf(number uint64, names ...string) string {

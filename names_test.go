@@ -14,6 +14,7 @@ func files() rpdb.Names {
 		Protocols: map[rpdb.Protocol]string{82: "rpdb", 4: "manual"},
 		Realms:    map[uint16]string{10: "customers"},
 		Groups:    map[uint32]string{3: "wan"},
+		Scopes:    map[rpdb.Scope]string{77: "town", 200: "campus"},
 	}
 }
 
@@ -36,6 +37,10 @@ func TestNumbersToNames(t *testing.T) {
 		{n.Protocol(4), "manual"},
 		{none.Realm(10), "10"},
 		{n.Realm(10), "customers"},
+		{none.Scope(0), "global"},
+		{none.Scope(77), "77"},
+		{n.Scope(77), "town"},
+		{n.Scope(200), "campus"},
 		{none.Group(0), "default"},
 		{none.Group(3), "3"},
 		{n.Group(3), "wan"},

@@ -220,3 +220,47 @@ func TestRouteErrors(t *testing.T) {
 		}
 	}
 }
+
+// Scopes have names of their own files, in all three directions.
+func TestScopeNames(t *testing.T) {
+	n := rpdb.Names{Scopes: map[rpdb.Scope]string{77: "town", 253: "near", 5: "host"}}
+	c, v := context(), view()
+	c.Names, v.Names = n, n
+	for typed, want := range map[string]struct {
+		scope   rpdb.Scope
+		listed  string
+		written string
+	}{
+		"default dev v0 scope town":    {77, "default dev v0 scope town ", "scope town"},
+		"default dev v0 scope 0x4d":    {77, "default dev v0 scope town ", "scope town"},
+		"default dev v0 scope near":    {253, "default dev v0 scope near ", "dev v0"},
+		"default dev v0 scope link":    {253, "default dev v0 scope near ", "dev v0"},
+		"default dev v0 scope host":    {5, "default dev v0 scope host ", "scope host"},
+		"default dev v0 scope 254":     {254, "default dev v0 scope host ", "scope 254"},
+		"default dev v0 scope site":    {200, "default dev v0 scope site ", "scope site"},
+		"default dev v0 scope nowhere": {255, "default dev v0 scope nowhere ", "scope nowhere"},
+	} {
+		r, err := iproute2.ParseRoute(0, strings.Fields(typed), c)
+		if err != nil || r.Scope != want.scope {
+			t.Errorf("%s: scope %d, %v", typed, r.Scope, err)
+		}
+		if got := iproute2.Route(r, v); got != want.listed {
+			t.Errorf("%s: listed %q, want %q", typed, got, want.listed)
+		}
+		if got := iproute2.RouteCommand(rpdb.Add, r, v); !strings.HasSuffix(got, want.written) {
+			t.Errorf("%s: written %s, want %s", typed, got, want.written)
+		}
+	}
+}
+
+// A process of ip knows five scopes without reading its file, which may call
+// them otherwise.
+func TestScopeNamesBeforeTheFile(t *testing.T) {
+	v := view()
+	v.Names, v.State = rpdb.Names{Scopes: map[rpdb.Scope]string{77: "town", 253: "near"}}, new(iproute2.NameState)
+	near, town := mustRoute(t, 0, "default dev v0"), mustRoute(t, 0, "default dev v0 scope 77")
+	got := iproute2.Route(near, v) + iproute2.Route(town, v) + iproute2.Route(near, v)
+	if want := "default dev v0 scope link default dev v0 scope town default dev v0 scope near "; got != want {
+		t.Errorf("listed %q, want %q", got, want)
+	}
+}

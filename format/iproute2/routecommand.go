@@ -94,7 +94,7 @@ func (v RouteView) routeWords(w *words, r rpdb.Route) {
 		w.add("proto", protocolWord(r.Protocol, v.Names))
 	}
 	if r.Family == rpdb.IPv4 && r.Scope != defaultScope(r) {
-		w.add("scope", r.Scope.String())
+		w.add("scope", scopeWord(r.Scope, v.Names))
 	}
 	if r.Realms != 0 {
 		w.add("realms", realmsWord(r.Realms))
@@ -115,6 +115,16 @@ func unknownWords(w *words, unknown rpdb.Raw) {
 	if b, ok := findAttribute(unknown, rtaTTLPropagate); ok && len(b) == 1 {
 		w.add("ttl-propagate", [...]string{"disabled", "enabled"}[min(b[0], 1)])
 	}
+}
+
+// scopeWord writes the name of a scope if that name leads back to it, else the
+// number.
+func scopeWord(s rpdb.Scope, n rpdb.Names) string {
+	name := n.Scope(s)
+	if back, ok := n.ScopeByName(name); ok && back == s && isPlain(name) {
+		return name
+	}
+	return fmt.Sprint(uint8(s))
 }
 
 // defaultTable is the table of a route that is typed without one.

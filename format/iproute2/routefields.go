@@ -172,10 +172,7 @@ func (l *line) scope() bool {
 }
 
 func (l *line) scopeWord(s rpdb.Scope) bool {
-	if l.view.Numeric {
-		return l.number(uint64(s))
-	}
-	return l.word(s.String())
+	return l.name(l.names.scope(s))
 }
 
 func (l *line) prefSrc() bool {

@@ -315,16 +315,11 @@ func (p *routeReader) scope(reason string) rpdb.Scope {
 }
 
 func (p *routeReader) scopeByName(word string) (rpdb.Scope, bool) {
-	if p.numbers != nil {
-		if n, ok := p.numbers("rt_scopes", word); ok {
-			return rpdb.Scope(n), true
-		}
+	builtin := func(s string) (rpdb.Scope, bool) {
+		scope, ok := p.names.ScopeByName(s)
+		return scope, ok && digit(firstByte(s)) > 9
 	}
-	var s rpdb.Scope
-	if word == "" || digit(word[0]) <= 9 || s.UnmarshalText([]byte(word)) != nil {
-		return 0, false
-	}
-	return s, true
+	return named(&p.reader, "rt_scopes", word, p.names.Scopes, builtin)
 }
 
 // timeValue is what a time was read as. A number without a unit is sent as it

@@ -110,7 +110,10 @@ func (b *RouteBuilder) setProtocol(s string) (ok bool) {
 	return ok
 }
 
-func (b *RouteBuilder) setScope(s string) bool { return b.entry.Scope.UnmarshalText([]byte(s)) == nil }
+func (b *RouteBuilder) setScope(s string) (ok bool) {
+	b.entry.Scope, ok = b.context.Names.ScopeByName(s)
+	return ok
+}
 
 func (b *RouteBuilder) setPrefSrc(s string) (ok bool) {
 	b.entry.PrefSrc, ok = plainAddr(s)

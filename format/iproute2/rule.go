@@ -33,7 +33,7 @@ type RuleView struct {
 // 0 is "unknown" and DSCP 0 is "0" until another value makes it read. The zero
 // value has read nothing. It is not safe for concurrent use.
 type NameState struct {
-	protocols, realms, dsfields bool
+	protocols, realms, dsfields, scopes bool
 
 	protocol rpdb.Protocol // the one asked for last, and its built-in name
 	name     string
@@ -49,6 +49,8 @@ func (s *NameState) Read(file string) {
 		s.realms = true
 	case "rt_dsfield":
 		s.dsfields = true
+	case "rt_scopes":
+		s.scopes = true
 	}
 }
 
@@ -138,6 +140,20 @@ func (v RuleView) protocol(p rpdb.Protocol) string {
 		return name
 	}
 	return s.name
+}
+
+// scope returns the name of a scope.
+func (v RuleView) scope(n rpdb.Scope) string {
+	switch builtin := n.String(); {
+	case v.Numeric:
+		return decimal(n)
+	case v.State == nil:
+	case !v.State.scopes && digit(builtin[0]) > 9:
+		return builtin
+	default:
+		v.State.scopes = true
+	}
+	return v.Names.Scope(n)
 }
 
 // realm returns the name of a realm; ip has names for the first 256 only.

@@ -68,6 +68,9 @@ func (d *Database) Number(file, name string) (uint32, bool) {
 		return 0, name == "unknown" && d.names.Realms[0] == ""
 	case Groups.File():
 		return 0, name == "default"
+	case Scopes.File():
+		s, ok := rpdb.Names{}.ScopeByName(name)
+		return uint32(s), ok && d.names.Scopes[s] == ""
 	}
 	return 0, false
 }

@@ -1,5 +1,5 @@
 // Package rttables reads the name files of iproute2 (rt_tables, rt_protos,
-// rt_realms, rt_dsfield, group) into [rpdb.Names].
+// rt_realms, rt_dsfield, rt_scopes, group) into [rpdb.Names].
 //
 // The package is pure: a file comes in as its bytes and a name for messages.
 // Which files there are, and in which order they count, is the caller's

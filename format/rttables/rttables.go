@@ -20,10 +20,11 @@ const (
 	Realms                    // rt_realms
 	DSFields                  // rt_dsfield
 	Groups                    // group
+	Scopes                    // rt_scopes
 )
 
 // Kinds lists all kinds.
-func Kinds() [5]Kind { return [5]Kind{Tables, Protocols, Realms, DSFields, Groups} }
+func Kinds() [6]Kind { return [6]Kind{Tables, Protocols, Realms, DSFields, Groups, Scopes} }
 
 // File returns the name of the main file of a kind, as in "rt_tables", and ""
 // for no kind.
@@ -39,6 +40,8 @@ func (k Kind) File() string {
 		return "rt_dsfield"
 	case Groups:
 		return "group"
+	case Scopes:
+		return "rt_scopes"
 	}
 	return ""
 }
@@ -212,6 +215,8 @@ func set(n *rpdb.Names, k Kind, id uint32, name string) {
 		put(&n.DSFields, uint8(id), name)
 	case Groups:
 		put(&n.Groups, id, name)
+	case Scopes:
+		put(&n.Scopes, rpdb.Scope(id), name)
 	}
 }
 

@@ -128,6 +128,8 @@ func TestDatabase(t *testing.T) {
 		{"rt_realms", "unknown", 0, true},
 		{"rt_realms", "cosmos", 0, false},
 		{"rt_dsfield", "EF", 0, false},
+		{"rt_scopes", "link", 253, true},
+		{"rt_scopes", "77", 0, false},
 		{"protocols", "tcp", 6, true},
 		{"protocols", "TCP", 6, true},
 		{"protocols", "other", 6, true},
