@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -109,6 +110,9 @@ func (s *session) run() (code int, err error) {
 
 // command carries out the words behind an object.
 func (s *session) command(object string, words []string) error {
+	if s.opts.InNetNS && object != "" {
+		s.names.enter(s.opts.NetNS, s.Stderr)
+	}
 	switch object {
 	case "rule":
 		return s.rule(words)
@@ -223,11 +227,17 @@ func (s *session) withConn(use func(*kernel.Conn) error) error {
 	})
 }
 
-// openNetNS opens the namespace of -netns.
+// openNetNS opens the namespace of -netns: for ip the name of a file in the folder
+// of ip-netns(8), whatever the name looks like. Ours takes an absolute path too.
 func openNetNS(name string) (*kernel.NetNS, error) {
-	ns, err := kernel.OpenNetNS(name)
+	ns, err := kernel.OpenNetNS("/run/netns/" + name)
 	if err == nil {
 		return ns, nil
+	}
+	if strings.HasPrefix(name, "/") {
+		if ns, err := kernel.OpenNetNS(name); err == nil {
+			return ns, nil
+		}
 	}
 	var errno unix.Errno
 	errors.As(err, &errno)

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"rpdb"
 	"rpdb/format/iproute2"
@@ -27,8 +29,52 @@ const protocolsFile = "/etc/protocols"
 type nameFiles struct {
 	db     rttables.Database
 	loaded map[string]bool
+	state  iproute2.NameState
 
-	state iproute2.NameState
+	netns string            // that was entered
+	own   map[string]string // what of /etc is elsewhere for it
+}
+
+// enter takes the files that a namespace has of its own in place of those of
+// /etc. It is to complain where ip, which mounts them there, would fail to.
+func (n *nameFiles) enter(netns string, stderr io.Writer) {
+	if n.own != nil && n.netns == netns {
+		return
+	}
+	n.netns, n.own = netns, map[string]string{}
+	dir := "/etc/netns/" + netns
+	entries, _ := os.ReadDir(dir) // most namespaces have none
+	for _, e := range entries {
+		from, to := dir+"/"+e.Name(), "/etc/"+e.Name()
+		if err := mountable(from, to); err != nil {
+			fmt.Fprintf(stderr, "Bind %s -> %s failed: %s\n", from, to, errnoTextIn(err))
+			continue
+		}
+		n.own[to] = from
+	}
+}
+
+// mountable reports why one file cannot stand in for another, nil if it can.
+func mountable(from, to string) error {
+	a, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	b, err := os.Stat(to)
+	if err == nil && a.IsDir() != b.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	return err
+}
+
+// path returns where a file of /etc is.
+func (n *nameFiles) path(file string) string {
+	for to, from := range n.own {
+		if rest, ok := strings.CutPrefix(file, to); ok && (rest == "" || rest[0] == '/') {
+			return from + rest
+		}
+	}
+	return file
 }
 
 // number returns the function that looks a name up in one of the files.
@@ -44,7 +90,7 @@ func (n *nameFiles) number(stderr io.Writer) func(file, name string) (uint32, bo
 // ipProto returns the function that names an IP protocol, nil for the built-in
 // names, which stand in for a file that is not there.
 func (n *nameFiles) ipProto(stderr io.Writer) func(rpdb.IPProto) string {
-	if _, err := os.Stat(protocolsFile); err != nil {
+	if _, err := os.Stat(n.path(protocolsFile)); err != nil {
 		return nil
 	}
 	return func(p rpdb.IPProto) string {
@@ -87,7 +133,7 @@ func (n *nameFiles) load(file string, stderr io.Writer) {
 	}
 	n.loaded[file] = true
 	if file == "protocols" {
-		if data, err := os.ReadFile(protocolsFile); err == nil {
+		if data, err := os.ReadFile(n.path(protocolsFile)); err == nil {
 			n.db.AddProtocols(data)
 		}
 		return
@@ -108,11 +154,11 @@ func (n *nameFiles) loadKind(kind rttables.Kind, stderr io.Writer) {
 		return
 	}
 	for _, name := range list(filepath.Join(usrDir, dir)) {
-		if _, err := os.Lstat(filepath.Join(etcDir, dir, name)); err != nil {
+		if _, err := os.Lstat(n.path(filepath.Join(etcDir, dir, name))); err != nil {
 			n.read(filepath.Join(usrDir, dir, name), kind, stderr)
 		}
 	}
-	for _, name := range list(filepath.Join(etcDir, dir)) {
+	for _, name := range list(n.path(filepath.Join(etcDir, dir))) {
 		n.read(filepath.Join(etcDir, dir, name), kind, stderr)
 	}
 }
@@ -137,7 +183,7 @@ func list(dir string) []string {
 
 // read adds the names of a file and reports whether it exists.
 func (n *nameFiles) read(path string, kind rttables.Kind, stderr io.Writer) bool {
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(n.path(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
