@@ -49,7 +49,8 @@ func ruleDifferences() []difference {
 			},
 		},
 		{
-			reason: "a list that the kernel refuses leaves half a JSON array behind in ip",
+			reason: "a list that the kernel refuses left half a JSON array behind in 6.1",
+			below:  withMasks,
 			command: func(words []string) bool {
 				return slices.ContainsFunc(words, isJSON) && slices.ContainsFunc(words, func(w string) bool {
 					return slices.Contains([]string{"-M", "-B", "-0", "link", "bridge", "mpls"}, w)

@@ -56,6 +56,7 @@ func (s *session) list(words []string) error {
 	}
 	rules, err := s.dump(s.opts.Listed())
 	if err != nil {
+		s.print(nil) // with -json, an empty list, as of a flush
 		return fail(255, "%sDump terminated\n", kernelText(err))
 	}
 	s.print(slices.DeleteFunc(rules, func(r rpdb.Rule) bool { return !filter.Match(r) }))
@@ -182,12 +183,12 @@ func (s *session) flush(words []string) error {
 	err = sock.FlushRules(context.Background(), s.opts.Listed(), func(r rpdb.Rule) bool {
 		return r.Priority != 0 && filter.Match(r)
 	})
-	if err == nil {
-		s.print(nil) // with -json, an empty list
-		return nil
-	}
+	s.print(nil)
 	var refused *kernel.Refusal
-	if errors.As(err, &refused) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
 		return fail(255, "%sDump terminated\n", kernelText(err))
 	}
 	return fail(255, "ip: flush rules: %v\n", err)
