@@ -7,10 +7,11 @@ TOOL  = go tool -modfile=tools/go.mod
 PURE  = . ./fib/... ./analysis/... ./plan/... ./policy/... ./format/...
 FUZZTIME ?= 10s
 # Of twin: how many commands of each object, from which seed; rule or route for
-# one object alone.
+# one object alone; another ip than the one of this machine.
 N    ?= 6000
 SEED ?= 1
 TWIN ?=
+IP   ?=
 
 .PHONY: all check format vet lint arch cross test test-root race twin differential mutants bench fuzz generate golden fmt
 
@@ -51,9 +52,9 @@ test-root:
 race:
 	go test -race ./...
 
-## twin: N commands of TWIN through the system's ip and ours, compared byte for byte
+## twin: N commands of TWIN through the system's ip, or IP, and ours, compared byte for byte
 twin:
-	RPDB_TWIN_N=$(N) RPDB_TWIN_SEED=$(SEED) RPDB_NO_SKIP=1 go test ./cli/ipcmd -run 'TestTwin$$/^$(TWIN)' -count=1 -timeout 0 -v
+	RPDB_TWIN_IP=$(IP) RPDB_TWIN_N=$(N) RPDB_TWIN_SEED=$(SEED) RPDB_NO_SKIP=1 go test ./cli/ipcmd -run 'TestTwin$$/^$(TWIN)' -count=1 -timeout 0 -v
 
 ## differential: N decisions of each family, the engine's against the kernel's; 2 million without N
 differential:
