@@ -74,7 +74,8 @@ func (o *objectCall) options(args []string) ([]string, error) {
 		}
 		return nil, &codeError{code: exitOK}
 	case err != nil:
-		return nil, o.wrong("", "%v", err)
+		text, _, _ := strings.Cut(err.Error(), ", try ")
+		return nil, o.wrong("", "%s%s", strings.ToLower(text[:1]), text[1:])
 	}
 	if opts.Batch != nil {
 		return nil, &usageError{o.object + ": a batch is in ip's words", `see "rpdb ip -batch FILE"`}
@@ -108,15 +109,34 @@ func (o *objectCall) wrong(verb, format string, args ...any) error {
 func (o *objectCall) badWords(verb string, err error) error {
 	var bad *iproute2.ParseError
 	switch {
-	case errors.As(err, &bad) && bad.Kind == iproute2.Usage:
+	case errors.As(err, &bad) && bad.Kind == iproute2.Usage && bad.Word != "" && strings.HasPrefix("help", bad.Word):
 		if err := o.help(); err != nil {
 			return err
 		}
 		return &codeError{code: exitOK} // nothing else is to be done
 	case bad != nil && strings.HasSuffix(bad.Reason, "requires arguments."):
 		return o.wrong(verb, "the %s is missing", o.object)
+	case bad != nil && isOption(bad.Word):
+		text := fmt.Sprintf("%s %s: %q stands in the wrong place", o.object, verb, bad.Word)
+		return &usageError{text, fmt.Sprintf("options come before the command: rpdb %s %s %s", o.object, bad.Word, verb)}
 	}
 	return o.wrong(verb, "%v", err)
+}
+
+// isOption reports whether a word is an option of ip without a value.
+func isOption(word string) bool {
+	_, rest, err := ipcmd.ParseOptions([]string{word})
+	return strings.HasPrefix(word, "-") && err == nil && len(rest) == 0
+}
+
+// unknownVerb is an error about a verb that is none, with the one that it may be
+// a slip for.
+func (o *objectCall) unknownVerb(word string, verbs []string) error {
+	hint := fmt.Sprintf("see \"rpdb %s help\"", o.object)
+	if near := rpdb.NearWords(word, verbs); len(near) > 0 {
+		hint = fmt.Sprintf("perhaps %q is meant; %s", near[0], hint)
+	}
+	return &usageError{fmt.Sprintf("%s: unknown command %q", o.object, word), hint}
 }
 
 // refused turns the reasons of [iproute2.RefusalError] into our error.
@@ -193,8 +213,14 @@ func perFamily[T any](o *objectCall, verb string, parse func(rpdb.Family) (T, er
 			families, parsed = append(families, f), append(parsed, v)
 		}
 	}
-	if len(families) == 0 {
-		return nil, nil, o.badWords(verb, wrong)
+	var bad *iproute2.ParseError
+	switch {
+	case len(families) > 0:
+		return families, parsed, nil
+	case o.opts.Family == 0 && errors.As(wrong, &bad):
+		either := *bad // of no family
+		either.Reason = "any valid"
+		wrong = &either
 	}
-	return families, parsed, nil
+	return nil, nil, o.badWords(verb, wrong)
 }

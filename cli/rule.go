@@ -66,7 +66,7 @@ func (r *rules) verb(ctx context.Context, word string, words []string) error {
 	}
 	verb, err := iproute2.ParseRuleVerb(word)
 	if err != nil {
-		return r.wrong("", "unknown command %q", word)
+		return r.unknownVerb(word, append(iproute2.RuleVerbs(), "ensure", "replace", "test"))
 	}
 	switch verb {
 	case iproute2.RuleAdd:
