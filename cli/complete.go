@@ -22,7 +22,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"show": noArguments, "check": noArguments,
 		"plan": policyFile, "apply": policyFile, "try": policyFile,
 		"explain": a.completeFlow,
-		"rule":    a.completeRule, "ip": a.completeIP,
+		"rule":    a.completeRule, "route": a.completeRoute, "ip": a.completeIP,
 		"table": noArguments, "table list": noArguments, "table show": a.completeTable,
 		"table name": a.completeTableName, "table unname": a.completeTableUnname,
 		"nexthop": noArguments, "nexthop list": noArguments,

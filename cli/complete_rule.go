@@ -25,10 +25,13 @@ func (a *app) completeIP(cmd *cobra.Command, before []string, begun string) ([]c
 	return a.completeOptions(cmd, before, begun, commandPart{ipOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
 		if len(words) == 0 {
 			v.add("rule", "list and change rules")
+			v.add("route", "list and change routes, and ask for one")
 			v.add("monitor", "print changes as they happen")
 			return
 		}
-		switch object := words[0]; { // r and ro are route, m is maddress
+		switch object := words[0]; { // m is maddress
+		case object != "" && strings.HasPrefix("route", object):
+			v.addRouteCommand(ipRouteVerbs(), f, words[1:])
 		case len(object) > 1 && strings.HasPrefix("rule", object):
 			v.addRuleCommand(ipRuleVerbs(), f, words[1:])
 		case len(object) > 1 && strings.HasPrefix("monitor", object):

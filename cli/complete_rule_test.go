@@ -62,11 +62,10 @@ func TestCompletionOfRules(t *testing.T) {
 		{"rule flush protocol ", "rpdb static", "flush"},
 		{"rule save ", "", "from"},
 		{"rule nonsense ", "", "from"},
-		{"ip ", "rule monitor", "list route"},
+		{"ip ", "rule route monitor", "list"},
 		{"ip -6 ru ", "list add delete", "ensure replace test"},
 		{"ip rule add oif ", "eth0", ""},
 		{"ip monitor ", "rule route", "list"},
-		{"ip route ", "", "rule list"},
 	})
 }
 

@@ -212,36 +212,37 @@ func TestShortest(t *testing.T) {
 	}
 }
 
+// manWords returns the words of a section of a page.
+func manWords(page, section string) []string {
+	_, rest, _ := strings.Cut(page, "\n.SH "+section+"\n")
+	text, _, _ := strings.Cut(rest, "\n.SH ")
+	return strings.Fields(strings.NewReplacer(`\fB`, " ", `\fR`, " ", `\fI`, " ", `\-`, "-", `"`, " ", ",", " ").Replace(text))
+}
+
 // TestRuleManPageIsComplete looks for every word of the grammar, every verb and
 // every option.
 func TestRuleManPageIsComplete(t *testing.T) {
 	page := manPage(t, "rpdb-rule.8")
-	section := func(name string) string {
-		_, rest, _ := strings.Cut(page, "\n.SH "+name+"\n")
-		text, _, _ := strings.Cut(rest, "\n.SH ")
-		return strings.NewReplacer(`\fB`, " ", `\fR`, " ", `\fI`, " ", `\-`, "-", `"`, " ", ",", " ").Replace(text)
-	}
-	has := func(text, word string) bool { return slices.Contains(strings.Fields(text), word) }
-	commands, keywords, options := section("COMMANDS"), section("KEYWORDS"), section("OPTIONS")
+	commands, keywords, options := manWords(page, "COMMANDS"), manWords(page, "KEYWORDS"), manWords(page, "OPTIONS")
 	for _, verb := range ownRuleVerbs() {
-		if !has(commands, verb.word) {
+		if !slices.Contains(commands, verb.word) {
 			t.Errorf("no command %q", verb.word)
 		}
 	}
 	for _, verb := range iproute2.RuleVerbs() {
-		if !has(commands, verb) {
+		if !slices.Contains(commands, verb) {
 			t.Errorf("no command %q", verb)
 		}
 	}
 	for _, verb := range []iproute2.RuleVerb{iproute2.RuleAdd, iproute2.RuleDelete, iproute2.RuleList, iproute2.RuleFlush} {
 		for _, k := range iproute2.RuleKeywords(verb) {
-			if !has(keywords, k.Word) && k.Field != "help" {
+			if !slices.Contains(keywords, k.Word) && k.Field != "help" {
 				t.Errorf("%v: no keyword %q", verb, k.Word)
 			}
 		}
 	}
 	for _, option := range ipOptions() {
-		if !has(options, option[0]) && !has(options, option[0]+"[=always") {
+		if !slices.Contains(options, option[0]) && !slices.Contains(options, option[0]+"[=always") {
 			t.Errorf("no option %q", option[0])
 		}
 	}
@@ -302,8 +303,9 @@ func addExitCodes(t *testing.T, file string, codes map[int]bool) {
 	})
 }
 
-// understandsRule reports what "rpdb rule" or "rpdb ip" does not understand.
-func understandsRule(name string, args []string) error {
+// understandsObject reports what "rpdb rule", "rpdb route" or "rpdb ip" does not
+// understand.
+func understandsObject(name string, args []string) error {
 	// A namespace of an example does not exist here.
 	line := regexp.MustCompile(`(^| )-n [a-z]+`).ReplaceAllString(strings.Join(args, " "), "")
 	opts, words, err := ipcmd.ParseOptions(strings.Fields(line))
@@ -311,14 +313,20 @@ func understandsRule(name string, args []string) error {
 		return err
 	}
 	if name == "ip" && len(words) > 0 {
-		if words[0] == "monitor" {
-			return nil
-		}
-		if words[0] != "rule" {
-			return fmt.Errorf("object %q is not of rpdb", words[0])
-		}
-		words = words[1:]
+		name, words = words[0], words[1:]
 	}
+	switch name {
+	case "rule":
+		return understandsRule(opts, words)
+	case "route":
+		return understandsRoute(opts, words)
+	case "monitor":
+		return nil
+	}
+	return fmt.Errorf("object %q is not of rpdb", name)
+}
+
+func understandsRule(opts ipcmd.Options, words []string) (err error) {
 	if len(words) == 0 {
 		return nil
 	}

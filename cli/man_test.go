@@ -78,6 +78,9 @@ func manBlock(name string) (string, error) {
 	if block, ok := ruleBlock(kind, rest); ok {
 		return block, nil
 	}
+	if block, ok := routeBlock(kind, rest); ok {
+		return block, nil
+	}
 	cmd, _, err := root.Find(strings.Fields(rest))
 	if err != nil {
 		return "", err
@@ -200,8 +203,8 @@ func TestManPagesAreComplete(t *testing.T) {
 	page := manPage(t, "rpdb.8")
 	root := manRoot()
 	for _, cmd := range root.Commands() {
-		if !strings.Contains(page, "\n"+`.\" made: command `+cmd.Name()+"\n") {
-			t.Errorf("rpdb.8: no section about %q", cmd.Name())
+		if n := strings.Count(page, "\n"+`.\" made: command `+cmd.Name()+"\n"); n != 1 {
+			t.Errorf("rpdb.8: %d sections about %q", n, cmd.Name())
 		}
 		checkFlagsAreIn(t, page, cmd)
 		for _, sub := range cmd.Commands() {
@@ -324,8 +327,8 @@ func understands(line string) error {
 	case "explain":
 		_, err := ParseFlow(cmd.Flags().Args())
 		return err
-	case "rule", "ip":
-		return understandsRule(cmd.Name(), args)
+	case "rule", "route", "ip":
+		return understandsObject(cmd.Name(), args)
 	}
 	return cmd.ValidateArgs(cmd.Flags().Args())
 }

@@ -17,8 +17,9 @@ import (
 // of flags.
 func ipObjects() map[string]func(a *app, ctx context.Context, args []string) error {
 	return map[string]func(a *app, ctx context.Context, args []string) error{
-		"ip":   func(a *app, _ context.Context, args []string) error { return a.ended(ipCall(args, a.Streams).Run()) },
-		"rule": (*app).runRule,
+		"ip":    func(a *app, _ context.Context, args []string) error { return a.ended(ipCall(args, a.Streams).Run()) },
+		"rule":  (*app).runRule,
+		"route": (*app).runRoute,
 	}
 }
 

@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"rpdb"
+	"rpdb/format/ipjson"
+	"rpdb/format/iproute2"
+	"rpdb/kernel"
+)
+
+// routeCommand is for the help; [ipWords] sees the command first.
+func (a *app) routeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "route [OPTIONS] COMMAND",
+		Short:              "routes of both families: list, add, ensure, replace, test, delete, get, flush, save, restore",
+		DisableFlagParsing: true,
+		RunE:               func(cmd *cobra.Command, args []string) error { return a.runRoute(cmd.Context(), args) },
+	}
+}
+
+// routes is one call of "rpdb route". The socket and the connection are to the
+// same namespace.
+type routes struct {
+	objectCall
+	socket *kernel.Socket
+	conn   *kernel.Conn
+}
+
+func (a *app) newRoutes() *routes {
+	return &routes{objectCall: objectCall{app: a, object: "route", usage: routeUsage + iproute2.RouteHelp()}}
+}
+
+// runRoute reads the options and the verb of "rpdb route".
+func (a *app) runRoute(ctx context.Context, args []string) error {
+	r := a.newRoutes()
+	if asksForHelp(args) {
+		return r.help()
+	}
+	words, err := r.options(args)
+	if err != nil {
+		return err
+	}
+	if len(words) == 0 {
+		words = []string{"list"}
+	}
+	return r.command(ctx, words[0], words[1:])
+}
+
+// command finds out what a verb means: ours by its full word, then ip's with
+// their abbreviations. All but the help need the kernel, which knows the
+// interfaces that the words name.
+func (r *routes) command(ctx context.Context, word string, words []string) error {
+	verb, err := iproute2.ParseRouteVerb(word)
+	if word == "ensure" {
+		verb, err = iproute2.RouteAdd, nil
+	}
+	switch {
+	case err != nil:
+		return r.unknownVerb(word, append(iproute2.RouteVerbs(), "ensure"))
+	case verb == iproute2.RouteHelpVerb:
+		return r.help()
+	}
+	if err := r.open(); err != nil {
+		return r.troubleOf(verb, err)
+	}
+	defer r.close()
+	if word == "ensure" {
+		return r.ensure(ctx, words)
+	}
+	return r.troubleOf(verb, r.verb(ctx, verb, words))
+}
+
+// troubleOf gives an error of test the exit code that tells it from "no".
+func (r *routes) troubleOf(verb iproute2.RouteVerb, err error) error {
+	if verb == iproute2.RouteTest {
+		return trouble(err)
+	}
+	return err
+}
+
+func (r *routes) verb(ctx context.Context, verb iproute2.RouteVerb, words []string) error {
+	switch verb {
+	case iproute2.RouteList:
+		return r.list(ctx, words)
+	case iproute2.RouteGet:
+		return r.get(ctx, words)
+	case iproute2.RouteFlush:
+		return r.flush(ctx, words)
+	case iproute2.RouteSave:
+		return r.save(ctx, words)
+	case iproute2.RouteRestore:
+		return r.restore(words)
+	case iproute2.RouteShowDump:
+		return r.showDump(words)
+	}
+	return r.change(ctx, verb, words)
+}
+
+// open opens both doors to the kernel.
+func (r *routes) open() (err error) {
+	return r.inNetNS(func(o kernel.Options) error {
+		if r.conn, err = kernel.Open(o); err != nil {
+			return err
+		}
+		if r.socket, err = kernel.OpenSocket(o); err != nil {
+			r.conn.Close()
+		}
+		return err
+	})
+}
+
+func (r *routes) close() {
+	r.socket.Close()
+	r.conn.Close()
+}
+
+func (r *routes) context(f rpdb.Family) iproute2.RouteContext {
+	return iproute2.RouteContext{Family: f, Names: r.names, LinkIndex: r.socket.LinkIndex, VRF: r.vrf}
+}
+
+// vrf returns the table of a VRF.
+func (r *routes) vrf(name string) (rpdb.TableID, bool) {
+	return r.socket.VRF(context.Background(), rpdb.LinkName(name))
+}
+
+// view is how routes look, with the interfaces of the namespace.
+func (r *routes) view() iproute2.RouteView {
+	return iproute2.RouteView{
+		Names: r.names, LinkName: r.socket.LinkNames().Name,
+		Numeric: r.opts.Numeric, Details: r.opts.Details, OneLine: r.opts.OneLine, Stats: r.opts.Stats > 0,
+		Family: r.opts.Family == 0, Exact: r.opts.JSON,
+	}
+}
+
+// filters reads the words that choose routes, for the families that they can be
+// about: of a multipath route every member counts.
+func (r *routes) filters(verb iproute2.RouteVerb, words []string) ([]iproute2.RouteFilter, error) {
+	_, filters, err := perFamily(&r.objectCall, verb.String(), func(f rpdb.Family) (iproute2.RouteFilter, error) {
+		filter, err := r.context(f).ParseRouteFilter(verb, words)
+		return filter.WithMembers(), err
+	})
+	return filters, err
+}
+
+// list prints the routes that the words choose, one by one as the kernel tells
+// them: a table may hold a million.
+func (r *routes) list(ctx context.Context, words []string) error {
+	filters, err := r.filters(iproute2.RouteList, words)
+	if err != nil {
+		return err
+	}
+	p := r.printer(r.view())
+	for _, f := range filters {
+		p.view.Hide = f.Hidden()
+		p.lister = iproute2.NewRouteLister(p.view)
+		if err := r.each(ctx, f, func(m kernel.RouteMessage) error { return p.print(entry(m)) }); err != nil {
+			return errors.Join(err, p.close())
+		}
+	}
+	return p.close()
+}
+
+// each gives the routes of a filter to use, which may keep nothing of them. A
+// table that does not exist has none. Routes that change meanwhile are said to.
+func (r *routes) each(ctx context.Context, f iproute2.RouteFilter, use func(kernel.RouteMessage) error) error {
+	consistent, err := r.socket.ListRoutes(ctx, f.Dump(), func(m kernel.RouteMessage) error {
+		if !f.Match(entry(m)) {
+			return nil
+		}
+		return use(m)
+	})
+	if noTable(err) {
+		return nil
+	}
+	if err == nil && !consistent {
+		fmt.Fprintln(r.Err, "rpdb: the routes changed while they were read: some may be missing, or here twice")
+	}
+	return err
+}
+
+// noTable reports whether an error says that a table does not exist, which is
+// to say that it is empty.
+func noTable(err error) bool { return errors.Is(err, syscall.ENOENT) }
+
+func entry(m kernel.RouteMessage) iproute2.RouteEntry {
+	return iproute2.RouteEntry{Route: m.Route, RouteDetails: m.Details, Deleted: m.Deleted()}
+}
+
+// routePrinter writes routes as they come, through a buffer, as text or as one
+// JSON array.
+type routePrinter struct {
+	view   iproute2.RouteView
+	lister *iproute2.RouteLister
+	line   []byte
+	text   *bufio.Writer
+	json   *ipjson.Writer
+}
+
+func (r *routes) printer(v iproute2.RouteView) *routePrinter {
+	p := &routePrinter{view: v, lister: iproute2.NewRouteLister(v)}
+	if r.opts.JSON {
+		p.json = ipjson.NewWriter(r.Out, r.opts.Pretty)
+	} else {
+		p.text = bufio.NewWriter(r.Out)
+	}
+	return p
+}
+
+// print writes one route.
+func (p *routePrinter) print(e iproute2.RouteEntry) error {
+	if p.json != nil {
+		p.json.Begin()
+		p.lister.Fields(e, p.json)
+		p.json.End()
+		return nil
+	}
+	p.line = append(p.lister.AppendText(p.line[:0], e), '\n')
+	_, err := p.text.Write(p.line)
+	return err
+}
+
+// close writes out what is left and returns the first error of writing.
+func (p *routePrinter) close() error {
+	if p.json != nil {
+		return p.json.Close()
+	}
+	return p.text.Flush()
+}
+
+const routeUsage = `Usage: rpdb route [ -4 | -6 ] [ -j ] [ -n NETNS ] [ list [ FILTER ] ]
+       rpdb route { add | ensure | replace | change | append | prepend } ROUTE
+       rpdb route { test | delete } ROUTE
+       rpdb route get [ to ] ADDRESS [ FLOW ]
+       rpdb route { flush | save } [ FILTER ]
+       rpdb route { restore | showdump }
+
+Without -4 and -6, list shows both families and says which one each route is of;
+the other commands take the family of the addresses, and IPv4 without any.
+
+  add      add the route; refuse what the kernel would turn into something else
+  ensure   add the route unless it is there
+  replace  put the route in the place of the one with its prefix and metric, and
+           say which one that was
+  change   the same, if there is one
+  append   add the route behind those of its prefix and metric
+  prepend  add it before them
+  test     exit with 0 if the route is there, with 1 if not
+  delete   delete the route that is exactly this one, and no other
+  get      which way a packet goes, and which rule decided that
+
+The words of routes are those of ip-route(8):
+
+`
