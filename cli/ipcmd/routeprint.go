@@ -109,6 +109,7 @@ func (p *routePrinter) readNames(e iproute2.RouteEntry) (read bool) {
 	hide := p.view.Hide
 	need(rttables.Tables, hide&iproute2.ColumnTable == 0 && e.Table != rpdb.TableMain || p.view.Details)
 	need(rttables.Protocols, hide&iproute2.ColumnProtocol == 0 && isNumber(rpdb.Names{}.Protocol(e.Protocol)))
+	need(rttables.Scopes, hide&iproute2.ColumnScope == 0 && isNumber(e.Scope.String()))
 	need(rttables.DSFields, hide&iproute2.ColumnTOS == 0 && e.TOS != 0)
 	realms := e.Realms != 0
 	for i := range e.Nexthops {
@@ -118,7 +119,7 @@ func (p *routePrinter) readNames(e iproute2.RouteEntry) (read bool) {
 	return read
 }
 
-// isNumber reports whether a protocol has no name.
+// isNumber reports whether an originator or a scope has no name.
 func isNumber(name string) bool {
 	_, err := strconv.Atoi(name)
 	return err == nil
