@@ -76,3 +76,39 @@ func BenchmarkDecodeRule(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkDecodeRoute(b *testing.B) {
+	p := encodeRoute(unix.RTM_NEWROUTE, 0, gateway("203.0.113.0/24", 2)).Payload()
+	var d RouteDecoder
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := d.Decode(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRoutes10000 loads, lists and flushes a table; BenchmarkInternet does
+// it with the table of the internet.
+func BenchmarkRoutes10000(b *testing.B) {
+	ns, c := uplinks(b)
+	s := openSocket(b, ns)
+	eth0 := index(b, c, "eth0")
+	b.Run("list", func(b *testing.B) {
+		load(b, c, 10000, func(i int) rpdb.Route { return numbered(rpdb.IPv4, i, eth0) })
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err := s.ListRoutes(b.Context(), dumpPayload(rpdb.IPv4, 100), func(RouteMessage) error { return nil })
+			must(b, err)
+		}
+		_, err := s.FlushRoutes(b.Context(), dumpPayload(rpdb.IPv4, 100), func(RouteMessage) bool { return true })
+		must(b, err)
+	})
+	b.Run("load and flush", func(b *testing.B) {
+		for b.Loop() {
+			load(b, c, 10000, func(i int) rpdb.Route { return numbered(rpdb.IPv4, i, eth0) })
+			_, err := s.FlushRoutes(b.Context(), dumpPayload(rpdb.IPv4, 100), func(RouteMessage) bool { return true })
+			must(b, err)
+		}
+	})
+}

@@ -173,11 +173,11 @@ func TestGetRoute(t *testing.T) {
 	m, err := get(routeLookupTable, func(e *netlink.Encoder) {
 		e.Addr(unix.RTA_DST, addr("192.0.2.77"))
 		e.Uint32(unix.RTA_MARK, 7)
-		e.Uint32(unix.RTA_UID, 1000)
+		e.Uint32(unix.RTA_UID, 0)
 	})
 	must(t, err)
 	uid, ok := m.Details.UID.Get()
-	if m.Route.Dst != netip.PrefixFrom(addr("192.0.2.77"), 32) || m.Route.Table != rpdb.TableMain || m.Details.Mark != 7 || uid != 1000 || !ok {
+	if m.Route.Dst != netip.PrefixFrom(addr("192.0.2.77"), 32) || m.Route.Table != rpdb.TableMain || m.Details.Mark != 7 || uid != 0 || !ok {
 		t.Errorf("got %+v", m)
 	}
 	if m.Details.Flags&routeCloned == 0 || !m.Details.Cache.IsSet() || m.Route.Unknown != "" {
@@ -279,5 +279,29 @@ func TestRouteDetails(t *testing.T) {
 	}
 	if !hasAttribute(r.Unknown, unix.RTA_NEWDST, addr("2001:db8::2").AsSlice()) {
 		t.Errorf("unknown is %x", r.Unknown)
+	}
+}
+
+// The members of a multipath route of IPv6 are deleted one by one, each with an
+// echo.
+func TestSocketHearsManyEchoes(t *testing.T) {
+	ns, c := uplinks(t)
+	s := openSocket(t, ns)
+	r := gateway("2001:db8:a::/48", index(t, c, "eth0"))
+	hop := r.Nexthops[0]
+	r.Nexthops = nil
+	for i := range 200 {
+		hop.Via = addr(fmt.Sprintf("2001:db8::%x", 0x1000+i))
+		r.Nexthops = append(r.Nexthops, hop)
+	}
+	must(t, c.nl.Execute(t.Context(), encodeRoute(unix.RTM_NEWROUTE, netlink.Create, r), nil))
+	m := request(unix.RTM_DELROUTE, 0, r)
+	m.Echo = true
+	told, err := s.SendRoute(t.Context(), m)
+	if err != nil || len(told) != len(r.Nexthops) {
+		t.Errorf("%d echoes, %v", len(told), err)
+	}
+	if left := routesOf(t, c, 100); len(left) != 0 {
+		t.Errorf("left %+v", left)
 	}
 }

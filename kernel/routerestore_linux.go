@@ -335,43 +335,6 @@ func (r *routeRestore) lost(ctx context.Context, unit uint32) error {
 	return errors.Join(lost, err)
 }
 
-// undo deletes what was added, and no other route.
-func (r *routeRestore) undo(ctx context.Context) error {
-	found := newBitset(len(r.index.units))
-	if err := r.find(ctx, found); err != nil {
-		return err
-	}
-	f := routeFlush{nl: r.c.nl, limit: flushBatch, chosen: func(m RouteMessage) (rpdb.Route, bool) {
-		return r.added(m, found)
-	}}
-	_, err := f.run(ctx, func(each func(RouteMessage) error) error { return r.list(ctx, each) })
-	return err
-}
-
-// added returns the part of a route of the kernel that was added: what means
-// the same as a unit that was sent, or, if there is none, what the kernel made
-// of it.
-func (r *routeRestore) added(m RouteMessage, found bitset) (part rpdb.Route, ok bool) {
-	part = m.Route
-	var ours []rpdb.Nexthop
-	last := -1
-	r.index.each(m, func(x unitMatch) {
-		if !r.sent.has(x.unit) || !x.exact && found.has(x.unit) || x.hop == last {
-			return
-		}
-		ok, last = true, x.hop
-		if x.hop < len(part.Nexthops) {
-			ours = append(ours, part.Nexthops[x.hop])
-		}
-	})
-	if unitsOf(part) > 1 {
-		// Each member has a protocol of its own, of which only the first is
-		// told; its gateway says which one is meant.
-		part.Nexthops, part.Protocol = ours, rpdb.ProtocolUnspec
-	}
-	return part, ok
-}
-
 func (r *routeRestore) result() (done RoutesRestored) {
 	for _, s := range r.state {
 		switch s {

@@ -173,6 +173,35 @@ func TestRestoreRoutesAllOrNothing(t *testing.T) {
 	}
 }
 
+// What the kernel cannot be made to delete without another one before it is
+// taken back all the same, and the others keep their order.
+func TestRestoreRoutesTakesBackWhatStandsBehindItsLike(t *testing.T) {
+	_, c := uplinks(t)
+	eth0 := index(t, c, "eth0")
+	for i, change := range []func(*rpdb.Route){
+		func(r *rpdb.Route) { r.Protocol = rpdb.ProtocolBoot },
+		func(r *rpdb.Route) { r.PrefSrc = addr("192.0.2.1") },
+		func(r *rpdb.Route) { r.Metric = 5 },
+	} {
+		r := gateway("203.0.113.0/24", eth0)
+		change(&r)
+		must(t, c.nl.Execute(t.Context(), encodeRoute(unix.RTM_NEWROUTE, netlink.Create|netlink.Append, r), nil))
+		if i == 0 {
+			must(t, c.nl.Execute(t.Context(), encodeRoute(unix.RTM_NEWROUTE, netlink.Create, gateway("203.0.112.0/24", eth0)), nil))
+		}
+	}
+	before := routeLines(t, c)
+	vague, lost := gateway("203.0.113.0/24", eth0), gateway("203.0.113.200/32", eth0)
+	vague.Protocol, lost.Nexthops[0].Via = rpdb.ProtocolUnspec, addr("10.200.0.1")
+	_, err := c.RestoreRoutes(t.Context(), saved(t, wordsOf(vague, lost)...))
+	if !errors.Is(err, unix.ENETUNREACH) || strings.Contains(err.Error(), "undo") {
+		t.Errorf("got %v", err)
+	}
+	if got := routeLines(t, c); !slices.Equal(got, before) {
+		t.Errorf("\n got %q\nwant %q", got, before)
+	}
+}
+
 // snapshotOf returns the routes of IPv4 in a table.
 func snapshotOf(t testing.TB, c *Conn, table rpdb.TableID) []rpdb.Route {
 	return snapshot(t, c).Table(rpdb.IPv4, table)

@@ -42,10 +42,14 @@ type Socket struct {
 	nl *netlink.Conn
 }
 
+// socketBuffer holds the echoes of one request, of which a multipath route of
+// IPv6 makes one for each member, with all that are left in it.
+const socketBuffer = 1 << 20
+
 // OpenSocket opens a socket in the caller's namespace, or in that of the
 // options. It needs no privilege for the caller's own.
 func OpenSocket(o Options) (*Socket, error) {
-	dial := netlink.Options{Strict: !o.Lenient}
+	dial := netlink.Options{Strict: !o.Lenient, ReceiveBuffer: socketBuffer}
 	if o.NetNS != nil {
 		dial.NetNS = o.NetNS.FD()
 	}

@@ -198,6 +198,7 @@ func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error
 	for {
 		ms, err := c.datagram(ctx)
 		if err != nil {
+			c.drain(seq) // a socket that overflowed gets nothing until it is empty
 			return err
 		}
 		for ms.Next() {

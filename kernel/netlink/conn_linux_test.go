@@ -313,3 +313,30 @@ func TestGuardedRequestIsNotSent(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A socket that overflowed gets nothing until it is empty, so an exchange whose
+// answers are lost must not leave any to the next, which would wait for ever.
+func TestExchangeAfterLostAnswers(t *testing.T) {
+	c := open(t, Options{ReceiveBuffer: 1})
+	link := make([]byte, unix.SizeofIfInfomsg)
+	link[4] = 1 // loopback, about which there is much to say
+	nothing := func(Message) error { return nil }
+	if err := c.Execute(t.Context(), NewEncoder(nil, unix.RTM_GETLINK, 0, link), nothing); !errors.Is(err, OverflowError{}) {
+		t.Errorf("got %v", err)
+	}
+	if err := c.Execute(t.Context(), NewEncoder(nil, 200, 0, make([]byte, 12)), nil); !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("the next request: %v", err)
+	}
+	var b Batch
+	for range 3 {
+		if err := b.Add(NewEncoder(nil, unix.RTM_GETLINK, 0, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.ExecuteBatch(t.Context(), &b, func(int, error) error { return nil }); !errors.Is(err, OverflowError{}) {
+		t.Errorf("a batch: %v", err)
+	}
+	if err := c.Execute(t.Context(), NewEncoder(nil, 200, 0, make([]byte, 12)), nil); !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("the next request after a batch: %v", err)
+	}
+}
