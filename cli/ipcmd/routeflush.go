@@ -2,7 +2,6 @@ package ipcmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -24,26 +23,33 @@ func (s *session) flushRoutes(words []string) error {
 			return err
 		}
 	}
-	p := s.routePrinter(filter.Hidden())
-	rounds := 0
-	for {
-		deleted, err := s.flushRound(filter, p)
-		if err != nil {
-			return fail(2, "%sFlush terminated\n", kernelText(err))
-		}
-		if deleted == 0 {
-			break
-		}
-		rounds++
-		s.stats("\n*** Round %d, deleting %d entries ***\n", rounds, deleted)
+	sock, err := s.socket()
+	if err != nil {
+		return fail(1, "%s", kernelText(err))
 	}
+	p := s.routePrinter(filter.Hidden())
+	rounds, err := sock.FlushRoutes(context.Background(), filter.Dump(), func(m kernel.RouteMessage) bool {
+		e := entryOf(m)
+		doomed := filter.Match(e)
+		if doomed && s.opts.Stats > 1 {
+			p.printText(e)
+		}
+		return doomed
+	})
+	for i, deleted := range rounds {
+		s.stats("\n*** Round %d, deleting %d entries ***\n", i+1, deleted)
+	}
+	if err != nil {
+		return fail(2, "%sFlush terminated\n", kernelText(err))
+	}
+	n := len(rounds)
 	switch {
-	case rounds == 0 && (!filter.Cached() || filter.Family() == unix.AF_INET6):
+	case n == 0 && (!filter.Cached() || filter.Family() == unix.AF_INET6):
 		s.stats("Nothing to flush.\n")
-	case rounds > 1:
-		s.stats("*** Flush is complete after %d rounds ***\n", rounds)
+	case n > 1:
+		s.stats("*** Flush is complete after %d rounds ***\n", n)
 	default:
-		s.stats("*** Flush is complete after %d round ***\n", rounds)
+		s.stats("*** Flush is complete after %d round ***\n", n)
 	}
 	return nil
 }
@@ -63,25 +69,4 @@ func (s *session) flushCache() error {
 	}
 	s.stats("*** IPv4 routing cache is flushed.\n")
 	return nil
-}
-
-// flushRound goes over the list once, deletes on the way, and returns how many
-// routes were chosen.
-func (s *session) flushRound(filter iproute2.RouteFilter, p *routePrinter) (deleted int, err error) {
-	other, err := s.asideSocket()
-	if err != nil {
-		return 0, err
-	}
-	err = s.eachRoute(filter, func(m kernel.RouteMessage, e iproute2.RouteEntry) error {
-		deleted++
-		if s.opts.Stats > 1 {
-			p.printText(e)
-		}
-		_, err := other.SendRoute(context.Background(), kernel.RouteRequest{Type: unix.RTM_DELROUTE, Payload: m.Payload})
-		if errors.Is(err, unix.ESRCH) { // it went with another one
-			return nil
-		}
-		return err
-	})
-	return deleted, err
 }
