@@ -87,7 +87,7 @@ func (g *generator) routeKeyword() string {
 		"hoplimit", "advmss", "reordering", "rtt", "rto_min", "window", "cwnd", "initcwnd", "initrwnd", "features", "quickack", "congctl",
 		"rttvar", "ssthresh", "realms", "onlink", "nexthop", "nhid", "protocol", "table", "vrf", "dev", "oif", "pref", "encap",
 		"ttl-propagate", "fastopen_no_cookie", "iif", "mark", "root", "match", "exact", "type", "cached", "cloned", "weight", "inet",
-		"inet6", "notify", "connected", "uid", "fibmatch", "sport", "dport", "ipproto", "unicast", "blackhole")
+		"inet6", "connected", "uid", "fibmatch", "sport", "dport", "ipproto", "unicast", "blackhole")
 }
 
 func (g *generator) destination() string {
@@ -390,7 +390,7 @@ func (g *generator) getWord() string {
 	case 9:
 		return pick(g, "tos ", "dsfield ") + g.or("0x10|4|1c", "EF|0|ff")
 	case 10:
-		return g.or("fibmatch|fibm|connected|notify", "n|c|vrf nosuch|vrf default|as 10.0.0.9|co")
+		return g.or("fibmatch|fibm|connected", "c|vrf nosuch|vrf default|as 10.0.0.9|co")
 	case 11:
 		return "ipproto " + g.or("tcp|udp|6", "icmp|ipv6-icmp|200|x|0")
 	}
