@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"rpdb/format/iproute2"
 )
@@ -112,8 +111,7 @@ func (s *session) ours(words []string) bool {
 	case "rule":
 		return true
 	case "route":
-		verb, err := iproute2.ParseRouteVerb(slices.Concat(words, []string{"list"})[1])
-		return s.opts.hasRoutes() && (err != nil || verb != iproute2.RouteRestore)
+		return s.opts.hasRoutes()
 	case "monitor":
 		_, err := parseMonitor(words[1:])
 		return !errors.Is(err, errHandOver)

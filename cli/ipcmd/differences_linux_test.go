@@ -19,7 +19,7 @@ type difference struct {
 	// lines is command for all lines of a batch together.
 	lines func(lines [][]string) bool
 	// outcome reports whether it is by what the real ip did.
-	outcome func(theirs outcome) bool
+	outcome func(c command, theirs outcome) bool
 }
 
 // differences lists those of a release. Nothing else may differ.
@@ -59,7 +59,7 @@ func ruleDifferences() []difference {
 		},
 		{
 			reason: "ip takes the words of actions, realms and suppressors in a list for prefixes",
-			outcome: func(theirs outcome) bool {
+			outcome: func(_ command, theirs outcome) bool {
 				m := notAPrefix.FindStringSubmatch(theirs.stderr)
 				return m != nil && m[1] != "" && slices.ContainsFunc(filterWords, func(w string) bool { return strings.HasPrefix(w, m[1]) })
 			},
@@ -127,6 +127,9 @@ func (p peer) comparable(o outcome) outcome {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x1b[1;34m", "\x1b[1;94m")
 	}
 	o.stdout = withoutClock(o.stdout)
+	if o.code == 0 { // of a restore of routes that are there, about which ours says nothing
+		o.stderr = strings.ReplaceAll(o.stderr, "RTNETLINK answers: File exists\n", "")
+	}
 	o.stderr = strings.Replace(o.stderr, " is a garbage.", " is garbage.", 1)
 	if p.before(withEscapes) && strings.HasPrefix(o.stdout, "[") {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
@@ -165,6 +168,6 @@ func (p peer) meantToDiffer(c command) string {
 }
 
 // meantToEndSo is meantToDiffer once the command was run.
-func (p peer) meantToEndSo(theirs outcome) bool {
-	return slices.ContainsFunc(p.differences(), func(d difference) bool { return d.outcome != nil && d.outcome(theirs) })
+func (p peer) meantToEndSo(c command, theirs outcome) bool {
+	return slices.ContainsFunc(p.differences(), func(d difference) bool { return d.outcome != nil && d.outcome(c, theirs) })
 }

@@ -37,7 +37,7 @@ func (g *generator) route(wrong bool) []string {
 	case n < 96 && !g.batching:
 		words = append(append(words, pick(g, "save", "sa")), g.routeFilter()...)
 	case n < 98 && !g.batching:
-		words = append(words, pick(g, "showdump", "showd"))
+		words = append(words, pick(g, "restore", "showdump", "res", "showd"))
 	case n < 99:
 	default:
 		words = append(words, pick(g, "help", "h", "foo", "remove", "", "adds", "chang", "flush", "flush cache", "get"))

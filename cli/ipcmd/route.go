@@ -36,7 +36,7 @@ func (s *session) route(words []string) error {
 	case iproute2.RouteSave:
 		return s.saveRoutes(words)
 	case iproute2.RouteRestore:
-		return errHandOver
+		return s.restoreRoutes()
 	case iproute2.RouteShowDump:
 		return s.showDump()
 	case iproute2.RouteHelpVerb:

@@ -1,6 +1,7 @@
 package ipcmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -42,26 +43,16 @@ func (s *session) saveRoutes(words []string) error {
 
 // savedRoutes gives the messages of a stream of saved routes on standard input
 // to each.
-func (s *session) savedRoutes(each func(kernel.RouteMessage) error) error {
+func (s *session) savedRoutes(each func(ipsave.Message) error) error {
 	if isTerminal(s.Stdin) {
 		return fail(1, "Can't restore route dump from a terminal\n")
 	}
 	start := placeIn(s.Stdin)
 	r := ipsave.NewReader(s.Stdin, ipsave.Routes)
 	for r.Next() {
-		saved := r.Message()
-		m := kernel.RouteMessage{Message: kernel.Message{Type: saved.Type, Flags: saved.Flags, Payload: saved.Payload}}
-		var err error
-		if m.Type != unix.RTM_NEWROUTE && m.Type != unix.RTM_DELROUTE {
-			err = fmt.Errorf("message of type %d, want a route", m.Type)
-		} else {
-			m.Route, m.Details, err = kernel.DecodeRoute(saved.Payload)
-		}
-		if err == nil {
-			err = each(m)
-		}
-		if err != nil {
-			return fail(2, "ip: saved routes: offset %d: %v\n", saved.Offset, err)
+		m := r.Message()
+		if err := each(m); err != nil {
+			return fail(2, "ip: saved routes: offset %d: %v\n", m.Offset, err)
 		}
 	}
 	var bad *ipsave.Error
@@ -84,8 +75,16 @@ func (s *session) showDump() error {
 		return parseFailure(err)
 	}
 	p := s.routePrinter(all.Hidden())
-	err = s.savedRoutes(func(m kernel.RouteMessage) error {
-		if e := entryOf(m); all.Match(e) {
+	var d kernel.RouteDecoder
+	err = s.savedRoutes(func(m ipsave.Message) error {
+		if m.Type != unix.RTM_NEWROUTE && m.Type != unix.RTM_DELROUTE {
+			return fmt.Errorf("message of type %d, want a route", m.Type)
+		}
+		r, details, err := d.Decode(m.Payload)
+		if err != nil {
+			return err
+		}
+		if e := (iproute2.RouteEntry{Route: r, RouteDetails: details, Deleted: m.Type == unix.RTM_DELROUTE}); all.Match(e) {
 			p.print(e)
 		}
 		return nil
@@ -95,5 +94,24 @@ func (s *session) showDump() error {
 		return err
 	}
 	p.close()
+	return nil
+}
+
+// restoreRoutes adds the saved routes that are not there, all of them or none:
+// the stream is read to its end before anything is done. Where ip says of each
+// route that is there that the file exists, and goes on, nothing is said.
+func (s *session) restoreRoutes() error {
+	var saved kernel.SavedRoutes
+	err := s.savedRoutes(func(m ipsave.Message) error { return saved.Add(m.Type, m.Offset, m.Payload) })
+	if err != nil {
+		return err
+	}
+	err = s.withConn(func(c *kernel.Conn) error {
+		_, err := c.RestoreRoutes(context.Background(), &saved)
+		return err
+	})
+	if err != nil {
+		return fail(2, "%s", kernelText(err))
+	}
 	return nil
 }

@@ -238,7 +238,7 @@ func (w *twins) run(c command) (difference string) {
 	}
 	theirs, ours = w.peer.comparable(theirs), w.peer.comparable(ours)
 	switch {
-	case (theirs != ours || as != bs) && w.peer.meantToEndSo(theirs):
+	case (theirs != ours || as != bs) && w.peer.meantToEndSo(c, theirs):
 		w.renew()
 		return ""
 	case theirs != ours:
