@@ -85,7 +85,7 @@ func (a *app) nexthopUses(ctx context.Context, r *tableReader) (map[uint32]*next
 		if len(uses) == 0 {
 			break
 		}
-		whole, err := r.routes(ctx, f, 0, func(route rpdb.Route) error {
+		consistent, err := r.routes(ctx, f, 0, func(route rpdb.Route) error {
 			if u := uses[route.NexthopID]; u != nil {
 				u.routes[tablePlace{route.Table, f}]++
 			}
@@ -94,7 +94,7 @@ func (a *app) nexthopUses(ctx context.Context, r *tableReader) (map[uint32]*next
 		if err != nil {
 			return nil, err
 		}
-		a.noteTorn(whole, f)
+		a.noteTorn(consistent, f)
 	}
 	return uses, nil
 }

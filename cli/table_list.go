@@ -114,14 +114,14 @@ type tablePlace struct {
 func (a *app) listTables(ctx context.Context, r *tableReader) ([]tableInfo, error) {
 	places := placesOf(r)
 	for _, f := range rpdb.Families() {
-		whole, err := r.routes(ctx, f, 0, func(route rpdb.Route) error {
+		consistent, err := r.routes(ctx, f, 0, func(route rpdb.Route) error {
 			placeAt(places, route.Table, f).Routes++
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
-		a.noteTorn(whole, f)
+		a.noteTorn(consistent, f)
 	}
 	tables := map[rpdb.TableID]bool{}
 	for at := range places {
@@ -147,9 +147,9 @@ func (a *app) listTables(ctx context.Context, r *tableReader) ([]tableInfo, erro
 }
 
 // noteTorn says that a list of routes may not be the state of any moment.
-func (a *app) noteTorn(whole bool, f rpdb.Family) {
-	if !whole {
-		fmt.Fprintf(a.Err, "rpdb: note: %v routes changed while they were read: some may be missing or told twice\n", f)
+func (a *app) noteTorn(consistent bool, f rpdb.Family) {
+	if !consistent {
+		fmt.Fprintf(a.Err, "rpdb: the %v routes changed while they were read: some may be missing, or here twice\n", f)
 	}
 }
 

@@ -2,13 +2,10 @@ package cli
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"rpdb"
 	"rpdb/format/rttables"
@@ -54,8 +51,8 @@ type tableReader struct {
 	links    []rpdb.Link
 	nexthops []rpdb.NexthopObject
 	// routes gives the routes of a table, 0 for all, to each; they are valid
-	// during the call only. Whole is false if some may be missing or doubled.
-	routes func(ctx context.Context, f rpdb.Family, t rpdb.TableID, each func(rpdb.Route) error) (whole bool, err error)
+	// during the call only. Consistent is false if some may be missing or doubled.
+	routes func(ctx context.Context, f rpdb.Family, t rpdb.TableID, each func(rpdb.Route) error) (consistent bool, err error)
 	close  func()
 }
 
@@ -111,61 +108,32 @@ func snapshotTables(s *rpdb.Snapshot) *tableReader {
 	}
 }
 
-// readTables reads the host.
-func (a *app) readTables(ctx context.Context) (r *tableReader, err error) {
+// readTables reads the host. The reader has the connection, to read routes by.
+func (a *app) readTables(ctx context.Context) (*tableReader, error) {
 	conn, err := a.open()
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	r = &tableReader{}
-	for _, f := range rpdb.Families() {
-		rules, err := conn.Rules(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		r.rules = append(r.rules, rules...)
-	}
-	if r.links, err = conn.Links(ctx); err != nil {
+	r := &tableReader{routes: conn.EachRoute, close: func() { conn.Close() }}
+	if err := r.read(ctx, conn); err != nil {
+		conn.Close()
 		return nil, err
-	}
-	if r.nexthops, err = conn.Nexthops(ctx); err != nil {
-		return nil, err
-	}
-	socket, err := kernel.OpenSocket(kernel.Options{NetNS: conn.NetNS()})
-	if err != nil {
-		return nil, err
-	}
-	r.close = func() { socket.Close() }
-	r.routes = func(ctx context.Context, f rpdb.Family, t rpdb.TableID, each func(rpdb.Route) error) (bool, error) {
-		whole, err := socket.ListRoutes(ctx, routeDump(f, t), func(m kernel.RouteMessage) error {
-			if m.Route.Family != f || t != 0 && m.Route.Table != t {
-				return nil // of a kernel that does not filter
-			}
-			return each(m.Route)
-		})
-		for _, none := range []error{unix.ENOENT, unix.EAFNOSUPPORT, unix.EOPNOTSUPP} {
-			if errors.Is(err, none) {
-				return true, nil // no such table, or a kernel without the family
-			}
-		}
-		if err != nil {
-			err = fmt.Errorf("read routes (%v): %w", f, err)
-		}
-		return whole, err
 	}
 	return r, nil
 }
 
-// routeDump is what a dump of one table, 0 for all, is asked for by: a struct
-// rtmsg with attributes.
-func routeDump(f rpdb.Family, t rpdb.TableID) []byte {
-	b := make([]byte, unix.SizeofRtMsg)
-	b[0] = byte(f)
-	if t != 0 {
-		b = binary.NativeEndian.AppendUint16(b, unix.SizeofRtAttr+4)
-		b = binary.NativeEndian.AppendUint16(b, unix.RTA_TABLE)
-		b = binary.NativeEndian.AppendUint32(b, uint32(t))
+// read reads everything but the routes.
+func (r *tableReader) read(ctx context.Context, conn *kernel.Conn) (err error) {
+	for _, f := range rpdb.Families() {
+		rules, err := conn.Rules(ctx, f)
+		if err != nil {
+			return err
+		}
+		r.rules = append(r.rules, rules...)
 	}
-	return b
+	if r.links, err = conn.Links(ctx); err != nil {
+		return err
+	}
+	r.nexthops, err = conn.Nexthops(ctx)
+	return err
 }

@@ -79,7 +79,7 @@ func (a *app) viewTable(ctx context.Context, r *tableReader, t rpdb.TableID) err
 	for _, f := range rpdb.Families() {
 		w.rulesTo(v, r.rulesTo(f, t), f)
 		count := 0
-		whole, err := r.routes(ctx, f, t, func(route rpdb.Route) error {
+		consistent, err := r.routes(ctx, f, t, func(route rpdb.Route) error {
 			if count++; count == 1 {
 				w.printf("%v routes\n", f)
 			}
@@ -89,7 +89,7 @@ func (a *app) viewTable(ctx context.Context, r *tableReader, t rpdb.TableID) err
 		if err != nil {
 			return errors.Join(err, out.Flush())
 		}
-		a.noteTorn(whole, f)
+		a.noteTorn(consistent, f)
 		if count == 0 {
 			w.printf("%v: no route\n", f)
 		}
@@ -138,7 +138,7 @@ func (a *app) tableJSON(ctx context.Context, r *tableReader, t rpdb.TableID) err
 	routes := ipjson.NewWriter(a.Out, false)
 	lister := iproute2.NewRouteLister(iproute2.RouteView{Names: names, LinkName: r.linkName(), Exact: true})
 	for _, f := range rpdb.Families() {
-		whole, err := r.routes(ctx, f, t, func(route rpdb.Route) error {
+		consistent, err := r.routes(ctx, f, t, func(route rpdb.Route) error {
 			routes.Begin()
 			lister.Fields(iproute2.RouteEntry{Route: route}, routes)
 			routes.End()
@@ -147,7 +147,7 @@ func (a *app) tableJSON(ctx context.Context, r *tableReader, t rpdb.TableID) err
 		if err != nil {
 			return err
 		}
-		a.noteTorn(whole, f)
+		a.noteTorn(consistent, f)
 	}
 	if err := routes.Close(); err != nil {
 		return err

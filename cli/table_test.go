@@ -147,7 +147,7 @@ func TestTornListsAreTold(t *testing.T) {
 		_, err := whole(ctx, f, t, each)
 		return f != rpdb.IPv4, err
 	}
-	if err := a.viewTable(t.Context(), r, 10); err != nil || strings.Count(errs.String(), "note: IPv4 routes changed") != 1 || strings.Contains(errs.String(), "IPv6") {
+	if err := a.viewTable(t.Context(), r, 10); err != nil || strings.Count(errs.String(), "the IPv4 routes changed") != 1 || strings.Contains(errs.String(), "IPv6") {
 		t.Errorf("%v, %s", err, &errs)
 	}
 }
