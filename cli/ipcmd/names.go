@@ -99,27 +99,42 @@ func (n *nameFiles) ipProto(stderr io.Writer) func(rpdb.IPProto) string {
 	}
 }
 
-// namesFor returns the names that a listing of the rules needs.
-func (n *nameFiles) namesFor(rules []rpdb.Rule, stderr io.Writer) rpdb.Names {
-	builtin := rpdb.Names{}
+// namesFor returns the names that a listing of the rules needs, and reads their
+// files in the order in which ip would. It reads those of tables and groups for
+// numbers as well.
+func (n *nameFiles) namesFor(rules []rpdb.Rule, numeric bool, stderr io.Writer) rpdb.Names {
 	for _, r := range rules {
-		if r.Action.Table() != 0 {
-			n.load(rttables.Tables.File(), stderr)
-		}
-		if _, err := fmt.Sscan(builtin.Protocol(r.Protocol), new(int)); err == nil { // a number: no built-in name
-			n.load(rttables.Protocols.File(), stderr)
-		}
-		if r.Realms != 0 {
-			n.load(rttables.Realms.File(), stderr)
-		}
-		if r.Selector.TOS != 0 || r.Selector.DSCP.IsSet() {
-			n.load(rttables.DSFields.File(), stderr)
-		}
-		if r.Suppress.IfGroup.IsSet() {
-			n.load(rttables.Groups.File(), stderr)
+		dscp, _ := r.Selector.DSCP.Get()
+		table := r.Action.Table() != 0
+		for _, x := range []struct {
+			kind  rttables.Kind
+			needs bool
+		}{
+			{rttables.DSFields, r.Selector.TOS != 0 && !numeric},
+			{rttables.Tables, table},
+			{rttables.Groups, table && r.Suppress.IfGroup.IsSet()},
+			{rttables.Realms, (isByte(r.Realms.From()) || isByte(r.Realms.To())) && !numeric},
+			{rttables.Protocols, !builtinName(r.Protocol) && !numeric},
+			{rttables.DSFields, dscp.Value != 0 && !numeric},
+		} {
+			if x.needs {
+				n.load(x.kind.File(), stderr)
+			}
 		}
 	}
+	if numeric {
+		return rpdb.Names{}
+	}
 	return n.db.Names()
+}
+
+// isByte reports whether a realm may have a name in a file.
+func isByte(realm uint16) bool { return 0 < realm && realm <= 255 }
+
+// builtinName reports whether a protocol has a name without a file.
+func builtinName(p rpdb.Protocol) bool {
+	name := rpdb.Names{}.Protocol(p)
+	return name[0] < '0' || name[0] > '9'
 }
 
 // load reads the files of one kind, in the order that decides which name

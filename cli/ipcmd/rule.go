@@ -98,9 +98,7 @@ func (s *session) view(rules []rpdb.Rule) iproute2.RuleView {
 		Numeric: s.opts.Numeric, Details: s.opts.Details, Raw: true,
 		Color: s.palette(), State: &s.names.state, IPProto: s.names.ipProto(s.Stderr),
 	}
-	if !v.Numeric {
-		v.Names = s.names.namesFor(rules, s.Stderr)
-	}
+	v.Names = s.names.namesFor(rules, v.Numeric, s.Stderr)
 	return v
 }
 

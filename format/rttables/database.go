@@ -7,11 +7,13 @@ import (
 	"rpdb"
 )
 
-// Database holds every name of the files that were added to it and finds
-// numbers by name as iproute2 does: all names of a number are known, also those
-// that a later one displaced in listings, and a name that several numbers have
-// belongs to the one whose low eight bits are the smallest, among those to the
-// one that was read last. The zero Database has the built-in names. It is not
+// Database holds the names of the files that were added to it and finds numbers
+// by name as iproute2 does. A number of anything but a table or a group has one
+// name, the last, and a name belongs to the smallest number that has it. Of
+// tables and groups all names are known, also those that a later one displaced in
+// listings, and a name that several numbers have belongs to the one whose low
+// eight bits are the smallest, among those to the one that was read last. The
+// zero Database has the built-in names. It is not
 // safe for concurrent use with Add.
 type Database struct {
 	names   rpdb.Names
@@ -25,7 +27,9 @@ type Database struct {
 func (d *Database) Add(k Kind, source string, data []byte) error {
 	return parse(k, source, data, func(e span) {
 		set(&d.names, k, e.ID, e.Name)
-		d.enter(k.File(), e.ID, e.Name)
+		if k == Tables || k == Groups {
+			d.enter(k.File(), e.ID, e.Name)
+		}
 	})
 }
 
@@ -51,9 +55,41 @@ func (d *Database) Names() rpdb.Names { return d.names }
 // that of a kind, as in "rt_tables", or "protocols". Numbers are not names: a
 // name that looks like one is only found if a file has it.
 func (d *Database) Number(file, name string) (uint32, bool) {
-	if id, ok := d.entries[file][name]; ok {
-		return id, true
+	id, ok := d.builtin(file, name)
+	if !ok {
+		id = 0
 	}
+	switch file {
+	case Protocols.File():
+		return smallest(d.names.Protocols, name, id, ok)
+	case Realms.File():
+		return smallest(d.names.Realms, name, id, ok)
+	case DSFields.File():
+		return smallest(d.names.DSFields, name, id, ok)
+	case Scopes.File():
+		return smallest(d.names.Scopes, name, id, ok)
+	}
+	if other, found := d.entries[file][name]; found && (!ok || other%256 <= id%256) {
+		return other, true
+	}
+	return id, ok
+}
+
+// smallest returns the smallest number that has a name, with one that has it
+// anyway if there is one.
+func smallest[K ~uint8 | ~uint16](names map[K]string, name string, id uint32, ok bool) (uint32, bool) {
+	for k, n := range names {
+		if n == name && (!ok || uint32(k) < id) {
+			id, ok = uint32(k), true
+		}
+	}
+	return id, ok
+}
+
+// builtin returns what a name stands for where no file says so. A number that
+// has another name in a file has lost the built-in one, but for tables and
+// groups.
+func (d *Database) builtin(file, name string) (uint32, bool) {
 	if name == "" || '0' <= name[0] && name[0] <= '9' {
 		return 0, false
 	}

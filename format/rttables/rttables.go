@@ -179,10 +179,12 @@ func scan(line string) (id int32, name string, ok bool) {
 // isSpace is isspace(3) in the C locale.
 func isSpace(c rune) bool { return c == ' ' || '\t' <= c && c <= '\r' }
 
-// scanNumber reads an integer and cuts it to 32 bits as scanf(3) does: one
-// that does not fit 64 bits becomes the largest first.
+// scanNumber reads an integer and cuts it to 32 bits as scanf(3) does: white
+// space in front is skipped, and a number that does not fit 64 bits becomes the
+// largest first.
 func scanNumber(s string, base int) (id int32, rest string, ok bool) {
 	const hexDigits = "0123456789abcdefABCDEF"
+	s = strings.TrimLeftFunc(s, isSpace)
 	digits := strings.TrimLeft(s, "+-")
 	if len(s)-len(digits) > 1 {
 		return 0, s, false

@@ -148,6 +148,46 @@ func TestDatabase(t *testing.T) {
 	})
 }
 
+// Names that are built in, and files that say otherwise.
+func TestDatabaseAndBuiltins(t *testing.T) {
+	var d rttables.Database
+	for k, data := range map[rttables.Kind]string{
+		rttables.Tables:    "255 main\n510 local\n100 default\n",
+		rttables.Groups:    "12 default\n12 lan\n256 other\n",
+		rttables.Protocols: "12 first\n12 last\n183 first\n9 static\n77 unspec\n4 fixed\n",
+		rttables.Realms:    "7 two\n5 two\n9 unknown\n",
+		rttables.DSFields:  "0x20 a\n0x20 b\n0x10 b\n",
+	} {
+		if err := d.Add(k, "f", []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		file, name string
+		want       uint32
+		ok         bool
+	}{
+		{"rt_tables", "main", 254, true},  // before 255
+		{"rt_tables", "local", 510, true}, // before 255, and as large as 254 but read later
+		{"rt_tables", "default", 100, true},
+		{"group", "default", 0, true},
+		{"group", "lan", 12, true},
+		{"rt_protos", "first", 183, true},
+		{"rt_protos", "last", 12, true},
+		{"rt_protos", "bird", 0, false},
+		{"rt_protos", "static", 9, true},
+		{"rt_protos", "unspec", 0, true},
+		{"rt_realms", "two", 5, true},
+		{"rt_realms", "unknown", 0, true},
+		{"rt_dsfield", "a", 0, false},
+		{"rt_dsfield", "b", 0x10, true},
+	} {
+		if got, ok := d.Number(tt.file, tt.name); got != tt.want || ok != tt.ok {
+			t.Errorf("Number(%s, %q) = %d, %v, want %d, %v", tt.file, tt.name, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
 func TestFilesAndDirectories(t *testing.T) {
 	for _, k := range rttables.Kinds() {
 		if k.File() == "" {
