@@ -63,10 +63,10 @@ type objectCall struct {
 	names  rpdb.Names
 }
 
-// options reads the options in front of the verb and returns what stands
-// behind them.
+// options reads the options in front of the verb, or behind it, and returns what
+// stands behind them.
 func (o *objectCall) options(args []string) ([]string, error) {
-	opts, words, err := ipcmd.ParseOptions(args)
+	opts, words, err := o.opts.Parse(args)
 	switch {
 	case errors.Is(err, ipcmd.ErrVersion):
 		o.json = opts.JSON
@@ -87,6 +87,21 @@ func (o *objectCall) options(args []string) ([]string, error) {
 	o.netns, o.opts = opts.NetNS, opts
 	o.names = o.loadNames() // of the namespace
 	return words, nil
+}
+
+// only refuses options that would change nothing about what a verb does, or
+// about how the answer looks. Which family and which namespace is never one.
+func (o *objectCall) only(verb string, honoured ...string) error {
+	honoured = append(honoured, "-4", "-6", "-family", "-netns")
+	for _, option := range o.opts.Given {
+		if !slices.Contains(honoured, option) {
+			return o.wrong(verb, "the option %s changes nothing here: leave it out", option)
+		}
+	}
+	if o.opts.Pretty && !o.opts.JSON {
+		return o.wrong(verb, "-pretty is for -json: add it, or leave both out")
+	}
+	return nil
 }
 
 // asksForHelp reports whether one of the words is an option for help.
@@ -180,9 +195,7 @@ func (o *objectCall) asIP(f rpdb.Family, words []string) error {
 	if o.netns != "" {
 		args = append(args, "-netns", o.netns)
 	}
-	call := ipCall(slices.Concat(args, []string{o.object}, words), o.plain())
-	call.Both = o.opts.Family == 0 // of a saved stream, whose messages say their family
-	return o.ended(call.Run())
+	return o.ended(ipCall(slices.Concat(args, []string{o.object}, words), o.plain()).Run())
 }
 
 // plain returns the streams as the process has them, so that they can be asked

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -47,57 +48,56 @@ func (a *app) runRule(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(words) == 0 {
-		words = []string{"list"}
+	verb := "list"
+	if len(words) > 0 {
+		verb = words[0]
+		if words, err = r.options(words[1:]); err != nil {
+			return err
+		}
 	}
-	return r.verb(ctx, words[0], words[1:])
+	return r.verb(ctx, verb, words)
 }
 
 // verb carries out one verb: our own by their full words, then ip's with its
 // abbreviations.
 func (r *rules) verb(ctx context.Context, word string, words []string) error {
-	switch word {
-	case "ensure":
-		return r.ensure(ctx, words)
-	case "replace":
-		return r.replace(ctx, words)
-	case "test":
-		return r.test(ctx, words)
+	verbs := map[string]func(context.Context, []string) error{
+		"list": r.list, "add": r.add, "ensure": r.ensure, "replace": r.replace, "test": r.test, "delete": r.delete,
+		"flush": r.flush, "save": r.save, "restore": r.restore,
 	}
-	verb, err := iproute2.ParseRuleVerb(word)
-	if err != nil {
-		return r.unknownVerb(word, append(iproute2.RuleVerbs(), "ensure", "replace", "test"))
+	name := word
+	if verbs[name] == nil {
+		verb, err := iproute2.ParseRuleVerb(word)
+		if err != nil {
+			return r.unknownVerb(word, append(iproute2.RuleVerbs(), "ensure", "replace", "test"))
+		}
+		name = verb.String()
 	}
-	switch verb {
-	case iproute2.RuleAdd:
-		return r.add(ctx, words)
-	case iproute2.RuleDelete:
-		return r.delete(ctx, words)
-	case iproute2.RuleFlush, iproute2.RuleSave, iproute2.RuleRestore:
-		return r.stream(verb, words)
-	case iproute2.RuleList:
-		return r.list(ctx, words)
+	run := verbs[name]
+	if run == nil {
+		return r.help()
 	}
-	return r.help()
+	if err := r.only(name, r.honoured(name)...); err != nil {
+		if name == "test" {
+			err = trouble(err)
+		}
+		return err
+	}
+	return run(ctx, words)
 }
 
-// stream lets ip's grammar do what is the same there, for both families where
-// none was given.
-func (r *rules) stream(verb iproute2.RuleVerb, words []string) error {
-	if verb == iproute2.RuleFlush && r.opts.Family == 0 && len(words) == 0 {
-		return &usageError{"rule flush: without -4 or -6 it would take the rules of both families away", "say which family, or which rules"}
-	}
-	families := r.families()[:1]
-	if verb == iproute2.RuleFlush {
-		var err error
-		if families, _, err = r.filters("flush", words); err != nil {
-			return err
+// honoured returns the options that have an effect on a verb.
+func (r *rules) honoured(verb string) []string {
+	listing := []string{"-json", "-pretty", "-details", "-Numeric", "-oneline", "-color"}
+	switch verb {
+	case "list":
+		return listing
+	case "add", "ensure", "replace", "delete":
+		if r.opts.Echo {
+			return append(listing, "-echo")
 		}
-	}
-	for _, f := range families {
-		if err := r.asIP(f, append([]string{verb.String()}, words...)); err != nil {
-			return err
-		}
+	case "flush", "restore":
+		return []string{"-json"}
 	}
 	return nil
 }
@@ -138,13 +138,15 @@ func (r *rules) list(ctx context.Context, words []string) error {
 			}
 		}
 	}
-	return r.print(chosen)
+	return r.print(chosen, false)
 }
 
-// print writes rules, each with its family unless one was asked for.
-func (r *rules) print(list []rpdb.Rule) error {
+// print writes rules, or rules that were deleted, each with its family unless
+// one was asked for.
+func (r *rules) print(list []rpdb.Rule, deleted bool) error {
 	v := iproute2.RuleView{
 		Names: r.names, Numeric: r.opts.Numeric, Details: r.opts.Details, Family: r.opts.Family == 0,
+		Deleted: deleted, Color: r.opts.Palette(r.plain().Out, os.Getenv),
 	}
 	if !r.opts.JSON {
 		w := newPrinter(r.Out)
@@ -174,6 +176,9 @@ the other commands take the family of the addresses, and IPv4 without any.
   replace  put the rule in the place of the one with its priority
   test     exit with 0 if the rule is there, with 1 if not
   delete   delete the rule that is exactly this one, and no other
+  flush    delete the rules that a FILTER chooses, but for those of priority 0
+  save     write the rules to a file, for restore
+  restore  add the saved rules that are not there, in their order, all or none
 
 The words of rules are those of ip-rule(8):
 

@@ -79,7 +79,7 @@ func (r *rules) put(ctx context.Context, conn *kernel.Conn, q asked) error {
 		return err
 	}
 	if r.opts.Echo {
-		return r.print([]rpdb.Rule{q.rule})
+		return r.print([]rpdb.Rule{q.rule}, false)
 	}
 	return nil
 }
@@ -222,7 +222,10 @@ func (r *rules) delete(ctx context.Context, words []string) error {
 	case len(there) > 1:
 		return &severalError{there}
 	}
-	return conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, there[0]))
+	if err := conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, there[0])); err != nil || !r.opts.Echo {
+		return err
+	}
+	return r.print(there, true)
 }
 
 // near is the command that deletes a rule of the priority that was given, ""

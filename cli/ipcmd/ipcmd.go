@@ -32,8 +32,6 @@ type Call struct {
 	// NetNS is the namespace to work in without -netns, nil for the calling
 	// thread's.
 	NetNS *kernel.NetNS
-	// Both makes rule save write the rules of both families.
-	Both bool
 	// HandOver carries out a command line that is not for us and returns its
 	// exit code; nil lets the system's ip take the place of this process.
 	HandOver func(args []string) int

@@ -27,6 +27,8 @@ type Options struct {
 	InNetNS   bool   // a namespace was given
 	NetNS     string // its name or path
 	Batch     *string
+	// Given are the options as they were understood, in full: "-json".
+	Given []string
 }
 
 // Listed returns the family that a listing is of: IPv4 if none was given.
@@ -48,7 +50,10 @@ func (o Options) hasRoutes() bool { return o.isIP() && !o.Resolve }
 
 // ParseOptions reads the options that args begin with, and returns what stands
 // behind them. Abbreviations mean what they mean to ip. The error is ip's.
-func ParseOptions(args []string) (o Options, rest []string, err error) {
+func ParseOptions(args []string) (o Options, rest []string, err error) { return Options{}.Parse(args) }
+
+// Parse is [ParseOptions] for further options.
+func (o Options) Parse(args []string) (all Options, rest []string, err error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		word := args[0]
 		args = args[1:]
@@ -59,6 +64,7 @@ func ParseOptions(args []string) (o Options, rest []string, err error) {
 			word = word[1:]
 		}
 		opt, ok := lookUpOption(word)
+		o.Given = append(o.Given, opt.name())
 		switch {
 		case !ok:
 			return o, nil, exit(255, "Option \"%s\" is unknown, try \"ip -help\".\n", word)
@@ -147,6 +153,12 @@ func abbreviatesAny(word, words string) bool {
 		}
 	}
 	return false
+}
+
+// name is the option in full.
+func (o option) name() string {
+	name, _, _ := strings.Cut(o.words, " ")
+	return name
 }
 
 // missing is the complaint about an option at the end that wants a value.

@@ -102,12 +102,16 @@ func (s *session) view(rules []rpdb.Rule) iproute2.RuleView {
 	return v
 }
 
-// palette is the colours of -color, of which there are none in JSON.
-func (s *session) palette() iproute2.Palette {
+// palette is the colours of -color.
+func (s *session) palette() iproute2.Palette { return s.opts.Palette(s.Stdout, s.getenv) }
+
+// Palette returns the colours of -color for what is written to a stream. There
+// are none in JSON.
+func (o Options) Palette(to any, getenv func(string) string) iproute2.Palette {
 	switch {
-	case s.opts.JSON, s.opts.Color == "", s.opts.Color == "never", s.opts.Color == "auto" && !isTerminal(s.Stdout):
+	case o.JSON, o.Color == "", o.Color == "never", o.Color == "auto" && !isTerminal(to):
 		return iproute2.NoColor
-	case darkBackground(s.getenv("COLORFGBG")):
+	case darkBackground(getenv("COLORFGBG")):
 		return iproute2.DarkBackground
 	}
 	return iproute2.LightBackground

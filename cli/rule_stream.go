@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"rpdb"
+	"rpdb/cli/ipcmd"
+	"rpdb/kernel"
+)
+
+// save writes the rules of both families, or of the one given, as the kernel
+// told them.
+func (r *rules) save(ctx context.Context, words []string) error {
+	if len(words) > 0 {
+		return r.wrong("save", "it takes no words: %q", words[0])
+	}
+	if isTerminal(r.plain().Out) {
+		return r.wrong("save", "what it writes is not for terminals: send it to a file")
+	}
+	conn, err := r.open()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var all []kernel.RuleMessage
+	for _, f := range r.families() {
+		list, err := conn.RuleMessages(ctx, f)
+		if err != nil {
+			return err
+		}
+		all = append(all, list...)
+	}
+	out := bufio.NewWriter(r.Out)
+	if err := ipcmd.WriteSavedRules(out, all); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// restoreOutcome is what a restore did, and its JSON.
+type restoreOutcome struct {
+	Version int `json:"version"`
+	Added   int `json:"added"`
+	There   int `json:"there"`
+	Moved   int `json:"moved"`    // of those that were there
+	LeftOut int `json:"left_out"` // of the family that was not asked for
+}
+
+// restore adds the saved rules that are not there, all of them or none, puts
+// those of one priority into the order of the stream, and says what it did.
+func (r *rules) restore(ctx context.Context, words []string) error {
+	if len(words) > 0 {
+		return r.wrong("restore", "it takes no words: %q", words[0])
+	}
+	if isTerminal(r.plain().In) {
+		return r.wrong("restore", "what it reads is not typed: give it a file on standard input")
+	}
+	saved, err := ipcmd.ReadSavedRules(bufio.NewReader(r.In))
+	if err != nil {
+		return fmt.Errorf("rule restore: %w", err)
+	}
+	outcome := restoreOutcome{Version: 1}
+	var chosen []rpdb.Rule
+	var numbers []int // of the chosen in the stream
+	for i, rule := range saved.Rules {
+		if r.opts.Family != 0 && rule.Family != rpdb.Family(r.opts.Family) {
+			outcome.LeftOut++
+			continue
+		}
+		chosen, numbers = append(chosen, rule), append(numbers, i)
+	}
+	conn, err := r.open()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	done, err := conn.RestoreRules(ctx, chosen)
+	var one *kernel.RestoreError
+	if errors.As(err, &one) {
+		i := numbers[one.Index]
+		return fmt.Errorf("rule restore: rule %d of the stream, byte %d: %w", i+1, saved.Offsets[i], err)
+	}
+	if err != nil {
+		return fmt.Errorf("rule restore: %w", err)
+	}
+	outcome.Added, outcome.There, outcome.Moved = done.Added, done.There, done.Moved
+	return r.tell(outcome, outcome.String())
+}
+
+// String says it in one line.
+func (o restoreOutcome) String() string {
+	text := fmt.Sprintf("%d %s added; %d %s there", o.Added, plural(o.Added, "rule", "rules"), o.There, plural(o.There, "was", "were"))
+	if o.Moved > 0 {
+		text += fmt.Sprintf(", %d put in order", o.Moved)
+	}
+	if o.LeftOut > 0 {
+		text += fmt.Sprintf("; %d of the other family left out", o.LeftOut)
+	}
+	return text
+}
+
+// flushOutcome is what a flush did, and its JSON.
+type flushOutcome struct {
+	Version int `json:"version"`
+	Deleted int `json:"deleted"`
+	Kept    int `json:"kept"` // that were chosen and have priority 0
+}
+
+// flush deletes the rules that the words choose, but for those of priority 0,
+// which only a delete takes away.
+func (r *rules) flush(ctx context.Context, words []string) error {
+	if r.opts.Family == 0 && len(words) == 0 {
+		return &usageError{"rule flush: without -4 or -6 it would take the rules of both families away", "say which family, or which rules"}
+	}
+	families, filters, err := r.filters("flush", words)
+	if err != nil {
+		return err
+	}
+	conn, err := r.open()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	outcome := flushOutcome{Version: 1}
+	var spared error
+	for i, f := range families {
+		list, err := conn.Rules(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, rule := range list {
+			if !filters[i].Match(rule) {
+				continue
+			}
+			if rule.Priority == 0 {
+				outcome.Kept++
+				continue
+			}
+			var other *kernel.OtherRuleError
+			switch err := conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, rule)); {
+			case err == nil:
+				outcome.Deleted++
+			case errors.Is(err, syscall.ENOENT): // somebody else was faster
+			case errors.As(err, &other):
+				spared = errors.Join(spared, err)
+			default:
+				return fmt.Errorf("rule flush, after %d: %w", outcome.Deleted, err)
+			}
+		}
+	}
+	if spared != nil {
+		return fmt.Errorf("rule flush: %d deleted; %w", outcome.Deleted, spared)
+	}
+	text := fmt.Sprintf("%d %s deleted", outcome.Deleted, plural(outcome.Deleted, "rule", "rules"))
+	if outcome.Kept > 0 && len(words) > 0 {
+		text += fmt.Sprintf("; %d of priority 0 %s, only a delete takes %s away", outcome.Kept,
+			plural(outcome.Kept, "stays", "stay"), plural(outcome.Kept, "it", "them"))
+	}
+	return r.tell(outcome, text)
+}
+
+// tell prints what was done, as JSON or in one line.
+func (r *rules) tell(outcome any, text string) error {
+	if r.opts.JSON {
+		return r.printJSON(outcome)
+	}
+	w := newPrinter(r.Out)
+	w.printf("%s\n", text)
+	return w.err
+}
