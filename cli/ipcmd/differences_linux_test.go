@@ -20,6 +20,8 @@ type difference struct {
 	lines func(lines [][]string) bool
 	// outcome reports whether it is by what the real ip did.
 	outcome func(c command, theirs outcome) bool
+	// kernels reports whether it is by what the kernels have then.
+	kernels func(c command, theirs, ours string) bool
 }
 
 // differences lists those of a release. Nothing else may differ.
@@ -170,4 +172,9 @@ func (p peer) meantToDiffer(c command) string {
 // meantToEndSo is meantToDiffer once the command was run.
 func (p peer) meantToEndSo(c command, theirs outcome) bool {
 	return slices.ContainsFunc(p.differences(), func(d difference) bool { return d.outcome != nil && d.outcome(c, theirs) })
+}
+
+// meantToLeave is meantToDiffer once what the kernels have was read.
+func (p peer) meantToLeave(c command, theirs, ours string) bool {
+	return slices.ContainsFunc(p.differences(), func(d difference) bool { return d.kernels != nil && d.kernels(c, theirs, ours) })
 }

@@ -238,7 +238,7 @@ func (w *twins) run(c command) (difference string) {
 	}
 	theirs, ours = w.peer.comparable(theirs), w.peer.comparable(ours)
 	switch {
-	case (theirs != ours || as != bs) && w.peer.meantToEndSo(c, theirs):
+	case (theirs != ours || as != bs) && w.peer.meantToEndSo(c, theirs), as != bs && w.peer.meantToLeave(c, as, bs):
 		w.renew()
 		return ""
 	case theirs != ours:
