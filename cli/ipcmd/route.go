@@ -139,11 +139,10 @@ func (s *session) listRoutes(words []string) error {
 		p.print(e)
 		return nil
 	})
+	p.close()
 	if err != nil {
-		p.abandon()
 		return fail(2, "%sDump terminated\n", kernelText(err))
 	}
-	p.close()
 	return nil
 }
 

@@ -2,6 +2,7 @@ package ipcmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -39,11 +40,12 @@ func (s *session) flushRoutes(words []string) error {
 	for i, deleted := range rounds {
 		s.stats("\n*** Round %d, deleting %d entries ***\n", i+1, deleted)
 	}
-	if err != nil {
+	var refused *kernel.Refusal
+	switch n := len(rounds); {
+	case errors.As(err, &refused):
 		return fail(2, "%sFlush terminated\n", kernelText(err))
-	}
-	n := len(rounds)
-	switch {
+	case err != nil:
+		return fail(2, "ip: flush routes: %v\n", err)
 	case n == 0 && (!filter.Cached() || filter.Family() == unix.AF_INET6):
 		s.stats("Nothing to flush.\n")
 	case n > 1:

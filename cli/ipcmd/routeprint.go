@@ -76,13 +76,6 @@ func (p *routePrinter) begin() {
 func (p *routePrinter) close() {
 	if p.opts.JSON {
 		p.begin()
-	}
-	p.abandon()
-}
-
-// abandon ends a list that broke off. One without an entry is no list.
-func (p *routePrinter) abandon() {
-	if p.json != nil {
 		_ = p.json.Close() // an error of standard output is noticed at the end
 		p.json = nil
 	}

@@ -89,12 +89,8 @@ func (s *session) showDump() error {
 		}
 		return nil
 	})
-	if err != nil {
-		p.abandon()
-		return err
-	}
 	p.close()
-	return nil
+	return err
 }
 
 // restoreRoutes adds the saved routes that are not there, all of them or none:
