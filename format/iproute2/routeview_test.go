@@ -377,3 +377,27 @@ func TestRouteListingAllocates(t *testing.T) {
 		}
 	}
 }
+
+// A file may name scopes, also those that have a name; ip asks it only when a
+// scope has none.
+func TestRouteScopeNames(t *testing.T) {
+	v := rawView()
+	v.Names.Scopes = map[rpdb.Scope]string{253: "wire", 100: "region"}
+	link, region := entry(t, "192.0.2.0/24 dev v0"), entry(t, "192.0.2.0/24 dev v0 scope 100")
+	if got, want := v.Entry(link)+v.Entry(region), "192.0.2.0/24 dev v0 scope wire 192.0.2.0/24 dev v0 scope region "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	v.State = &iproute2.NameState{}
+	got := v.Entry(link) + v.Entry(region) + v.Entry(link)
+	if want := "192.0.2.0/24 dev v0 scope link 192.0.2.0/24 dev v0 scope region 192.0.2.0/24 dev v0 scope wire "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	c := context()
+	c.Names = v.Names
+	for _, word := range []string{"wire", "region", "site", "7"} {
+		e, err := c.ParseListing("192.0.2.0/24 dev v0 scope " + word)
+		if want := map[string]rpdb.Scope{"wire": 253, "region": 100, "site": 200, "7": 7}[word]; err != nil || e.Scope != want {
+			t.Errorf("%s: scope %d, %v, want %d", word, e.Scope, err, want)
+		}
+	}
+}
