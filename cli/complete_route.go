@@ -28,10 +28,15 @@ func routeOptions() [][2]string {
 	options := ruleOptions()
 	i := slices.IndexFunc(options, func(o [2]string) bool { return o[0] == "-details" })
 	options[i][1] = "also show what is left out as the default"
-	return append(options, [][2]string{
+	return append(options, listingOptions()...)
+}
+
+// listingOptions are those that only say how routes are listed.
+func listingOptions() [][2]string {
+	return [][2]string{
 		{"-oneline", "each route on one line"},
 		{"-statistics", "also show how often a route was used"},
-	}...)
+	}
 }
 
 // routeVerb is a verb of routes, for completion.

@@ -22,7 +22,8 @@ func (a *app) completeRule(cmd *cobra.Command, before []string, begun string) ([
 // completeIP offers what may follow "rpdb ip" and is done by rpdb itself. What
 // the system's ip does is for its own completion.
 func (a *app) completeIP(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return a.completeOptions(cmd, before, begun, commandPart{ipOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
+	options := append(ipOptions(), listingOptions()...)
+	return a.completeOptions(cmd, before, begun, commandPart{options, func(v *hostOffers, f rpdb.Family, words []string) {
 		if len(words) == 0 {
 			v.add("rule", "list and change rules")
 			v.add("route", "list and change routes, and ask for one")

@@ -16,7 +16,7 @@ func TestCompletionOfRules(t *testing.T) {
 		{"rule ", "list add delete flush save restore ensure replace test help", "eth0 from"},
 		{"rule a", "add", "list"},
 		{"rule -", "-4 -6 -json -details -netns", "-batch -color"},
-		{"ip -", "-4 -6 -json -details -netns -batch -color", ""},
+		{"ip -", "-4 -6 -json -details -netns -batch -color -oneline", ""},
 		{"rule -6 ", "list add", "-4"},
 		{"rule -f ", "inet inet6", "list"},
 		{"rule -6 add ", "from flowlabel", "realms"},

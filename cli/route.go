@@ -96,7 +96,7 @@ func (r *routes) verb(ctx context.Context, verb iproute2.RouteVerb, words []stri
 	case iproute2.RouteSave:
 		return r.save(ctx, words)
 	case iproute2.RouteRestore:
-		return r.restore(words)
+		return r.restore(ctx, words)
 	case iproute2.RouteShowDump:
 		return r.showDump(words)
 	}

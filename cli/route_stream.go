@@ -38,12 +38,24 @@ func (r *routes) save(ctx context.Context, words []string) error {
 	return out.Flush()
 }
 
-// restore adds the saved routes that are not there.
-func (r *routes) restore(words []string) error {
-	if len(words) > 0 {
-		return r.wrong("restore", "it takes no words: %q", words[0])
+// restore adds the saved routes that are not there, all of them or none, and
+// says how many that were.
+func (r *routes) restore(ctx context.Context, words []string) error {
+	var stream kernel.SavedRoutes
+	err := r.saved("restore", words, func(m ipsave.Message) error { return stream.Add(m.Type, m.Offset, m.Payload) })
+	if err != nil {
+		return err
 	}
-	return r.asIP(r.families()[0], []string{"restore"})
+	done, err := r.conn.RestoreRoutes(ctx, &stream)
+	if err != nil {
+		return err
+	}
+	w := newPrinter(r.Out)
+	w.printf("%d routes added; %d were there\n", done.Added, done.There)
+	if done.Left > 0 {
+		w.printf("%d left out: the kernel makes them itself, or their time is over\n", done.Left)
+	}
+	return w.err
 }
 
 // showDump prints the routes of a stream as a list does.

@@ -134,6 +134,10 @@ func familyWord(f rpdb.Family) string {
 	switch f {
 	case 0:
 		return "any valid"
+	case rpdb.IPv4: // without an allocation: listings say it of each route
+		return "inet"
+	case rpdb.IPv6:
+		return "inet6"
 	case familyMPLS:
 		return "mpls"
 	case familyBridge:
