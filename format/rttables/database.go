@@ -122,7 +122,7 @@ func (d *Database) AddProtocols(data []byte) {
 		if len(fields) < 2 {
 			continue
 		}
-		n, err := strconv.ParseUint(fields[1], 10, 31)
+		n, err := strconv.ParseUint(strings.TrimPrefix(fields[1], "+"), 10, 31)
 		if err != nil {
 			continue
 		}

@@ -104,7 +104,7 @@ func TestDatabase(t *testing.T) {
 	if err := d.Add(rttables.Tables, "b", []byte("254 hauptsache\n6 x\nbad")); err == nil {
 		t.Fatal("no error")
 	}
-	d.AddProtocols([]byte("# c\nip 0 IP\ntcp 6 TCP # c\ntcp 7\nother 6 TCP\nbad x\nlarge 300\n"))
+	d.AddProtocols([]byte("# c\nip 0 IP\ntcp 6 TCP # c\ntcp 7\nother +6 TCP\nbad x\nlarge 300\n"))
 	for _, tt := range []struct {
 		file, name string
 		want       uint32
