@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,7 +112,7 @@ func (m *machine) furnish() error {
 // program makes a program that starts on the machine.
 func (m *machine) program(env []string, path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
-	cmd.Dir, cmd.Env = m.dir, append(m.env, env...)
+	cmd.Dir, cmd.Env = m.dir, slices.Concat(m.env, env)
 	return cmd
 }
 

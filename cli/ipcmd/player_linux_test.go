@@ -78,9 +78,9 @@ func (o *told) text() string {
 	return o.String()
 }
 
-// lighthouses are the priorities of rules that come and go to see what a monitor
-// has seen, each once.
-const lighthouses = "42949670"
+// lighthouses begins the priorities of rules that come and go to see what a
+// monitor has seen, each once.
+const lighthouses = "42949"
 
 var clock = regexp.MustCompile(`(?m)^Timestamp: .* usec$|^\[20[0-9T:.-]*\]`)
 
@@ -104,12 +104,13 @@ func (m *machine) monitor(t *testing.T, env, args []string, ip func(words ...str
 	n := 0
 	flash := func() {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-			priority := fmt.Sprintf("%s%02d", lighthouses, n%100)
+		patience := 20 * time.Millisecond // since the first ones come before the monitor listens
+		for ; patience < 20*time.Second; patience += patience / 2 {
+			priority := fmt.Sprintf("%s%05d", lighthouses, n)
 			n++
 			ip(family, "rule", "add", "pref", priority, "nop")
 			ip(family, "rule", "del", "pref", priority)
-			for wait := time.Now().Add(time.Second / 50); time.Now().Before(wait); time.Sleep(time.Millisecond) {
+			for wait := time.Now().Add(patience); time.Now().Before(wait); time.Sleep(time.Millisecond) {
 				if strings.Count(out.text(), priority) == 2 && strings.HasSuffix(out.text(), "\n") {
 					return
 				}

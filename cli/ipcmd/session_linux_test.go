@@ -3,7 +3,6 @@ package ipcmd
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,7 +25,7 @@ import (
 //
 // UPDATE_GOLDEN=1 rewrites the expected texts.
 func TestSessions(t *testing.T) {
-	system := theirPath()
+	system := systems(t).path
 	eachSession(t, func(t *testing.T, file, want string) {
 		s := &sessionRun{t: t, host: func() player { return &ourPlayer{newMachine(t, ""), system} }}
 		got := s.replay(want)
@@ -51,15 +50,6 @@ func TestSessionsOfTheirs(t *testing.T) {
 		got := s.replay(want)
 		reportSession(t, s.comparable(want), s.comparable(got))
 	})
-}
-
-// theirPath is the path of the system's ip, "" if it has none.
-func theirPath() string {
-	path, err := exec.LookPath("ip")
-	if err != nil {
-		return ""
-	}
-	return path
 }
 
 func eachSession(t *testing.T, play func(t *testing.T, file, text string)) {
