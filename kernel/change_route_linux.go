@@ -108,6 +108,9 @@ func lenient(meant, stored rpdb.Route) (m, s rpdb.Route) {
 	}
 	if m.NexthopID != 0 && m.NexthopID == s.NexthopID {
 		m.Nexthops, s.Nexthops = nil, nil // those are the object's
+		if leadsNowhere(s) {
+			m.Type = s.Type // as is this
+		}
 	}
 	if len(m.Nexthops) == 1 {
 		// Neither has a place in the message of a single nexthop.

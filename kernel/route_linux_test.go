@@ -81,6 +81,7 @@ func routeShapes(eth0, eth1 rpdb.LinkIndex) []rpdb.Route {
 		v4("203.0.113.14/32", func(r *rpdb.Route) { r.Protocol = 0 }),
 		v4("203.0.113.15/32", func(r *rpdb.Route) { r.Nexthops, r.NexthopID = nil, 1 }),
 		v4("203.0.113.16/32", func(r *rpdb.Route) { r.Nexthops, r.NexthopID = nil, 10 }),
+		v4("203.0.113.17/32", func(r *rpdb.Route) { r.Nexthops, r.NexthopID = nil, 4 }), // listed as a blackhole
 		v6("::/0", plain),
 		v6("::/0", func(r *rpdb.Route) { r.Metric = 5; r.Pref = rpdb.PreferenceHigh }),
 		v6("2001:db8:a::/48", func(r *rpdb.Route) { link(r); r.PrefSrc = addr("2001:db8:1::1") }),

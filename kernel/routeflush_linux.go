@@ -23,7 +23,8 @@ import (
 // not chosen is left, and the error is an [*OtherRouteError] about the first of
 // them. The first refusal ends the flush with a [*Refusal]; what was deleted
 // before stays deleted. Cached routes of IPv4 cannot be deleted and are passed
-// over.
+// over. Nobody can spare what is not listed: Linux 6.18 leaves out IPv6 routes
+// that stand between the members of a multipath route.
 func (s *Socket) FlushRoutes(ctx context.Context, payload []byte, doomed func(RouteMessage) bool) (rounds []int, err error) {
 	f := routeFlush{nl: s.nl, limit: flushBatch, chosen: func(m RouteMessage) (rpdb.Route, bool) {
 		return m.Route, doomed(m)

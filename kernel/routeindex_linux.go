@@ -141,13 +141,15 @@ func (x *savedIndex) same(u savedUnit, m RouteMessage, hop int) (exact, ok bool)
 	return exact, exact || sameUnit(reduced(meant, stored), stored, member)
 }
 
-// reduced returns what was meant without what is lacking in what was stored.
+// reduced returns what was meant without what is lacking in what was stored. A
+// route of a nexthop object that is given no metrics may come by those of
+// another ([rank]).
 func reduced(meant, stored rpdb.Route) rpdb.Route {
 	if stored.Unknown == "" {
 		meant.Unknown = ""
 	}
-	if len(stored.Metrics) == 0 {
-		meant.Metrics = nil
+	if len(stored.Metrics) == 0 || stored.NexthopID != 0 {
+		meant.Metrics = stored.Metrics
 	}
 	if !stored.PrefSrc.IsValid() {
 		meant.PrefSrc = stored.PrefSrc

@@ -155,8 +155,13 @@ func isImplied(r rpdb.Route) bool {
 	return r.Family == rpdb.IPv6 && r.Protocol == rpdb.ProtocolKernel && r.Metric == 0
 }
 
+// rank says what a route waits for. One of a nexthop object waits for no other,
+// but Linux 6.18 makes one without metrics share what it finds of one that
+// differs in nothing else, metrics too: it must come first.
 func rank(r rpdb.Route) savedState {
 	switch {
+	case r.NexthopID != 0 && len(r.Metrics) == 0:
+		return waitsForNothing
 	case slices.ContainsFunc(r.Nexthops, func(h rpdb.Nexthop) bool { return h.Via.IsValid() }):
 		return waitsForGateway
 	case r.PrefSrc.IsValid() && r.PrefSrc != r.Dst.Addr():
@@ -165,7 +170,7 @@ func rank(r rpdb.Route) savedState {
 	return waitsForNothing
 }
 
-// order has IPv4 routes of one key wait for each other, so that they come in
+// order has the routes of one key wait for each other, so that they come in
 // their order.
 func (r *routeRestore) order() {
 	r.index.keys(func(units []savedUnit) {
@@ -176,7 +181,7 @@ func (r *routeRestore) order() {
 			}
 		}
 		for _, u := range units {
-			if x, _ := r.saved.route(int(u.message)); x.Family == rpdb.IPv4 && r.state[u.message] <= waitsForGateway {
+			if r.state[u.message] <= waitsForGateway {
 				r.state[u.message] = last
 			}
 		}
@@ -330,7 +335,7 @@ func (r *routeRestore) lost(ctx context.Context, unit uint32) error {
 		return nil
 	})
 	if lost == nil && err == nil {
-		lost = &netlink.Error{Errno: unix.ESRCH, Message: "the kernel has taken it, and does not have it"}
+		lost = &netlink.Error{Errno: unix.ESRCH, Message: "the kernel took it, and has another in its place"}
 	}
 	return errors.Join(lost, err)
 }

@@ -224,7 +224,7 @@ func (e *endsAfter) Err() error {
 func TestRestoreRoutesEnds(t *testing.T) {
 	ns, c := uplinks(t)
 	eth0 := index(t, c, "eth0")
-	load(t, c, 2500, func(i int) rpdb.Route { return numbered(rpdb.IPv4, i, eth0) })
+	load(t, c, 1200, func(i int) rpdb.Route { return numbered(rpdb.IPv4, i, eth0) })
 	stream := saved(t, save(t, ns, rpdb.IPv4, 100)...)
 	_, err := flushAll(t, openSocket(t, ns), func(r rpdb.Route) bool { return r.Table == 100 })
 	must(t, err)
@@ -232,7 +232,7 @@ func TestRestoreRoutesEnds(t *testing.T) {
 	for after := 0; ; after++ {
 		_, err := c.RestoreRoutes(&endsAfter{t.Context(), after}, stream)
 		if err == nil {
-			if after < 25 { // 2500 requests, a hundred at a time
+			if after < 12 { // 1200 requests, a hundred at a time
 				t.Errorf("asked only %d times", after)
 			}
 			break
