@@ -22,9 +22,9 @@ type encapKind struct {
 var encapKinds = [...]encapKind{
 	{word: "unknown"},
 	encapMPLS:      {"mpls", mplsFields, []uint16{1, 2}},
-	encapIP:        {"ip", ipFields, []uint16{1, 2, 3, 5, 4, 6, 8}},
+	encapIP:        {"ip", tunnelFields("ttl", "tos"), []uint16{1, 2, 3, 5, 4, 6, 8}},
 	encapILA:       {"ila", ilaFields, []uint16{1, 7, 8, 9}},
-	encapIP6:       {"ip6", ip6Fields, []uint16{1, 2, 3, 5, 4, 6, 8}},
+	encapIP6:       {"ip6", tunnelFields("hoplimit", "tc"), []uint16{1, 2, 3, 5, 4, 6, 8}},
 	encapSeg6:      {"seg6", seg6Fields, []uint16{1, 2}},
 	encapBPF:       {"bpf", bpfFields, []uint16{1, 2, 3, 4}},
 	encapSeg6Local: {"seg6local", seg6LocalFields, []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},

@@ -5,30 +5,19 @@ import (
 	hexbytes "encoding/hex"
 )
 
-// ipFields are LWTUNNEL_IP_*.
-var ipFields = []lineField{
-	{key: "id", text: "id % ", kind: numberField, get: (*line).tunnelID, set: (*RouteBuilder).setTunnelID},
-	coloredField("src", "src % ", 3),
-	coloredField("dst", "dst % ", 2),
-	byteField("ttl", "ttl % ", 4),
-	byteField("tos", "tos % ", 5),
-	flagField("key", tunnelKey),
-	flagField("csum", tunnelCsum),
-	flagField("seq", tunnelSeq),
-	geneveField, vxlanField, erspanField,
-}
-
-// ip6Fields are LWTUNNEL_IP6_*, which are the same in other words.
-var ip6Fields = []lineField{
-	{key: "id", text: "id % ", kind: numberField, get: (*line).tunnelID, set: (*RouteBuilder).setTunnelID},
-	coloredField("src", "src % ", 3),
-	coloredField("dst", "dst % ", 2),
-	byteField("hoplimit", "hoplimit % ", 4),
-	byteField("tc", "tc % ", 5),
-	flagField("key", tunnelKey),
-	flagField("csum", tunnelCsum),
-	flagField("seq", tunnelSeq),
-	geneveField, vxlanField, erspanField,
+// tunnelFields are LWTUNNEL_IP_* and LWTUNNEL_IP6_*, which differ in two words.
+func tunnelFields(ttl, tos string) []lineField {
+	return []lineField{
+		{key: "id", text: "id % ", kind: numberField, get: (*line).tunnelID, set: (*RouteBuilder).setTunnelID},
+		coloredField("src", "src % ", 3),
+		coloredField("dst", "dst % ", 2),
+		byteField(ttl, ttl+" % ", 4),
+		byteField(tos, tos+" % ", 5),
+		flagField("key", tunnelKey),
+		flagField("csum", tunnelCsum),
+		flagField("seq", tunnelSeq),
+		geneveField, vxlanField, erspanField,
+	}
 }
 
 const (

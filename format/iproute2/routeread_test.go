@@ -368,8 +368,11 @@ func FuzzRouteListing(f *testing.F) {
 			}
 			v := rawView()
 			v.Stats, v.Family = true, true
-			_ = v.Entry(e)
-			_ = routeJSON(v, e)
+			again := v.Entry(e)
+			back, err := context().ParseListing(again)
+			if err != nil || v.Entry(back) != again {
+				t.Fatalf("%q\n of %q\n read back as %+v, %v", again, entry, back, err)
+			}
 		}
 	})
 }
