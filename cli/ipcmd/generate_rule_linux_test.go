@@ -104,8 +104,10 @@ func (g *generator) selector(wrong bool) []string {
 func (g *generator) younger() []string {
 	switch g.IntN(7) {
 	case 0:
-		return []string{pick(g, "pref", "fwmark", "table", "tun_id", "goto", "realms", "suppress_prefixlength"),
-			pick(g, "0b11", "0B1", "0b", "0b2", "-0b1", "+0b10", "0b100000000000000000000000000000000", "0b101/0b111", "0X1F", "-0x1", " 5", "5 ")}
+		return []string{
+			pick(g, "pref", "fwmark", "table", "tun_id", "goto", "realms", "suppress_prefixlength"),
+			pick(g, "0b11", "0B1", "0b", "0b2", "-0b1", "+0b10", "0b100000000000000000000000000000000", "0b101/0b111", "0X1F", "-0x1", " 5", "5 "),
+		}
 	case 1, 2:
 		return []string{"dscp", pick(g, "0", "1", "8", "10", "63", "64", "257", "0x2e", "012", "EF", "CS1", "AF11", "default", "ef", "b8", "08", "28",
 			"1/1", "8/0x38", "10/0x3f", "10/0x3c", "0/0", "0/0x3f", "0/1", "CS1/0x38", "EF/0x3f", "1/0", "1/256", "1/64", "1/", "/1", "1/zz",
