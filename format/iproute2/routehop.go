@@ -79,8 +79,11 @@ func (p *hopParser) realms() {
 	p.attrs.uint32(rtaFlow, uint32(r))
 }
 
+// as does not decide the family, which other addresses do.
 func (p *hopParser) as() {
+	family := p.family
 	a := p.newDst()
+	p.family = family
 	setFirst(&p.hop.NewDst, a)
 	p.attrs.attribute(rtaNewDst, []byte(a.Bytes))
 }

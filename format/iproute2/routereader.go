@@ -209,19 +209,29 @@ func linkAddress(word string) (RouteAddress, bool) {
 		return a, true
 	}
 	for part := range strings.SplitSeq(word, ":") {
-		n, err := parseUint(part, 16, 8)
-		if err != nil {
+		n, ok := linkByte(part)
+		if !ok || len(a.Bytes) == maxLinkAddress {
 			return RouteAddress{}, false
 		}
-		a.Bytes += rpdb.Raw([]byte{byte(n)})
+		a.Bytes += rpdb.Raw([]byte{n})
 	}
 	return a, true
+}
+
+// maxLinkAddress is how long an address of the link layer may be.
+const maxLinkAddress = 256
+
+// linkByte reads one byte as scanf(3) does: what follows the digits counts for
+// nothing.
+func linkByte(part string) (byte, bool) {
+	n, rest, overflow := strtoul(part, 16)
+	return byte(n), !overflow && len(rest) < len(part) && n <= 0xff
 }
 
 // badLinkPart returns the part of an address of the link layer that is none.
 func badLinkPart(word string) string {
 	for part := range strings.SplitSeq(word, ":") {
-		if _, err := parseUint(part, 16, 8); err != nil {
+		if _, ok := linkByte(part); !ok {
 			return part
 		}
 	}
