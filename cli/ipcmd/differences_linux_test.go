@@ -151,8 +151,8 @@ func (p peer) background(colors string) string {
 	return colors
 }
 
-// meantToDiffer returns the reason why a command is not compared, "" if it is.
-func (p peer) meantToDiffer(c command) string {
+// allWords returns the words of a command, and those of each line of a batch.
+func (c command) allWords() [][]string {
 	lines := [][]string{c.args}
 	for line := range strings.Lines(c.text) {
 		words := strings.Fields(line)
@@ -161,6 +161,12 @@ func (p peer) meantToDiffer(c command) string {
 		}
 		lines = append(lines, words)
 	}
+	return lines
+}
+
+// meantToDiffer returns the reason why a command is not compared, "" if it is.
+func (p peer) meantToDiffer(c command) string {
+	lines := c.allWords()
 	for _, d := range p.differences() {
 		if d.lines != nil && d.lines(lines) || d.command != nil && slices.ContainsFunc(lines, d.command) {
 			return d.reason

@@ -74,6 +74,11 @@ func routeDifferences() []difference {
 			},
 		},
 		{
+			reason:  "6.15 finds routes with several nexthops by their interfaces, 6.1 does not",
+			below:   withMasks,
+			outcome: func(c command, _ outcome) bool { return slices.ContainsFunc(c.allWords(), selectsByLink) },
+		},
+		{
 			reason: "ip flushes no routes with a nexthop object",
 			outcome: func(_ command, theirs outcome) bool {
 				return strings.Contains(theirs.stderr, "Failed to send flush request: ")
@@ -95,6 +100,16 @@ func lastIndex(words []string, word string) int {
 // without routes of ours.
 func isForeignFamily(w string) bool {
 	return slices.Contains([]string{"-M", "-B", "-0", "link", "bridge", "mpls"}, w)
+}
+
+// selectsByLink reports whether a command selects routes by an interface.
+func selectsByLink(words []string) bool {
+	i := slices.IndexFunc(words, func(w string) bool { return w != "" && strings.HasPrefix("route", w) })
+	if i < 0 || i+2 >= len(words) || words[i+1] == "" {
+		return false
+	}
+	selects := slices.ContainsFunc([]string{"list", "lst", "show", "flush", "save"}, func(v string) bool { return strings.HasPrefix(v, words[i+1]) })
+	return selects && (slices.Contains(words[i+2:], "dev") || slices.Contains(words[i+2:], "oif"))
 }
 
 func isRestore(w string) bool { return len(w) > 2 && strings.HasPrefix("restore", w) }

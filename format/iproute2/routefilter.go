@@ -3,6 +3,7 @@ package iproute2
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"rpdb"
@@ -240,8 +241,9 @@ func (f RouteFilter) Table() rpdb.TableID { return f.table }
 // Cached reports whether cloned routes are wanted, and no others.
 func (f RouteFilter) Cached() bool { return f.cloned }
 
-// WithMembers returns the filter that finds a multipath route by the interface
-// and the gateway of each of its nexthops as well, which ip 7.1 does not.
+// WithMembers returns the filter that finds a multipath route by the gateway of
+// each of its nexthops as well, which ip does not, and by gateway and interface
+// of the same one.
 func (f RouteFilter) WithMembers() RouteFilter {
 	f.members = true
 	return f
@@ -337,17 +339,23 @@ func (f RouteFilter) spares(r rpdb.Route) bool {
 	return f.flush && r.Family == rpdb.IPv6 && r.IsDefault() && r.Type == rpdb.RouteUnreachable && r.Metric == 0xffffffff
 }
 
-// matchHops checks interface and gateway. For ip a multipath route has neither.
+// matchHops checks interface and gateway. For ip a multipath route has the
+// interfaces of its members, and no gateway.
 func (f RouteFilter) matchHops(r rpdb.Route) bool {
-	if len(r.Nexthops) == 1 || (f.members && len(r.Nexthops) > 0) {
-		for _, n := range r.Nexthops {
-			if is(f.oif, n.Link) && f.matchVia(r.Family, n.Via) {
-				return true
-			}
-		}
-		return false
+	if f.members && len(r.Nexthops) > 0 {
+		return slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool {
+			return is(f.oif, n.Link) && f.matchVia(r.Family, n.Via)
+		})
 	}
-	return is(f.oif, 0) && f.matchVia(r.Family, netip.Addr{})
+	var via netip.Addr
+	if len(r.Nexthops) == 1 {
+		via = r.Nexthops[0].Via
+	}
+	return f.matchLink(r.Nexthops) && f.matchVia(r.Family, via)
+}
+
+func (f RouteFilter) matchLink(hops []rpdb.Nexthop) bool {
+	return is(f.oif, 0) || slices.ContainsFunc(hops, func(n rpdb.Nexthop) bool { return is(f.oif, n.Link) })
 }
 
 func (f RouteFilter) matchVia(family rpdb.Family, via netip.Addr) bool {
