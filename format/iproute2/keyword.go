@@ -20,12 +20,8 @@ const (
 	RuleHelpVerb
 )
 
-// verbWords is the order in which ip tries the verbs; any beginning of a word
-// means it.
-var verbWords = []struct {
-	word string
-	verb RuleVerb
-}{
+// verbWords is the order in which ip tries the verbs.
+var verbWords = []verbWord[RuleVerb]{
 	{"list", RuleList},
 	{"lst", RuleList},
 	{"show", RuleList},
@@ -39,33 +35,13 @@ var verbWords = []struct {
 
 // ParseRuleVerb reads the word after "ip rule". The error is of type
 // *[ParseError].
-func ParseRuleVerb(word string) (RuleVerb, error) {
-	for _, v := range verbWords {
-		if abbreviates(word, v.word) {
-			return v.verb, nil
-		}
-	}
-	return 0, &ParseError{Kind: BadCommand, Word: word, Reason: fmt.Sprintf(`Command "%s" is unknown, try "ip rule help".`, word), exit: exitUsage}
-}
+func ParseRuleVerb(word string) (RuleVerb, error) { return parseVerb(verbWords, "rule", word) }
 
 // RuleVerbs lists the words of the verbs, for completion.
-func RuleVerbs() []string {
-	var words []string
-	for _, v := range verbWords {
-		words = append(words, v.word)
-	}
-	return words
-}
+func RuleVerbs() []string { return allVerbs(verbWords) }
 
 // String returns the verb's word, as in "list", and "" for no verb.
-func (v RuleVerb) String() string {
-	for _, w := range verbWords {
-		if w.verb == v {
-			return w.word
-		}
-	}
-	return ""
-}
+func (v RuleVerb) String() string { return verbName(verbWords, v) }
 
 // ValueKind says what follows a keyword. The zero kind is nothing.
 type ValueKind uint8

@@ -57,7 +57,12 @@ func (c RouteContext) ParseRouteFilter(v RouteVerb, words []string) (RouteFilter
 			p.inOrCovering(p.keyword, &p.f.dstRoot, &p.f.dstCovers)
 		}
 	}
-	p.findLinks()
+	if i := p.find(p.in); p.in.typed {
+		p.f.iif = rpdb.Some(i)
+	}
+	if i := p.find(p.out); p.out.typed {
+		p.f.oif = rpdb.Some(i)
+	}
 	if p.err != nil {
 		return RouteFilter{}, p.err
 	}
@@ -69,27 +74,8 @@ func (c RouteContext) ParseRouteFilter(v RouteVerb, words []string) (RouteFilter
 // stays that of the options.
 type routeFilterParser struct {
 	routeReader
-	f              RouteFilter
-	iifName        string
-	oifName        string
-	hasIIF, hasOIF bool
-}
-
-// findLinks looks the interfaces up when all words are known to be good, as ip
-// does.
-func (p *routeFilterParser) findLinks() {
-	find := func(name string, given bool, o *rpdb.Opt[rpdb.LinkIndex]) {
-		if !given || p.err != nil {
-			return
-		}
-		i, ok := p.index(name)
-		if !ok {
-			p.fail(UnknownDevice, name, "")
-		}
-		*o = rpdb.Some(i)
-	}
-	find(p.iifName, p.hasIIF, &p.f.iif)
-	find(p.oifName, p.hasOIF, &p.f.oif)
+	f       RouteFilter
+	in, out lateLink // of iif and dev
 }
 
 // prefix reads a prefix in the family of the options; "all" is none where
@@ -202,9 +188,9 @@ func (p *routeFilterParser) typ() {
 	p.f.typ, p.f.vrf = rpdb.Some(t), false
 }
 
-func (p *routeFilterParser) iif() { p.iifName, p.hasIIF = p.next(), true }
+func (p *routeFilterParser) iif() { p.in = p.lateLink() }
 
-func (p *routeFilterParser) oif() { p.oifName, p.hasOIF = p.next(), true }
+func (p *routeFilterParser) oif() { p.out = p.lateLink() }
 
 func (p *routeFilterParser) mark() {
 	p.f.mark = rpdb.Some(uint32(p.number(32, "invalid mark value")))

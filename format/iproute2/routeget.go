@@ -48,7 +48,8 @@ func (c RouteContext) ParseGet(words []string) (RouteGetRequest, error) {
 	if !p.g.To.IsSet() {
 		p.refuse("", "need at least a destination address")
 	}
-	p.findLinks()
+	p.g.IIF, p.g.iif = p.find(p.in), rpdb.LinkName(p.in.name)
+	p.g.OIF, p.g.oif = p.find(p.out), rpdb.LinkName(p.out.name)
 	if p.g.Family = p.family; p.family == 0 {
 		p.g.Family = rpdb.IPv4
 	}
@@ -59,27 +60,8 @@ func (c RouteContext) ParseGet(words []string) (RouteGetRequest, error) {
 // of [routeOptions]; each is called with its keyword taken.
 type routeGetParser struct {
 	routeReader
-	g              RouteGetRequest
-	hasIIF, hasOIF bool
-}
-
-// findLinks looks the interfaces up when all words are known to be good, as ip
-// does.
-func (p *routeGetParser) findLinks() {
-	for _, link := range []struct {
-		name  rpdb.LinkName
-		given bool
-		index *rpdb.LinkIndex
-	}{{p.g.iif, p.hasIIF, &p.g.IIF}, {p.g.oif, p.hasOIF, &p.g.OIF}} {
-		if !link.given || p.err != nil {
-			continue
-		}
-		i, ok := p.index(string(link.name))
-		if !ok {
-			p.fail(UnknownDevice, string(link.name), "")
-		}
-		*link.index = i
-	}
+	g       RouteGetRequest
+	in, out lateLink // of iif and oif
 }
 
 func (p *routeGetParser) to() {
@@ -125,9 +107,9 @@ func (p *routeGetParser) as() {
 
 func (p *routeGetParser) tos() { p.g.TOS = p.reader.tos("TOS value is invalid\n") }
 
-func (p *routeGetParser) iif() { p.g.iif, p.hasIIF = rpdb.LinkName(p.next()), true }
+func (p *routeGetParser) iif() { p.in = p.lateLink() }
 
-func (p *routeGetParser) oif() { p.g.oif, p.hasOIF = rpdb.LinkName(p.next()), true }
+func (p *routeGetParser) oif() { p.out = p.lateLink() }
 
 // vrf binds to the interface of a VRF.
 func (p *routeGetParser) vrf() {
@@ -135,7 +117,7 @@ func (p *routeGetParser) vrf() {
 	if _, ok := p.vrfTable(word); !ok && p.err == nil {
 		p.fail(BadArgument, word, "Invalid VRF\n")
 	}
-	p.g.oif, p.hasOIF = rpdb.LinkName(word), true
+	p.out = lateLink{word, true}
 }
 
 // mark is not sent if it is 0.

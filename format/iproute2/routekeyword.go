@@ -1,7 +1,6 @@
 package iproute2
 
 import (
-	"fmt"
 	"slices"
 )
 
@@ -26,12 +25,8 @@ const (
 	RouteHelpVerb
 )
 
-// routeVerbWords is the order in which ip tries the verbs; any beginning of a
-// word means it. The first word of a verb is its name.
-var routeVerbWords = []struct {
-	word string
-	verb RouteVerb
-}{
+// routeVerbWords is the order in which ip tries the verbs.
+var routeVerbWords = []verbWord[RouteVerb]{
 	{"add", RouteAdd},
 	{"change", RouteChange},
 	{"chg", RouteChange},
@@ -53,33 +48,13 @@ var routeVerbWords = []struct {
 
 // ParseRouteVerb reads the word after "ip route". The error is of type
 // *[ParseError].
-func ParseRouteVerb(word string) (RouteVerb, error) {
-	for _, v := range routeVerbWords {
-		if abbreviates(word, v.word) {
-			return v.verb, nil
-		}
-	}
-	return 0, &ParseError{Kind: BadCommand, Word: word, Reason: fmt.Sprintf(`Command "%s" is unknown, try "ip route help".`, word), exit: exitUsage}
-}
+func ParseRouteVerb(word string) (RouteVerb, error) { return parseVerb(routeVerbWords, "route", word) }
 
 // RouteVerbs lists the words of the verbs, for completion.
-func RouteVerbs() []string {
-	var words []string
-	for _, v := range routeVerbWords {
-		words = append(words, v.word)
-	}
-	return words
-}
+func RouteVerbs() []string { return allVerbs(routeVerbWords) }
 
 // String returns the verb's word, as in "replace", and "" for no verb.
-func (v RouteVerb) String() string {
-	for _, w := range routeVerbWords {
-		if w.verb == v {
-			return w.word
-		}
-	}
-	return ""
-}
+func (v RouteVerb) String() string { return verbName(routeVerbWords, v) }
 
 // routeOption is what a keyword of routes does: how a change of the table
 // reads its value, how one of its nexthops does, and how get and the listings

@@ -15,9 +15,8 @@ import (
 type routeParser struct {
 	routeReader
 	q       RouteRequest
-	devName string // behind the last "dev"; it is looked up at the end
-	hasDev  bool
-	hasHops bool // "nexthop" was read: the rest is nexthops
+	out     lateLink // behind the last "dev"
+	hasHops bool     // "nexthop" was read: the rest is nexthops
 	locks   uint32
 	seen    map[string]bool
 }
@@ -32,7 +31,7 @@ type routeParser struct {
 // belongs to the route.
 func (c RouteContext) ParseRequest(v RouteVerb, words []string) (RouteRequest, error) {
 	p := routeParser{routeReader: c.reader(words), seen: map[string]bool{}}
-	p.q.Verb, p.q.familyGiven = v, c.Family != 0
+	p.q.Verb = v
 	p.q.Table, p.q.Scope = uint8(rpdb.TableMain), rpdb.ScopeNowhere
 	if !p.q.Deletes() {
 		p.q.Protocol, p.q.Scope, p.q.Type = rpdb.ProtocolBoot, rpdb.ScopeGlobal, rpdb.RouteUnicast
@@ -48,9 +47,7 @@ func (c RouteContext) ParseRequest(v RouteVerb, words []string) (RouteRequest, e
 	if !p.q.To.IsSet() && p.err == nil {
 		p.usage("")
 	}
-	if p.hasDev && p.err == nil {
-		p.findDev()
-	}
+	p.q.Hop.Link = p.find(p.out)
 	p.hops()
 	p.finish()
 	return p.q, p.failure()
@@ -72,16 +69,6 @@ func (p *routeParser) note(name string) {
 		p.q.typed = append(p.q.typed, name)
 	}
 	p.seen[name] = true
-}
-
-// findDev looks the interface up when all other words are known to be good, as
-// ip does.
-func (p *routeParser) findDev() {
-	i, ok := p.index(p.devName)
-	if !ok {
-		p.fail(UnknownDevice, p.devName, "")
-	}
-	p.q.Hop.Link = i
 }
 
 // finish fills in what was not typed.
@@ -262,7 +249,7 @@ func (p *routeParser) setTable(t rpdb.TableID) {
 	}
 }
 
-func (p *routeParser) dev() { p.devName, p.hasDev = p.next(), true }
+func (p *routeParser) dev() { p.out = p.lateLink() }
 
 func (p *routeParser) preference() {
 	word := p.next()

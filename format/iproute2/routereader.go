@@ -261,14 +261,25 @@ func (p *routeReader) gatewayFamily() (word string, f rpdb.Family) {
 }
 
 // link reads the name of an interface that there is, or "ifN" for number N.
-func (p *routeReader) link() rpdb.LinkIndex {
-	word := p.next()
-	if p.err != nil {
+func (p *routeReader) link() rpdb.LinkIndex { return p.find(p.lateLink()) }
+
+// lateLink is the name of an interface that is looked up when all words are
+// known to be good, as ip does. The zero value was not typed.
+type lateLink struct {
+	name  string
+	typed bool
+}
+
+func (p *routeReader) lateLink() lateLink { return lateLink{p.next(), true} }
+
+// find looks an interface up; 0 stands for one that was not typed.
+func (p *routeReader) find(l lateLink) rpdb.LinkIndex {
+	if !l.typed || p.err != nil {
 		return 0
 	}
-	i, ok := p.index(word)
+	i, ok := p.index(l.name)
 	if !ok {
-		p.fail(UnknownDevice, word, "")
+		p.fail(UnknownDevice, l.name, "")
 	}
 	return i
 }

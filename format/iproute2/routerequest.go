@@ -58,12 +58,11 @@ type RouteRequest struct {
 	Hop          RouteHop
 	Hops         []RouteHop // of "nexthop"
 
-	sent        wire     // the attributes, one after the other as they were typed
-	metrics     wire     // those inside of the attribute of metrics
-	multipath   wire     // those behind "nexthop"
-	familyGiven bool     // with an option
-	typed       []string // the options that were typed, by name
-	doubts      []string // what was typed and means something else, for Strict
+	sent      wire     // the attributes, one after the other as they were typed
+	metrics   wire     // those inside of the attribute of metrics
+	multipath wire     // those behind "nexthop"
+	typed     []string // the options that were typed, by name
+	doubts    []string // what was typed and means something else, for Strict
 }
 
 // Flags of a request (NLM_F_*).
