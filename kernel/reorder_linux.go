@@ -80,9 +80,17 @@ func deletedFrom(list, deleted []rpdb.Rule) []rpdb.Rule {
 		if i < 0 || !same(list[i], r) {
 			return nil
 		}
-		list = slices.Delete(list, i, i+1)
+		list = cut(list, i)
 	}
 	return list
+}
+
+// cut takes one rule out of a list, which it may change. In front it is free.
+func cut(list []rpdb.Rule, i int) []rpdb.Rule {
+	if i == 0 {
+		return list[1:]
+	}
+	return slices.Delete(list, i, i+1)
 }
 
 // unrestored returns the order in which a priority is to be left when

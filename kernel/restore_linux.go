@@ -189,7 +189,9 @@ func (r *restoration) take(ctx context.Context, x rpdb.Rule) error {
 	r.note(x, true, err)
 	for _, g := range gone {
 		p := placeOf(g)
-		r.ours[p] = without(r.ours[p], []rpdb.Rule{g})
+		if i := slices.IndexFunc(r.ours[p], func(c rpdb.Rule) bool { return same(c, g) }); i >= 0 {
+			r.ours[p] = cut(r.ours[p], i)
+		}
 		if err == nil && !same(x, g) {
 			err = &OtherRuleError{Hit: g}
 		}
