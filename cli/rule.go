@@ -51,9 +51,13 @@ func (a *app) runRule(ctx context.Context, args []string) error {
 	verb := "list"
 	if len(words) > 0 {
 		verb = words[0]
-		if words, err = r.options(words[1:]); err != nil {
-			return err
-		}
+		words, err = r.options(words[1:])
+	}
+	if err != nil && verb == "test" {
+		return trouble(err)
+	}
+	if err != nil {
+		return err
 	}
 	return r.verb(ctx, verb, words)
 }

@@ -1,6 +1,7 @@
 package ipcmd
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -71,7 +72,7 @@ func TestRestoreRefuses(t *testing.T) {
 }
 
 // savedRule is the message of one rule in a stream.
-func savedRule(t *testing.T, r rpdb.Rule) string {
+func savedRule(t testing.TB, r rpdb.Rule) string {
 	t.Helper()
 	payload, err := kernel.EncodeRule(r)
 	if err != nil {
@@ -86,7 +87,7 @@ func savedRule(t *testing.T, r rpdb.Rule) string {
 
 // streams are streams of saved rules, whole and hostile, in which nothing good
 // stands before what is wrong.
-func streams(t *testing.T) map[string]string {
+func streams(t testing.TB) map[string]string {
 	magic := string(binary.NativeEndian.AppendUint32(nil, uint32(ipsave.Rules)))
 	first := savedRule(t, rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(7)})
 	second := savedRule(t, rpdb.Rule{Family: rpdb.IPv6, Priority: 100, Action: rpdb.ToTable(300)})
@@ -200,4 +201,37 @@ func TestSaveThousands(t *testing.T) {
 	if n := strings.Count(call(ns, nil, "rule").stdout, "\n"); n != 2003 {
 		t.Errorf("%d rules listed", n)
 	}
+}
+
+// A stream is read whole or refused at a rule and a byte in it, and what is read
+// can be written again.
+func FuzzSavedRules(f *testing.F) {
+	for _, stream := range streams(f) {
+		f.Add([]byte(stream))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		saved, err := ReadSavedRules(bytes.NewReader(data))
+		var bad *SavedRuleError
+		if err != nil {
+			if !errors.As(err, &bad) || bad.Offset < 0 || bad.Offset > int64(len(data)) || bad.Reason == "" || len(saved.Rules) > 0 {
+				t.Fatalf("%+v, %v", saved, err)
+			}
+			if text := savedText(err, 0); !strings.HasSuffix(text, "\n") {
+				t.Fatalf("said %q", text)
+			}
+			return
+		}
+		for i, r := range saved.Rules {
+			if at := saved.Offsets[i]; at < 4 || at >= int64(len(data)) {
+				t.Fatalf("rule %d at %d of %d", i, at, len(data))
+			}
+			payload, err := kernel.EncodeRule(r)
+			if err != nil {
+				continue // no request could say it: a restore refuses it as well
+			}
+			if back, err := kernel.DecodeRule(payload); err == nil && back.State() != 0 {
+				t.Fatalf("rule %d keeps the state %v", i, back.State())
+			}
+		}
+	})
 }
