@@ -189,15 +189,6 @@ func (o *objectCall) families() []rpdb.Family {
 	return both[:]
 }
 
-// asIP carries a verb out as "rpdb ip" does, for one family.
-func (o *objectCall) asIP(f rpdb.Family, words []string) error {
-	args := []string{f.Flag()}
-	if o.netns != "" {
-		args = append(args, "-netns", o.netns)
-	}
-	return o.ended(ipCall(slices.Concat(args, []string{o.object}, words), o.plain()).Run())
-}
-
 // plain returns the streams as the process has them, so that they can be asked
 // whether they are terminals.
 func (o *objectCall) plain() Streams {
