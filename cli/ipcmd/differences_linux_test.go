@@ -122,6 +122,9 @@ var usageText = regexp.MustCompile(`(?s)Usage: ip rule .*?TABLE_ID := \[ [^\n]*\
 // portMask is what 7.1 shows of a port in JSON and 6.1 does not know.
 var portMask = regexp.MustCompile(`,\s*"[sd]port_mask": ?"0xffff"`)
 
+// olderWords are what 6.1 says otherwise about routes.
+var olderWords = strings.NewReplacer(" is a garbage.", " is garbage.", `unexpected end of line after "encap"`, `argument "encap type" is required`)
+
 // comparable returns what of an output must be the same.
 func (p peer) comparable(o outcome) outcome {
 	o.stderr = usageText.ReplaceAllString(o.stderr, "(the help)\n")
@@ -132,7 +135,7 @@ func (p peer) comparable(o outcome) outcome {
 	if o.code == 0 { // of a restore of routes that are there, about which ours says nothing
 		o.stderr = strings.ReplaceAll(o.stderr, "RTNETLINK answers: File exists\n", "")
 	}
-	o.stderr = strings.Replace(o.stderr, " is a garbage.", " is garbage.", 1)
+	o.stderr = olderWords.Replace(o.stderr)
 	if p.before(withEscapes) && strings.HasPrefix(o.stdout, "[") {
 		o.stdout = strings.ReplaceAll(o.stdout, "\x01", `\u0001`)
 	}

@@ -85,6 +85,10 @@ func routeDifferences() []difference {
 			},
 		},
 		{
+			reason:  "ip takes the acknowledgement of a change that changed nothing for its echo, and says that it is no route",
+			outcome: func(_ command, theirs outcome) bool { return strings.HasPrefix(theirs.stderr, "Not a route: ") },
+		},
+		{
 			reason: "ip flushes no routes with a nexthop object",
 			outcome: func(_ command, theirs outcome) bool {
 				return strings.Contains(theirs.stderr, "Failed to send flush request: ")
