@@ -140,11 +140,15 @@ func (r *routes) view() iproute2.RouteView {
 }
 
 // filters reads the words that choose routes, for the families that they can be
-// about: of a multipath route every member counts.
+// about. Of a multipath route every member counts, but not for a flush, which
+// would take the other members with it.
 func (r *routes) filters(verb iproute2.RouteVerb, words []string) ([]iproute2.RouteFilter, error) {
 	_, filters, err := perFamily(&r.objectCall, verb.String(), func(f rpdb.Family) (iproute2.RouteFilter, error) {
 		filter, err := r.context(f).ParseRouteFilter(verb, words)
-		return filter.WithMembers(), err
+		if verb != iproute2.RouteFlush {
+			filter = filter.WithMembers()
+		}
+		return filter, err
 	})
 	return filters, err
 }
