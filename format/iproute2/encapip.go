@@ -43,7 +43,7 @@ func flagField(key string, bit uint16) lineField {
 		return uint16(flags)&bit != 0
 	}, set: func(b *RouteBuilder, _ string) bool {
 		b.tunnel.flags |= bit
-		return b.tunnel.put(tunnelFlags, binary.BigEndian.AppendUint16(nil, b.tunnel.flags))
+		return true
 	}}
 }
 

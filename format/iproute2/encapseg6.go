@@ -493,6 +493,8 @@ func (t *tunnelParts) encap() (b rpdb.Raw) {
 		t.put(seg6SRH, append(binary.NativeEndian.AppendUint32(nil, t.mode), t.srh()...))
 	case encapRPL:
 		t.put(rplSRH, t.rpl())
+	case encapIP, encapIP6: // whose flags the kernel tells even if there are none
+		t.put(tunnelFlags, binary.BigEndian.AppendUint16(nil, t.flags))
 	}
 	for _, typ := range encapKinds[t.kind].order {
 		b += t.attrs[typ]

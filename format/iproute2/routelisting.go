@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,8 +47,8 @@ func (c RouteContext) ParseListing(entry string) (RouteEntry, error) {
 	for len(p.words) > 0 && p.b.err == nil {
 		p.field(p.next())
 	}
-	if p.members {
-		p.endMember()
+	if p.members { // of the last member, and of the list
+		p.b.End()
 		p.b.End()
 	}
 	e, err := p.b.Entry()
@@ -157,7 +158,7 @@ func (p *routeListing) plain(list []lineField, word, prefix string) bool {
 		f := &list[i]
 		before, after, hasValue := strings.Cut(f.text, "%")
 		keyword, digitsBefore, _ := strings.Cut(strings.TrimSpace(before), " ")
-		if keyword != word || f.kind == treeField || (prefix != "" && contains(p.b.top().seen, prefix+f.key)) {
+		if keyword != word || f.kind == treeField || (prefix != "" && slices.Contains(p.b.top().seen, prefix+f.key)) {
 			continue
 		}
 		value := ""
@@ -176,15 +177,6 @@ func (p *routeListing) plain(list []lineField, word, prefix string) bool {
 	return false
 }
 
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
-}
-
 // give hands a value over as programs would see it.
 func (p *routeListing) give(f *lineField, value string) {
 	switch {
@@ -196,9 +188,7 @@ func (p *routeListing) give(f *lineField, value string) {
 		p.b.Literal(f.key, "", "null")
 	case f.key == "mark":
 		p.b.Literal(f.key, "", p.mark(value))
-	case f.key == "ipid":
-		p.b.String(f.key, "", p.fromHex(value))
-	case f.key == "hmac":
+	case f.key == "ipid", f.key == "hmac":
 		p.b.String(f.key, "", p.fromHex(value))
 	case f.key == "type" && f.kind == stringField:
 		p.b.String(f.key, "", strings.TrimPrefix(value, "0x"))
@@ -305,15 +295,13 @@ func (p *routeListing) list(key, word string, more func(string) bool) {
 
 func (p *routeListing) nexthop() {
 	if p.members {
-		p.endMember()
+		p.b.End()
 	} else {
 		p.b.Open("nexthops", '[')
 		p.members = true
 	}
 	p.b.Open("", '{')
 }
-
-func (p *routeListing) endMember() { p.b.End() }
 
 // metrics reads the metrics, which follow each other.
 func (p *routeListing) metrics(word string) {

@@ -40,7 +40,7 @@ func (g generator) encap() (uint16, rpdb.Raw) {
 	header := srh(pick(g, "", "", be32(g.Uint32())), segments...)
 	ip := func(a string) rpdb.Raw {
 		return join(maybe(attr(1, be64(g.Uint64()))), maybe(attr(2, a)), maybe(attr(3, a)), maybe(attr(5, byteOf())), maybe(attr(4, byteOf())),
-			maybe(attr(6, be16(pick[uint16](g, 1, 4, 5, 8, 13)))), maybe(g.options()))
+			attr(6, be16(pick[uint16](g, 0, 1, 4, 5, 8, 13))), maybe(g.options()))
 	}
 	kind := uint16(1 + g.IntN(10))
 	switch kind {
