@@ -162,9 +162,7 @@ func (f *FIB) multipath6(k *key, r *route, found *hop) (*hop, []rpdb.Hop) {
 		if h.score6(k, r, k.reach) >= 0 {
 			return h, nil
 		}
-		if i > 0 {
-			break
-		}
+		break
 	}
 	return found, nil
 }

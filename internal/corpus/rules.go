@@ -148,12 +148,12 @@ func (g *Generator) selectPacket(f rpdb.Family, s *rpdb.Selector) {
 
 func (g *Generator) selectOrigin(s *rpdb.Selector) {
 	names := []rpdb.LinkName{"lo", "e0", "e1", "e2", "gone0"}
-	switch g.r.IntN(4) {
+	switch g.r.IntN(5) {
 	case 0:
 		s.IIF = pick(g, names)
 	case 1:
 		s.OIF = pick(g, names)
-	case 2:
+	case 2, 4: // of which an ordinary user can use few
 		first := pick(g, []uint32{0, 1, 1000})
 		s.UIDRange = rpdb.Some(rpdb.UIDRange{First: first, Last: first + pick(g, []uint32{0, 1, 4294966000})})
 	case 3:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"os"
 	"strings"
 
 	"rpdb"
@@ -152,8 +153,17 @@ func (c cell) impossible(f rpdb.Family) string {
 		return "what comes in is bound to no interface"
 	case c.selector == byLabel && f == rpdb.IPv4:
 		return "IPv4 has no flow label"
+	case c.selector == byUID && c.input && !c.match && oneUser():
+		return "rules know user 0 alone in a user namespace of an ordinary user, and all that comes in is user 0's"
 	}
 	return ""
+}
+
+// oneUser reports whether the user namespace has one user only.
+func oneUser() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	fields := strings.Fields(string(text))
+	return err == nil && len(fields) == 3 && fields[2] == "1"
 }
 
 // missing lists the cells that were reached less often than wanted, and the one

@@ -182,9 +182,7 @@ func (w world) multipath6(a answer, p packet) (rpdb.Nexthop, []rpdb.Hop) {
 		if w.score6(a.route, n, p, reach) >= 0 {
 			return n, nil
 		}
-		if i > 0 {
-			return a.hop, nil
-		}
+		break
 	}
 	return a.hop, nil
 }
