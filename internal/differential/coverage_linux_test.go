@@ -153,8 +153,8 @@ func (c cell) impossible(f rpdb.Family) string {
 		return "what comes in is bound to no interface"
 	case c.selector == byLabel && f == rpdb.IPv4:
 		return "IPv4 has no flow label"
-	case c.selector == byUID && c.input && !c.match && oneUser():
-		return "rules know user 0 alone in a user namespace of an ordinary user, and all that comes in is user 0's"
+	case c.selector == byUID && oneUser():
+		return "in a user namespace of an ordinary user, rules about any other user are refused, which are most"
 	}
 	return ""
 }
