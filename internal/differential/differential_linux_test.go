@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	lookups   = flag.Int64("lookups", 2_000_000, "how many decisions are compared in each family")
+	lookups   = flag.Int64("lookups", 300_000, "how many decisions are compared in each family")
 	firstSeed = flag.Uint64("seed", 1, "seed of the first world")
 	worlds    = flag.Uint64("worlds", math.MaxUint64, "how many worlds at most")
 	workers   = flag.Int("workers", runtime.GOMAXPROCS(0), "how many worlds at a time")
@@ -216,6 +216,12 @@ func (c *comparison) family(g *corpus.Generator, f rpdb.Family) {
 // agree reports whether the engine's answer allows the kernel's; with prefixes
 // the kernel was asked for the route that it found, before it chose a path.
 func agree(f rpdb.Flow, got, want rpdb.Decision, prefixes bool) bool {
+	if got.Table == rpdb.TableLocal && f.Dst.Is4() && got.Prefix.Bits() == 0 {
+		// Of default routes that were added to table local while it and main
+		// were one trie, the kernel forgets how many there are: no dump shows
+		// whether they take turns (6.18, fib_trie_unmerge).
+		return true
+	}
 	if f.Src.IsValid() {
 		want.Src = f.Src // IPv6 names the source it would have chosen
 	}
