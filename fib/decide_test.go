@@ -146,11 +146,19 @@ func TestTable4(t *testing.T) {
 func TestEqualDefaults(t *testing.T) {
 	two := []string{"route flush 254", "route add 192.0.2.0/24 dev e0 scope link", "route add default via 192.0.2.50 dev e0", "route append default via 198.51.100.50 dev e1"}
 	with := func(lines ...string) []string { return append(two[:4:4], lines...) }
+	// The kernel forgets how many default routes table local has when it parts
+	// it from main, and then does not choose among them (6.18).
+	local := func(lines ...string) []string {
+		return append(lines, "route add default via 192.0.2.50 dev e0 table local", "route append default via 198.51.100.50 dev e1 table local")
+	}
 	check(t, []decideCase{
 		{"first without entry", two, "10.9.9.9", "sent dev e0 via 192.0.2.50 src 192.0.2.1 table 254 rule 32766"},
 		{"first reachable", with("neigh 192.0.2.50 dev e0 reachable"), "10.9.9.9", "sent dev e0 via 192.0.2.50 src 192.0.2.1 table 254 rule 32766"},
 		{"first failed", with("neigh 192.0.2.50 dev e0 failed"), "10.9.9.9", "sent dev e1 via 198.51.100.50 src 198.51.100.1 table 254 rule 32766"},
 		{"both stale take turns", with("neigh 192.0.2.50 dev e0 stale", "neigh 198.51.100.50 dev e1 stale"), "10.9.9.9", "sent dev e0 via 192.0.2.50 table 254 rule 32766 either e0,e1"},
+		{"in table local, who knows", local("neigh 192.0.2.50 dev e0 failed"), "10.9.9.9", "sent dev e0 via 192.0.2.50 table 255 rule 0 either e0,e1"},
+		{"but no choice is no choice", local(), "10.9.9.9", "sent dev e0 via 192.0.2.50 src 192.0.2.1 table 255 rule 0"},
+		{"nor is one in table local when forwarded", local("neigh 192.0.2.50 dev e0 failed"), "10.9.9.9 from 203.0.113.77 iif e2", "sent dev e0 via 192.0.2.50 src 203.0.113.77 table 255 rule 0"},
 		{"not when forwarded", with("neigh 192.0.2.50 dev e0 failed"), "10.9.9.9 from 203.0.113.77 iif e2", "sent dev e0 via 192.0.2.50 src 203.0.113.77 table 254 rule 32766"},
 	})
 }

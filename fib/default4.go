@@ -41,10 +41,16 @@ func (n *node) chooseDefault(k *key, res *result) {
 const (
 	noteDefaults       = "equal default routes take turns, by the state of their gateways"
 	noteDefaultsSource = "equal default routes take turns, and with them their sources"
+	noteDefaultsLocal  = "equal default routes of table local take turns or not, depending on when they were added"
 )
 
 // prepareDefaults works out all choices of a node of default routes, once.
-func (n *node) prepareDefaults(main rpdb.TableID) {
+//
+// In table local the kernel may make no choice at all. When it parts the trie
+// of local and main, it forgets how many default routes local has, and goes on
+// counting from zero; as long as it counts fewer than two, the route found
+// stays (6.18, fib_trie_unmerge).
+func (n *node) prepareDefaults(id rpdb.TableID) {
 	var classes []uint8
 	for i := range n.routes {
 		classes = append(classes, n.routes[i].tos)
@@ -53,23 +59,29 @@ func (n *node) prepareDefaults(main rpdb.TableID) {
 	slices.Sort(classes)
 	for _, tos := range slices.Compact(classes) {
 		for i := range n.routes {
-			group := n.defaultGroup(main, tos, i)
+			group := n.defaultGroup(id, tos, i)
 			if len(group) < 2 {
 				continue
 			}
-			n.choice = append(n.choice, n.outcomes(tos, i, group))
+			c := defaultChoice{tos: tos, first: i, note: noteDefaults}
+			if id == rpdb.TableLocal {
+				c.note = noteDefaultsLocal
+				n.mayChoose(&c, i)
+			}
+			n.outcomes(&c, group)
+			n.choice = append(n.choice, c)
 		}
 	}
 }
 
 // defaultGroup lists the routes among which the one at index first is chosen,
 // in order. Fewer than two: there is no choice.
-func (n *node) defaultGroup(main rpdb.TableID, tos uint8, first int) []int {
+func (n *node) defaultGroup(id rpdb.TableID, tos uint8, first int) []int {
 	var group []int
 	lastMetric, lastTOS := n.routes[first].metric, uint8(0)
 	for i := range n.routes {
 		r := &n.routes[i]
-		if r.table != main || r.tos != 0 && r.tos != tos {
+		if r.table != id || r.tos != 0 && r.tos != tos {
 			continue
 		}
 		if r.metric > lastMetric && r.tos == lastTOS {
@@ -98,20 +110,22 @@ func (r *route) allDead() bool {
 }
 
 // outcomes collects what may be chosen whatever the last choice was.
-func (n *node) outcomes(tos uint8, first int, group []int) defaultChoice {
-	c := defaultChoice{tos: tos, first: first, note: noteDefaults}
+func (n *node) outcomes(c *defaultChoice, group []int) {
 	for last := -1; last < len(group); last++ {
-		i := group[n.detectDeath(group, last)]
-		if !slices.Contains(c.chosen, i) {
-			c.chosen = append(c.chosen, i)
-			h := &n.routes[i].hops[0]
-			c.either = append(c.either, h.out())
-			if n.routes[i].prefsrc.IsValid() {
-				c.note = noteDefaultsSource
-			}
-		}
+		n.mayChoose(c, group[n.detectDeath(group, last)])
 	}
-	return c
+}
+
+// mayChoose notes that the route at index i may be chosen.
+func (n *node) mayChoose(c *defaultChoice, i int) {
+	if slices.Contains(c.chosen, i) {
+		return
+	}
+	c.chosen = append(c.chosen, i)
+	c.either = append(c.either, n.routes[i].hops[0].out())
+	if n.routes[i].prefsrc.IsValid() {
+		c.note = noteDefaultsSource
+	}
 }
 
 // detectDeath returns the place in the group of the route that is taken if the

@@ -198,7 +198,7 @@ func (c *comparison) family(g *corpus.Generator, f rpdb.Family) {
 				n.count(got)
 				n.coverage.count(&said, rules, &flows[i])
 			}
-			if !c.found && !hangsOnAge(c.snapshot, flows[i], got) && !agree(flows[i], got, want, prefixes) {
+			if !c.found && !agree(flows[i], got, want, prefixes) {
 				c.found, c.flow = true, flows[i]
 			}
 			return nil
@@ -226,23 +226,6 @@ func agree(f rpdb.Flow, got, want rpdb.Decision, prefixes bool) bool {
 		return got.Disposition == rpdb.DispositionUnknown || got.Disposition.Delivered() == want.Disposition.Delivered() || got.Table == 0
 	}
 	return got.Table == want.Table && got.Prefix == want.Prefix
-}
-
-// hangsOnAge reports whether a decision is between several IPv4 default routes of
-// table local. Of those that were added while it and main were one trie, the
-// kernel forgets how many there are when it parts them: no dump shows whether
-// they take turns (6.18, fib_trie_unmerge).
-func hangsOnAge(s *rpdb.Snapshot, f rpdb.Flow, got rpdb.Decision) bool {
-	if got.Table != rpdb.TableLocal || !f.Dst.Is4() || got.Prefix.Bits() != 0 {
-		return false
-	}
-	defaults := 0
-	for _, r := range s.Routes {
-		if r.Family == rpdb.IPv4 && r.Table == rpdb.TableLocal && r.IsDefault() {
-			defaults++
-		}
-	}
-	return defaults > 1
 }
 
 // beyondKernel reports whether a route lookup for the flow differs from what

@@ -129,6 +129,9 @@ func (w world) default4(a answer, p packet) answer {
 		return a
 	}
 	var chosen []*rpdb.Route
+	if a.table == rpdb.TableLocal {
+		chosen = group[:1:1] // the kernel may have lost count of them, and not choose
+	}
 	for last := -1; last < len(group); last++ {
 		if r := w.pick4(group, last); !slices.Contains(chosen, r) {
 			chosen = append(chosen, r)
