@@ -12,6 +12,9 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 	w := newPrinter(a.Out)
 	v := newWords(s.LinkName, a.loadNames())
 	v.hideProtocol = true
+	if e.Title != "" {
+		w.printf("%s\n", safe(e.Title))
+	}
 	for i, l := range e.Trace.Lookups {
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {
 			w.printf("%s\n", purposeLine(i, l))
