@@ -12,9 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say how a socket is opened. The zero value opens one in the calling
-// thread's network namespace, without strict checks and groups.
+// Options say how a socket is opened. The zero value opens one of
+// NETLINK_ROUTE in the calling thread's network namespace, without strict
+// checks and groups.
 type Options struct {
+	// Protocol is the netlink protocol (NETLINK_*), 0 for NETLINK_ROUTE.
+	Protocol int
 	// NetNS is the descriptor of the network namespace to open the socket in,
 	// 0 for the calling thread's. The descriptor is not kept.
 	NetNS int
@@ -33,7 +36,7 @@ type Options struct {
 // datagrams of a dump by the largest read it has seen, up to 32 KiB.
 const firstBuffer = 64 << 10
 
-// Conn is a netlink socket of the NETLINK_ROUTE family. Exchanges are made one
+// Conn is a netlink socket, as a rule of NETLINK_ROUTE. Exchanges are made one
 // at a time, whoever asks; it is safe for concurrent use. Close ends waiting
 // calls.
 type Conn struct {
@@ -72,7 +75,7 @@ func Dial(o Options) (*Conn, error) {
 }
 
 func dial(o Options) (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, o.Protocol)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}

@@ -1,5 +1,5 @@
-// Package netlink speaks the netlink protocol of netlink(7) over the
-// NETLINK_ROUTE family: it frames requests, encodes and decodes attributes,
+// Package netlink speaks the netlink protocol of netlink(7), as a rule that of
+// the NETLINK_ROUTE family: it frames requests, encodes and decodes attributes,
 // and moves messages to the kernel and back. It knows nothing of what the
 // messages mean.
 //
