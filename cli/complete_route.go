@@ -18,7 +18,7 @@ import (
 // completeRoute offers what may follow "rpdb route", as [app.completeRule] does
 // for rules.
 func (a *app) completeRoute(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return a.completeOptions(cmd, before, begun, commandPart{routeOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
+	return a.completeObject(cmd, before, begun, commandPart{routeOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
 		v.addRouteCommand(ownRouteVerbs(), f, words)
 	}})
 }

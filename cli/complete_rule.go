@@ -14,7 +14,7 @@ import (
 // completeRule offers what may follow "rpdb rule": options, a verb, and the
 // verb's words, each where it may stand.
 func (a *app) completeRule(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return a.completeOptions(cmd, before, begun, commandPart{ruleOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
+	return a.completeObject(cmd, before, begun, commandPart{ruleOptions(), func(v *hostOffers, f rpdb.Family, words []string) {
 		v.addRuleCommand(ownRuleVerbs(), f, words)
 	}})
 }
@@ -46,6 +46,30 @@ func (a *app) completeIP(cmd *cobra.Command, before []string, begun string) ([]c
 type commandPart struct {
 	options [][2]string
 	offer   func(v *hostOffers, f rpdb.Family, words []string)
+}
+
+// completeObject is completeOptions for a command that reads files as well, by
+// options of ours.
+func (a *app) completeObject(cmd *cobra.Command, before []string, begun string, part commandPart) ([]cobra.Completion, cobra.ShellCompDirective) {
+	here := *a
+	o := objectCall{app: &here}
+	words, err := o.takeSource(before)
+	switch {
+	case err != nil:
+		return anyFile(cmd, nil, begun)
+	case strings.HasPrefix(begun, "--"):
+		v := here.newOffers(cmd.Context(), begun)
+		for _, option := range sourceOptions() {
+			v.add(option[0], option[1])
+		}
+		return v.list, noFiles
+	}
+	return here.completeOptions(cmd, words, begun, part)
+}
+
+// sourceOptions are those that name a file to read the state from.
+func sourceOptions() [][2]string {
+	return [][2]string{{"--snapshot", "read the state from a file"}}
 }
 
 // completeOptions reads ip's options, which stand before everything else, and

@@ -144,7 +144,7 @@ func (x explainer) explain(ctx context.Context, f namedFlow) (explanation, error
 // askKernel puts the same flow to the running kernel, where it can be put.
 func (e *explanation) askKernel(ctx context.Context, conn *kernel.Conn, s *rpdb.Snapshot, flow rpdb.Flow) error {
 	if conn == nil {
-		e.Unasked = "the state is from a file"
+		e.Unasked = notOfKernel
 		return nil
 	}
 	if reason := unaskable(s, flow, e.Trace.Decision); reason != "" {

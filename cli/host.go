@@ -40,7 +40,7 @@ func (a *app) inNetNS(open func(kernel.Options) error) error {
 // state returns the snapshot that a reading command works on, and the kernel
 // that it came from, nil if it came from a file. The caller closes the kernel.
 func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
-	if a.snapshot != "" {
+	if a.fromFile() {
 		if a.netns != "" {
 			return nil, nil, &usageError{text: "--snapshot and --netns exclude each other"}
 		}
@@ -58,6 +58,10 @@ func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 	}
 	return s, conn, nil
 }
+
+// fromFile reports whether the state is to be read from a file, not from this
+// host.
+func (a *app) fromFile() bool { return a.snapshot != "" }
 
 // readSnapshot reads what "rpdb snapshot save" or "rpdb show --json" wrote.
 func (a *app) readSnapshot(ctx context.Context) (*rpdb.Snapshot, error) {

@@ -114,6 +114,40 @@ func (o *objectCall) help() error {
 	return err
 }
 
+// takeSource takes the options out of the words that name a file to read the
+// state from; the others are ip's. They may stand anywhere.
+func (o *objectCall) takeSource(args []string) (rest []string, err error) {
+	for i := 0; i < len(args); i++ {
+		name, value, hasValue := strings.Cut(args[i], "=")
+		to := map[string]*string{"--snapshot": &o.snapshot}[name]
+		if to == nil {
+			rest = append(rest, args[i])
+			continue
+		}
+		if !hasValue {
+			i++
+			if i == len(args) {
+				return nil, o.wrong("", "%s: the name of a file must follow", name)
+			}
+			value = args[i]
+		}
+		if value == "" {
+			return nil, o.wrong("", "%s: the name of a file is empty", name)
+		}
+		*to = value
+	}
+	return rest, nil
+}
+
+// readsOnly refuses a file as the source of the state for verbs that do not
+// read alone.
+func (o *objectCall) readsOnly(verb string, reading ...string) error {
+	if o.fromFile() && !slices.Contains(reading, verb) {
+		return o.wrong(verb, "a state from a file can only be read: %s", strings.Join(reading, ", "))
+	}
+	return nil
+}
+
 // wrong is an error in the words of a verb, "" for none, with a hint to the
 // help.
 func (o *objectCall) wrong(verb, format string, args ...any) error {

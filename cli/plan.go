@@ -9,6 +9,7 @@ import (
 	"rpdb"
 	"rpdb/kernel"
 	"rpdb/plan"
+	"rpdb/policy"
 )
 
 // planned is what plan and apply have in common: a policy resolved on a host,
@@ -29,6 +30,11 @@ func (a *app) makePlan(ctx context.Context, conn *kernel.Conn, file string) (pla
 	if err != nil {
 		return planned{}, err
 	}
+	return a.planFor(doc, s)
+}
+
+// planFor compares a policy with a state.
+func (a *app) planFor(doc *policy.Document, s *rpdb.Snapshot) (planned, error) {
 	desired, err := doc.Resolve(s, a.loadNames())
 	if err != nil {
 		return planned{}, err
@@ -43,17 +49,27 @@ func (a *app) planCommand() *cobra.Command {
 		Use:   "plan FILE",
 		Short: "show what a policy would change here, and why; change nothing",
 		Long: `plan compares a policy file with this host and prints what "rpdb apply" would
-do: lines with + are added, ~ changed, - removed, in the words of ip(8).
-FILE may be - for standard input. Exit codes: 0, or 1 on an error; with
---detailed-exitcode 2 if there is something to change.`,
+do: lines with + are added, ~ changed, - removed, in the words of ip(8). With
+--snapshot it is compared with the host that the file came from. FILE may be -
+for standard input. Exit codes: 0, or 1 on an error; with --detailed-exitcode 2
+if there is something to change.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			conn, err := a.open()
+			if args[0] == "-" && a.snapshot == "-" {
+				return &usageError{text: "plan: FILE and --snapshot cannot both be standard input"}
+			}
+			doc, err := a.readPolicy(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			defer conn.Close()
-			p, err := a.makePlan(cmd.Context(), conn, args[0])
+			s, conn, err := a.state(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if conn != nil {
+				defer conn.Close()
+			}
+			p, err := a.planFor(doc, s)
 			if err != nil {
 				return err
 			}
@@ -67,6 +83,7 @@ FILE may be - for standard input. Exit codes: 0, or 1 on an error; with
 		},
 	}
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is something to change")
+	a.snapshotFlag(cmd)
 	return cmd
 }
 

@@ -31,6 +31,7 @@ type routes struct {
 	objectCall
 	socket *kernel.Socket
 	conn   *kernel.Conn
+	file   *rpdb.Snapshot // where the state is from a file, and there is no kernel
 }
 
 func (a *app) newRoutes() *routes {
@@ -42,6 +43,10 @@ func (a *app) runRoute(ctx context.Context, args []string) error {
 	r := a.newRoutes()
 	if asksForHelp(args) {
 		return r.help()
+	}
+	args, err := r.takeSource(args)
+	if err != nil {
+		return err
 	}
 	words, err := r.options(args)
 	if err != nil {
@@ -67,7 +72,13 @@ func (r *routes) command(ctx context.Context, word string, words []string) error
 	case verb == iproute2.RouteHelpVerb:
 		return r.help()
 	}
-	if err := r.open(); err != nil {
+	if word != "ensure" {
+		word = verb.String()
+	}
+	if err := r.readsOnly(word, "list", "get"); err != nil {
+		return r.troubleOf(verb, err)
+	}
+	if err := r.open(ctx); err != nil {
 		return r.troubleOf(verb, err)
 	}
 	defer r.close()
@@ -103,8 +114,12 @@ func (r *routes) verb(ctx context.Context, verb iproute2.RouteVerb, words []stri
 	return r.change(ctx, verb, words)
 }
 
-// open opens both doors to the kernel.
-func (r *routes) open() (err error) {
+// open opens both doors to the kernel, or reads the file that stands for it.
+func (r *routes) open(ctx context.Context) (err error) {
+	if r.fromFile() {
+		r.file, _, err = r.state(ctx)
+		return err
+	}
 	return r.inNetNS(func(o kernel.Options) error {
 		if r.conn, err = kernel.Open(o); err != nil {
 			return err
@@ -117,26 +132,56 @@ func (r *routes) open() (err error) {
 }
 
 func (r *routes) close() {
+	if r.file != nil {
+		return
+	}
 	r.socket.Close()
 	r.conn.Close()
 }
 
 func (r *routes) context(f rpdb.Family) iproute2.RouteContext {
-	return iproute2.RouteContext{Family: f, Names: r.names, LinkIndex: r.socket.LinkIndex, VRF: r.vrf}
+	c := iproute2.RouteContext{Family: f, Names: r.names, VRF: r.vrf}
+	if c.LinkIndex = r.linkIndex; r.file == nil {
+		c.LinkIndex = r.socket.LinkIndex
+	}
+	return c
+}
+
+// linkIndex returns the index of an interface of the file.
+func (r *routes) linkIndex(name rpdb.LinkName) (rpdb.LinkIndex, bool) {
+	l, ok := r.file.LinkByName(name)
+	return l.Index, ok
 }
 
 // vrf returns the table of a VRF.
 func (r *routes) vrf(name string) (rpdb.TableID, bool) {
+	if r.file != nil {
+		l, _ := r.file.LinkByName(rpdb.LinkName(name))
+		return l.VRFTable, l.VRFTable != 0
+	}
 	return r.socket.VRF(context.Background(), rpdb.LinkName(name))
 }
 
 // view is how routes look, with the interfaces of the namespace.
 func (r *routes) view() iproute2.RouteView {
+	linkName := r.linkNames()
 	return iproute2.RouteView{
-		Names: r.names, LinkName: r.socket.LinkNames().Name,
+		Names: r.names, LinkName: linkName,
 		Numeric: r.opts.Numeric, Details: r.opts.Details, OneLine: r.opts.OneLine, Stats: r.opts.Stats > 0,
 		Family: r.opts.Family == 0, Exact: r.opts.JSON,
 	}
+}
+
+// linkNames returns what names the interfaces.
+func (r *routes) linkNames() func(rpdb.LinkIndex) rpdb.LinkName {
+	if r.file == nil {
+		return r.socket.LinkNames().Name
+	}
+	names := map[rpdb.LinkIndex]rpdb.LinkName{}
+	for _, l := range r.file.Links {
+		names[l.Index] = l.Name
+	}
+	return func(i rpdb.LinkIndex) rpdb.LinkName { return names[i] }
 }
 
 // filters reads the words that choose routes, for the families that they can be
@@ -164,11 +209,36 @@ func (r *routes) list(ctx context.Context, words []string) error {
 	for _, f := range filters {
 		p.view.Hide = f.Hidden()
 		p.lister = iproute2.NewRouteLister(p.view)
-		if err := r.each(ctx, f, func(m kernel.RouteMessage) error { return p.print(entry(m)) }); err != nil {
+		if err := r.eachEntry(ctx, f, p.print); err != nil {
 			return errors.Join(err, p.close())
 		}
 	}
 	return p.close()
+}
+
+// eachEntry gives the routes of a filter to use, as they are listed.
+func (r *routes) eachEntry(ctx context.Context, f iproute2.RouteFilter, use func(iproute2.RouteEntry) error) error {
+	if r.file == nil {
+		return r.each(ctx, f, func(m kernel.RouteMessage) error { return use(entry(m)) })
+	}
+	for _, route := range r.file.Routes {
+		if e := fileEntry(route); f.Match(e) {
+			if err := use(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fileEntry is what the kernel told of a route of a file: the flags are all in
+// the route, its use is not.
+func fileEntry(route rpdb.Route) iproute2.RouteEntry {
+	e := iproute2.RouteEntry{Route: route, RouteDetails: rpdb.RouteDetails{Flags: uint32(route.Flags)}}
+	if len(route.Nexthops) == 1 {
+		e.RouteDetails.Flags |= uint32(route.Nexthops[0].Flags)
+	}
+	return e
 }
 
 // each gives the routes of a filter to use, which may keep nothing of them. A
@@ -238,10 +308,10 @@ func (p *routePrinter) close() error {
 	return p.text.Flush()
 }
 
-const routeUsage = `Usage: rpdb route [ -4 | -6 ] [ -j ] [ -n NETNS ] [ list [ FILTER ] ]
+const routeUsage = `Usage: rpdb route [ -4 | -6 ] [ -j ] [ -n NETNS | SOURCE ] [ list [ FILTER ] ]
        rpdb route { add | ensure | replace | change | append | prepend } ROUTE
        rpdb route { test | delete } ROUTE
-       rpdb route get [ to ] ADDRESS [ FLOW ]
+       rpdb route [ SOURCE ] get [ to ] ADDRESS [ FLOW ]
        rpdb route { flush | save } [ FILTER ]
        rpdb route { restore | showdump }
 
@@ -258,6 +328,9 @@ the other commands take the family of the addresses, and IPv4 without any.
   test     exit with 0 if the route is there, with 1 if not
   delete   delete the route that is exactly this one, and no other
   get      which way a packet goes, and which rule decided that
+
+SOURCE is --snapshot FILE: the state is read from what "rpdb snapshot save"
+wrote, and get asks the engine.
 
 The words of routes are those of ip-route(8):
 

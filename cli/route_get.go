@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -59,13 +60,13 @@ func (r *routes) question(words []string) (question, error) {
 	}
 	flow := g.Flow()
 	switch {
-	case g.UID.IsSet():
+	case g.UID.IsSet(), r.file != nil:
 	case !flow.IsInput():
 		flow.UID = uint32(os.Getuid())
 	case flow.Family() == rpdb.IPv6:
 		return r.question(append(slices.Clone(words), "uid", "0"))
 	}
-	if flow.Family() == rpdb.IPv4 && !g.IPProto.IsSet() {
+	if flow.Family() == rpdb.IPv4 && !g.IPProto.IsSet() && r.file == nil {
 		flow.IPProto = rpdb.UDP
 	}
 	return question{g.Payload(), flow, g.FibMatch, g.Connected && !g.From.IsSet()}, nil
@@ -73,6 +74,9 @@ func (r *routes) question(words []string) (question, error) {
 
 // ask puts one question, and prints the answer with the rule that decided.
 func (r *routes) ask(ctx context.Context, p *routePrinter, q question) (rpdb.Route, error) {
+	if r.file != nil {
+		return r.askEngine(p, q)
+	}
 	answer, err := r.socket.GetRoute(ctx, q.payload)
 	verdict, refused := kernel.RefusalOf(q.flow, err)
 	if err != nil && !refused {
@@ -99,6 +103,62 @@ func (r *routes) ask(ctx context.Context, p *routePrinter, q question) (rpdb.Rou
 	p.decided(d, v)
 	p.json.End()
 	return answer.Route, &codeError{code: exitFailed}
+}
+
+// askEngine is ask for a state from a file, which the engine alone can answer
+// for.
+func (r *routes) askEngine(p *routePrinter, q question) (rpdb.Route, error) {
+	d := decide(r.file, q, rpdb.Decision{}, rpdb.Route{})
+	d.unasked = notOfKernel
+	v := iproute2.RuleView{Names: r.names, Numeric: r.opts.Numeric, Details: r.opts.Details}
+	answer := d.answer(r.file, q)
+	if d.decision.Disposition.Delivered() {
+		return answer.Route, p.printAnswer(answer, d, v)
+	}
+	why := d.decision.Note
+	if d.decision.Disposition == rpdb.DispositionUnknown {
+		why = "not known: " + why
+	} else if why == "" {
+		why = syscall.Errno(d.decision.Errno).Error()
+	}
+	if p.json == nil {
+		return answer.Route, &refusedAnswer{q.flow, why, d.line(v)}
+	}
+	p.json.Begin()
+	p.json.String("dst", "", q.flow.Dst.String())
+	if e := d.decision.Errno; e != 0 {
+		p.json.String("errno", "", e.String())
+	}
+	p.decided(d, v)
+	p.json.End()
+	return answer.Route, &codeError{code: exitFailed}
+}
+
+const notOfKernel = "the state is from a file"
+
+// answer is what the kernel would tell of the route that the engine found: the
+// route itself if that was asked for, else the way to the one address.
+func (d deciding) answer(s *rpdb.Snapshot, q question) iproute2.RouteEntry {
+	if found, ok := d.route(); ok && q.fibMatch {
+		return fileEntry(found)
+	}
+	a, f := d.decision, q.flow.Family()
+	link, _ := s.LinkByName(a.Link)
+	e := iproute2.RouteEntry{Route: rpdb.Route{
+		Family: f, Table: a.Table, Dst: netip.PrefixFrom(q.flow.Dst, f.Bits()), Type: a.Type, PrefSrc: a.Src,
+		Nexthops: []rpdb.Nexthop{{Via: a.Via, Link: link.Index}},
+	}}
+	if e.Table == 0 {
+		e.Table = rpdb.TableMain
+	}
+	if found, ok := d.route(); ok {
+		e.Protocol = found.Protocol
+	}
+	e.Mark = q.flow.Mark
+	if in, ok := s.LinkByName(q.flow.IIF); ok {
+		e.IIF = in.Index
+	}
+	return e
 }
 
 // refusedAnswer is an answer that says that the packet does not go anywhere. It
@@ -190,7 +250,12 @@ func (d deciding) line(v iproute2.RuleView) string {
 			by += fmt.Sprintf(" (%s in table %s)", destination(route), v.Names.Table(route.Table))
 		}
 	}
+	if len(d.decision.Either) > 1 {
+		by += "; one of " + joinHops(d.decision.Either)
+	}
 	switch {
+	case d.unasked == notOfKernel:
+		return fmt.Sprintf("decided by %s; the engine's answer: %s", by, d.unasked)
 	case d.unasked != "" && d.step == nil:
 		return "decided by a rule that is not known: " + d.unasked
 	case d.unasked != "":

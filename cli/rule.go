@@ -44,6 +44,10 @@ func (a *app) runRule(ctx context.Context, args []string) error {
 	if asksForHelp(args) {
 		return r.help()
 	}
+	args, err := r.takeSource(args)
+	if err != nil {
+		return err
+	}
 	words, err := r.options(args)
 	if err != nil {
 		return err
@@ -80,6 +84,9 @@ func (r *rules) verb(ctx context.Context, word string, words []string) error {
 	run := verbs[name]
 	if run == nil {
 		return r.help()
+	}
+	if err := r.readsOnly(name, "list"); err != nil {
+		return err
 	}
 	if err := r.only(name, r.honoured(name)...); err != nil {
 		if name == "test" {
@@ -125,14 +132,14 @@ func (r *rules) list(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
-	conn, err := r.open()
+	read, closeSource, err := r.source(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer closeSource()
 	var chosen []rpdb.Rule
 	for i, f := range families {
-		list, err := conn.Rules(ctx, f)
+		list, err := read(f)
 		if err != nil {
 			return err
 		}
@@ -143,6 +150,20 @@ func (r *rules) list(ctx context.Context, words []string) error {
 		}
 	}
 	return r.print(chosen, false)
+}
+
+// source returns what reads the rules of a family: from a file, if one was
+// given, else from the kernel.
+func (r *rules) source(ctx context.Context) (read func(rpdb.Family) ([]rpdb.Rule, error), closeSource func(), err error) {
+	if r.fromFile() {
+		s, _, err := r.state(ctx)
+		return func(f rpdb.Family) ([]rpdb.Rule, error) { return s.RulesOf(f), nil }, func() {}, err
+	}
+	conn, err := r.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(f rpdb.Family) ([]rpdb.Rule, error) { return conn.Rules(ctx, f) }, func() { conn.Close() }, nil
 }
 
 // print writes rules, or rules that were deleted, each with its family unless
@@ -168,7 +189,7 @@ func (r *rules) print(list []rpdb.Rule, deleted bool) error {
 	return w.Close()
 }
 
-const ruleUsage = `Usage: rpdb rule [ -4 | -6 ] [ -j ] [ -n NETNS ] [ list [ FILTER ] ]
+const ruleUsage = `Usage: rpdb rule [ -4 | -6 ] [ -j ] [ -n NETNS | SOURCE ] [ list [ FILTER ] ]
        rpdb rule { add | ensure | replace | test | delete } SELECTOR ACTION
        rpdb rule { flush | save | restore }
 
@@ -183,6 +204,9 @@ the other commands take the family of the addresses, and IPv4 without any.
   flush    delete the rules that a FILTER chooses, but for those of priority 0
   save     write the rules to a file, for restore
   restore  add the saved rules that are not there, in their order, all or none
+
+SOURCE is --snapshot FILE: the rules are read from what "rpdb snapshot save"
+wrote.
 
 The words of rules are those of ip-rule(8):
 

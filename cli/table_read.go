@@ -68,7 +68,7 @@ func (r *tableReader) linkName() func(rpdb.LinkIndex) rpdb.LinkName {
 
 // openTables reads everything but the routes. The caller closes it.
 func (a *app) openTables(ctx context.Context) (*tableReader, error) {
-	if a.snapshot == "" {
+	if !a.fromFile() {
 		return a.readTables(ctx)
 	}
 	s, _, err := a.state(ctx)
