@@ -19,7 +19,7 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {
 			w.printf("%s\n", purposeLine(i, l))
 		}
-		w.ruleSteps(v, l.Steps)
+		w.ruleSteps(v, l.Steps())
 	}
 	w.printf("%s\n", safe(verdictLine(e.Trace.Decision)))
 	w.kernelLine(e)
@@ -82,6 +82,8 @@ func decided(s fib.Step) bool {
 // detail spells what a rule did, with tables by name.
 func (w words) detail(d fib.Detail) string {
 	switch d := d.(type) {
+	case fib.NotMatched:
+		return d.Words(safe[string])
 	case fib.Miss:
 		return "no route in " + w.table(d.Table)
 	case fib.NoTable:

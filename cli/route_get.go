@@ -187,7 +187,7 @@ func decide(s *rpdb.Snapshot, q question, verdict rpdb.Decision, answer rpdb.Rou
 	trace := fib.Compile(s).Trace(q.flow)
 	d := deciding{decision: trace.Decision, unasked: unaskable(s, q.flow, trace.Decision)}
 	if len(trace.Lookups) > 0 { // others are about the way back
-		for _, step := range trace.Lookups[0].Steps {
+		for _, step := range trace.Lookups[0].Steps() {
 			if decided(step) {
 				d.step = &step
 			}

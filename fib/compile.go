@@ -140,6 +140,7 @@ func (f *FIB) addRules(rs *ruleset, s *rpdb.Snapshot) {
 	rs.rules = make([]rule, 0, len(rules))
 	for i, r := range rules {
 		n := f.newRule(rs, r)
+		n.place = i
 		if j, ok := targets[r.Action.Target()]; ok && j > i && r.Action.Type() == rpdb.ActionGoto {
 			n.target = j
 		}

@@ -9,6 +9,7 @@ import (
 // rule is a compiled rule.
 type rule struct {
 	rpdb.Rule
+	place    int          // in the list
 	from, to netip.Prefix // invalid: any
 	iif, oif ifmatch
 	uids     rpdb.UIDRange

@@ -4,15 +4,21 @@ import "rpdb"
 
 // recorder takes down what the evaluator does. A nil recorder takes down
 // nothing; the evaluator calls it all the same, so that there is one walk.
+//
+// It takes down as little as the story can be told from later, since a walk may
+// go past thousands of rules of which nobody asks: see [tape].
 type recorder struct {
+	fib     *FIB
 	lookups []LookupTrace
 }
 
-// stepKind names the details that end no walk.
+// stepKind is what became of a rule. The zero value is a rule that the walk did
+// not come to.
 type stepKind uint8
 
 const (
-	stepNotMatched stepKind = iota
+	stepNotAsked stepKind = iota
+	stepNotMatched
 	stepMiss
 	stepNoTable
 	stepThrow
@@ -20,7 +26,29 @@ const (
 	stepGoto
 	stepUnresolved
 	stepNop
+	stepDecided
 )
+
+// tape is what was taken down of one walk. It points into the compiled FIB,
+// which never changes.
+type tape struct {
+	fib   *FIB
+	rs    *ruleset
+	key   key    // what the rules saw
+	notes []note // of each rule of the list
+	facts []fact
+}
+
+// note is what became of one rule.
+type note struct {
+	word string // the selector that failed, or the suppressor
+	fact int32  // index of the fact, -1: there is none
+	kind stepKind
+}
+
+// fact is an answer that belongs to a note: there are few in a walk, and most
+// notes have none.
+type fact struct{ verdict }
 
 // begin opens a lookup.
 func (rec *recorder) begin(p Purpose, flow rpdb.Flow) {
@@ -32,45 +60,35 @@ func (rec *recorder) begin(p Purpose, flow rpdb.Flow) {
 // end closes the lookup opened last.
 func (rec *recorder) end(d rpdb.Decision) {
 	if rec != nil {
-		rec.lookups[len(rec.lookups)-1].Decision = d
+		rec.last().Decision = d
 	}
 }
 
-func (rec *recorder) add(r *rule, d Detail) {
-	l := &rec.lookups[len(rec.lookups)-1]
-	l.Steps = append(l.Steps, Step{Rule: r.Rule, Detail: d})
+func (rec *recorder) last() *LookupTrace { return &rec.lookups[len(rec.lookups)-1] }
+
+// walk begins the walk of a lookup.
+func (rec *recorder) walk(rs *ruleset, k *key) {
+	if rec != nil {
+		rec.last().tape = &tape{fib: rec.fib, rs: rs, key: *k, notes: make([]note, len(rs.rules))}
+	}
 }
 
 // step notes a rule after which the walk goes on. word is the selector that
 // failed, or the suppressor.
 func (rec *recorder) step(r *rule, kind stepKind, v verdict, word string) {
 	if rec != nil {
-		rec.add(r, stepDetail(r, kind, &v, word))
+		rec.last().tape.step(r, kind, v, word)
 	}
 }
 
-func stepDetail(r *rule, kind stepKind, v *verdict, word string) Detail {
-	table := r.Action.Table()
-	if v.table != nil {
-		table = v.table.id
+func (t *tape) step(r *rule, kind stepKind, v verdict, word string) {
+	n := note{word: word, fact: -1, kind: kind}
+	// That the rule's own table has no route is told without a fact.
+	if v.route != nil || v.table != nil && v.table.id != r.Action.Table() {
+		n.fact = int32(len(t.facts))
+		t.facts = append(t.facts, fact{v})
 	}
-	switch kind {
-	case stepMiss:
-		return Miss{Table: table}
-	case stepNoTable:
-		return NoTable{Table: table}
-	case stepThrow:
-		return Throw{Table: table, Route: v.node.describe(v.route)}
-	case stepSuppressed:
-		return Suppressed{Table: table, Route: v.node.describe(v.route), By: word}
-	case stepGoto:
-		return GotoFollowed{Target: r.Action.Target()}
-	case stepUnresolved:
-		return GotoUnresolved{Target: r.Action.Target()}
-	case stepNop:
-		return NopPassed{}
-	}
-	return NotMatched{Field: word}
+	t.notes[r.place] = n
 }
 
 // decided notes the rule that ends the walk.
@@ -78,28 +96,9 @@ func (rec *recorder) decided(r *rule, v verdict) {
 	if rec == nil {
 		return
 	}
-	switch v.outcome {
-	case unclear:
-		rec.add(r, Unknown{Reason: v.note})
-	case hit:
-		rec.add(r, Chosen{Table: v.table.id, Route: v.node.describe(v.route), Hop: v.hop.out(), Either: v.either})
-	default:
-		d := Denied{Errno: v.errno}
-		if v.route != nil {
-			d.Table, d.Route = v.table.id, v.node.describe(v.route)
-		}
-		rec.add(r, d)
-	}
-}
-
-// notAsked notes rules that the walk did not come to.
-func (rec *recorder) notAsked(rules []rule) {
-	if rec == nil {
-		return
-	}
-	for i := range rules {
-		rec.add(&rules[i], NotAsked{})
-	}
+	t := rec.last().tape
+	t.notes[r.place] = note{fact: int32(len(t.facts)), kind: stepDecided}
+	t.facts = append(t.facts, fact{v})
 }
 
 // path corrects the nexthop noted last: IPv4 chooses among several only after
@@ -108,10 +107,6 @@ func (rec *recorder) path(v *verdict) {
 	if rec == nil {
 		return
 	}
-	steps := rec.lookups[len(rec.lookups)-1].Steps
-	for i := range steps {
-		if _, ok := steps[i].Detail.(Chosen); ok {
-			steps[i].Detail = Chosen{Table: v.table.id, Route: v.node.describe(v.route), Hop: v.hop.out(), Either: v.either}
-		}
-	}
+	t := rec.last().tape
+	t.facts[t.notes[v.rule.place].fact].verdict = *v
 }

@@ -3,12 +3,14 @@ package fib
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"rpdb"
 )
 
 // Trace is the story of one decision. Its decision is always that of
-// [FIB.Lookup]: both are made by the same code.
+// [FIB.Lookup]: both are made by the same code. It refers to the FIB, and is as
+// safe for concurrent use.
 type Trace struct {
 	Flow     rpdb.Flow     `json:"flow"`
 	Decision rpdb.Decision `json:"decision"`
@@ -34,12 +36,34 @@ const (
 
 // LookupTrace is one walk of the rules.
 type LookupTrace struct {
-	Purpose Purpose `json:"purpose"`
+	Purpose Purpose
 	// Flow is what the rules see; IIF is "lo" in the reverse-path check of a
 	// packet delivered locally.
-	Flow     rpdb.Flow     `json:"flow"`
-	Steps    []Step        `json:"steps"`
-	Decision rpdb.Decision `json:"decision"`
+	Flow     rpdb.Flow
+	Decision rpdb.Decision
+
+	tape *tape // nil: answered before the rules were asked
+}
+
+// Steps returns what became of the rules, nil if the answer came before they
+// were asked. Each call makes the list anew from what the walk took down; it is
+// the caller's.
+func (l *LookupTrace) Steps() []Step {
+	if l.tape == nil {
+		return nil
+	}
+	return l.tape.steps()
+}
+
+// MarshalJSON writes an object with "purpose", "flow", "steps", null if the
+// rules were not asked, and "decision".
+func (l LookupTrace) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Purpose  Purpose       `json:"purpose"`
+		Flow     rpdb.Flow     `json:"flow"`
+		Steps    []Step        `json:"steps"`
+		Decision rpdb.Decision `json:"decision"`
+	}{l.Purpose, l.Flow, l.Steps(), l.Decision})
 }
 
 // Step is what became of one rule. Every rule of the list has exactly one step
@@ -101,6 +125,13 @@ type Detail interface {
 // false, in the words of ip-rule(8), or "not" if all are true and inverted.
 type NotMatched struct {
 	Field string `json:"selector"`
+	// Packet is what the packet has in this place, and Rule what the rule
+	// wants, as ip-rule(8) writes them but for names. Packet is empty for what
+	// the packet does not have: a source, an interface.
+	Packet string `json:"packet,omitzero"`
+	Rule   string `json:"rule,omitzero"`
+	// Detached says that the interface that the rule wants does not exist.
+	Detached bool `json:"detached,omitzero"`
 }
 
 // Miss says that the table has no usable route to the destination.
@@ -178,12 +209,30 @@ func (NopPassed) detail()      {}
 func (NotAsked) detail()       {}
 func (Unknown) detail()        {}
 
-// String returns "from does not match".
-func (d NotMatched) String() string {
-	if d.Field == "not" {
-		return "everything matches, and the rule says not"
+// String returns "fwmark: packet has 0x0, rule wants 0x10/0xff", with the names
+// of interfaces quoted.
+func (d NotMatched) String() string { return d.Words(strconv.Quote) }
+
+// Words is String with the names of interfaces as quote makes them.
+func (d NotMatched) Words(quote func(string) string) string {
+	if d.Field == "iif" || d.Field == "oif" {
+		d.Packet, d.Rule = quote(d.Packet), quote(d.Rule)
 	}
-	return d.Field + " does not match"
+	switch {
+	case d.Field == "not":
+		return "everything matches, and the rule says not"
+	case d.Field == "l3mdev":
+		return "l3mdev: packet is in no VRF"
+	case d.Rule == "":
+		return d.Field + " does not match"
+	case d.Detached:
+		return fmt.Sprintf("%s: rule wants %s, which does not exist", d.Field, d.Rule)
+	case d.Field == "oif" && d.Packet == quote(""):
+		return "oif: packet is bound to none, rule wants " + d.Rule
+	case d.Packet == "":
+		return fmt.Sprintf("%s: packet has none yet, rule wants %s", d.Field, d.Rule)
+	}
+	return fmt.Sprintf("%s: packet has %s, rule wants %s", d.Field, d.Packet, d.Rule)
 }
 
 // String returns "no route in table 100".

@@ -33,6 +33,7 @@ const errNoRoute = rpdb.ENETUNREACH
 // are hit, denied and unclear; the end of the list is denied without a rule.
 func (f *FIB) walk(rs *ruleset, k *key, rec *recorder) verdict {
 	f.setVRF(k)
+	rec.walk(rs, k)
 	if rs.merged != nil {
 		return f.walkMerged(rs, k, rec)
 	}
@@ -44,12 +45,10 @@ func (f *FIB) walk(rs *ruleset, k *key, rec *recorder) verdict {
 		}
 		if r.Action.Type() == rpdb.ActionGoto && r.target >= 0 && r.Unknown == "" {
 			rec.step(r, stepGoto, verdict{}, "")
-			rec.notAsked(rs.rules[i+1 : r.target])
 			i = r.target - 1
 			continue
 		}
 		if v, decided := f.act(rs, r, k, rec); decided {
-			rec.notAsked(rs.rules[i+1:])
 			return v
 		}
 	}
@@ -220,12 +219,10 @@ func (f *FIB) walkMerged(rs *ruleset, k *key, rec *recorder) verdict {
 		if v.route.table == rpdb.TableLocal {
 			v.rule = local
 			rec.decided(local, v)
-			rec.notAsked(rs.rules[1:])
 			return v
 		}
 		rec.step(local, stepMiss, verdict{table: local.table}, "")
 		rec.decided(main, v)
-		rec.notAsked(rs.rules[2:])
 		return v
 	}
 	rec.step(local, stepMiss, verdict{table: local.table}, "")

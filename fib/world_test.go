@@ -129,7 +129,7 @@ func addNeighbour(t *testing.T, s *rpdb.Snapshot, words []string) {
 
 // flow reads "DST [from SRC] [iif NAME] [oif NAME] [mark N] [uid N] [tos N]
 // [proto N] [sport N] [dport N] [label N] [tun N] [sendto|connect]".
-func flow(t *testing.T, text string) rpdb.Flow {
+func flow(t testing.TB, text string) rpdb.Flow {
 	t.Helper()
 	words := strings.Fields(text)
 	f := rpdb.Flow{Dst: netip.MustParseAddr(words[0])}

@@ -191,7 +191,7 @@ func steps(tr fib.Trace) string {
 	var b strings.Builder
 	for _, l := range tr.Lookups {
 		b.WriteString("\n    " + string(l.Purpose) + " " + js(l.Flow))
-		for _, s := range l.Steps {
+		for _, s := range l.Steps() {
 			b.WriteString("\n      " + s.Rule.String() + ": " + s.Detail.String())
 		}
 	}
