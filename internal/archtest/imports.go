@@ -42,7 +42,8 @@ func importTable() []layer {
 		{"kernel", []string{".", "kernel/netlink"}, []string{xsys}, anEdge},
 		{"nft", []string{"."}, []string{"github.com/google/nftables"}, anEdge},
 		{"bpf", []string{".", "fib"}, []string{"github.com/cilium/ebpf"}, anEdge},
-		{"apply", []string{".", "plan", "fib"}, nil, "a transaction declares the kernel it needs, so it can be tested, and fail, without one"},
+		{"apply/journal", []string{"."}, []string{xsys}, "it owns the door to the state directory, and decides nothing about what is in it"},
+		{"apply", []string{".", "plan", "fib", "apply/journal"}, nil, "a transaction declares the kernel it needs, so it can be tested, and fail, without one"},
 		{"sandbox", []string{".", "kernel"}, []string{xsys}, "the rehearsal builds a world and sends packets; what they should do is the engine's business"},
 
 		{"daemon/api", []string{"."}, nil, "the daemon's clients must not link the daemon"},
