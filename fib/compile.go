@@ -131,6 +131,12 @@ func (f *FIB) addRules(rs *ruleset, s *rpdb.Snapshot) {
 	if rs.pristine {
 		rules = rpdb.DefaultRules(family)
 	}
+	f.setRules(rs, rules)
+}
+
+// setRules compiles a list of rules in place of the one that there is.
+func (f *FIB) setRules(rs *ruleset, rules []rpdb.Rule) {
+	rs.ports, rs.realms = false, false
 	targets := map[rpdb.Priority]int{}
 	for i, r := range rules {
 		if _, seen := targets[r.Priority]; !seen {
@@ -145,7 +151,7 @@ func (f *FIB) addRules(rs *ruleset, s *rpdb.Snapshot) {
 			n.target = j
 		}
 		rs.ports = rs.ports || n.needsPorts()
-		f.realms = f.realms || !rs.v6 && r.Realms != 0
+		rs.realms = rs.realms || !rs.v6 && r.Realms != 0
 		rs.rules = append(rs.rules, n)
 	}
 }

@@ -20,7 +20,7 @@ type FIB struct {
 	addrs6 []address6          // IPv6 addresses that may become a source, in the kernel's order
 
 	sysctls sysctls
-	realms  bool // some IPv4 rule or route carries realms
+	realms  bool // some IPv4 route carries realms
 	// shared holds, by nexthop object, the prefix lengths of all IPv6 routes
 	// that lead over the same nexthops.
 	shared      map[uint32]span

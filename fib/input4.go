@@ -178,7 +178,7 @@ const (
 // gives to the packet.
 func (r *reverse) pass() (v reverseVerdict, tag rpdb.Realms, note string) {
 	f := r.f
-	if r.in.rpFilter == 0 && !f.realms && r.egress != r.in {
+	if r.in.rpFilter == 0 && !f.realms && !f.v4.realms && r.egress != r.in {
 		switch {
 		case r.in.acceptSelf:
 			return verdictPass, 0, ""

@@ -104,12 +104,14 @@ func (f *FIB) route4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 			if unspecified(k.src) {
 				k.src = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeLink)
 			}
-			return f.onLink4(&k, bound, "no route: assumed to be on the link of the bound interface")
+			return f.onLink4(&k, bound, noteAssumedOnLink)
 		}
 		return v.decision()
 	}
 	return f.deliver4(&k, &v, rec)
 }
+
+const noteAssumedOnLink = "no route: assumed to be on the link of the bound interface"
 
 const igmp rpdb.IPProto = 2
 

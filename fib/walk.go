@@ -11,6 +11,7 @@ type ruleset struct {
 	v6     bool
 	rules  []rule
 	ports  bool // some rule makes the kernel look into incoming packets
+	realms bool // some IPv4 rule carries realms
 	tables map[rpdb.TableID]*table
 	// pristine rules were never changed, so lookups go past the list
 	// (fib_has_custom_rules); rules is then the built-in one. In IPv4 the
