@@ -18,16 +18,50 @@ func (g *Generator) routes(s *rpdb.Snapshot, f rpdb.Family) {
 		s.Routes = append(s.Routes, multicastRoutes()...)
 	}
 	g.objects(s, f)
-	seen := map[rpdb.RouteKey]bool{}
+	seen := map[rpdb.RouteKey][]rpdb.Route{}
 	for range g.r.IntN(61) {
 		r := g.route(s, f)
-		if ecmp := f == rpdb.IPv6 && seen[r.Key()]; ecmp {
-			continue // the kernel would join or refuse it
+		for ok := true; ok; ok = g.chance(4) {
+			if equals := seen[r.Key()]; f == rpdb.IPv4 || !joined(r, equals) {
+				seen[r.Key()] = append(equals, r)
+				s.Routes = append(s.Routes, r)
+			}
+			r = g.equal(s, r)
 		}
-		seen[r.Key()] = true
-		s.Routes = append(s.Routes, r)
 	}
 	slices.SortStableFunc(s.Routes, func(a, b rpdb.Route) int { return int(a.Family) - int(b.Family) })
+}
+
+// joined reports whether the kernel would refuse an IPv6 route beside others of
+// its key, or make one of both: two with gateways, two by one interface, and
+// those by nexthop objects.
+func joined(r rpdb.Route, equals []rpdb.Route) bool {
+	return slices.ContainsFunc(equals, func(o rpdb.Route) bool {
+		if r.NexthopID != 0 || o.NexthopID != 0 || len(r.Nexthops) == 0 && len(o.Nexthops) == 0 {
+			return true
+		}
+		if len(r.Nexthops) == 0 || len(o.Nexthops) == 0 {
+			return false
+		}
+		a, b := r.Nexthops[0], o.Nexthops[0]
+		return a.Via.IsValid() && b.Via.IsValid() || a.Link == b.Link && a.Via == b.Via
+	})
+}
+
+// equal makes a route of the same key that leads elsewhere, of IPv6 mostly by
+// an interface alone, where the router preferences decide.
+func (g *Generator) equal(s *rpdb.Snapshot, r rpdb.Route) rpdb.Route {
+	o := g.route(s, r.Family)
+	o.Table, o.Dst, o.Src, o.Metric, o.TOS = r.Table, r.Dst, r.Src, r.Metric, r.TOS
+	if o.NexthopID != 0 {
+		o.Src = netip.Prefix{} // the kernel refuses both together
+	}
+	if r.Family == rpdb.IPv6 && o.Type == rpdb.RouteUnicast && o.NexthopID == 0 && !g.chance(3) {
+		i := rpdb.LinkIndex(2 + g.r.IntN(3))
+		o.Nexthops = []rpdb.Nexthop{{Link: i, Flags: hopFlags(s, r.Family, i)}}
+		o.Pref = pick(g, []rpdb.RouterPreference{rpdb.PreferenceMedium, rpdb.PreferenceHigh, rpdb.PreferenceLow})
+	}
+	return o
 }
 
 // kernelRoutes are what the kernel makes of an address.

@@ -46,6 +46,9 @@ func (g *Generator) rules(f rpdb.Family) []rpdb.Rule {
 		for range g.r.IntN(21) {
 			list = append(list, g.rule(f))
 		}
+		if g.chance(2) {
+			list = append(list, g.trap(f))
+		}
 	}
 	slices.SortStableFunc(list, rpdb.Rule.Compare)
 	return markUnresolved(list)
@@ -77,6 +80,23 @@ func (g *Generator) rule(f rpdb.Family) rpdb.Rule {
 	if f == rpdb.IPv4 && g.chance(6) {
 		r.Realms = rpdb.NewRealms(uint16(g.r.IntN(3)), uint16(g.r.IntN(3)))
 	}
+	return r
+}
+
+// trap makes a rule near the head of the list about what is easily forgotten:
+// an IPv6 prefix that holds the unspecified address, which a flow without a
+// source must not match; and a mark on the way back to a source of IPv4, where
+// most packets have none.
+func (g *Generator) trap(f rpdb.Family) rpdb.Rule {
+	r := rpdb.Rule{Family: f, Priority: rpdb.Priority(1 + g.r.IntN(3)), Protocol: rpdb.ProtocolStatic}
+	if f == rpdb.IPv6 {
+		r.Selector.From = pick(g, prefixes("::/1", "::/2", "::/64", "::/96"))
+		r.Selector.Not = g.chance(6)
+	} else {
+		r.Selector.To = pick(g, hosts4()).Masked()
+		r.Selector.Mark = rpdb.Mark{Value: uint32(1 + g.r.IntN(3)), Mask: 0xff}
+	}
+	r.Action = g.action(f, r.Priority)
 	return r
 }
 

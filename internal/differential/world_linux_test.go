@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -164,6 +165,39 @@ func torn(s *rpdb.Snapshot) bool {
 		}
 	}
 	return false
+}
+
+// moved reports whether what a lookup may depend on is not the same in two
+// snapshots of one world. Time passes for neighbours: the kernel forgets those
+// that failed when there are many of them in all namespaces together, and adds
+// those that it talks to itself. Of them only the gateways count, in any order.
+func moved(before, after *rpdb.Snapshot) bool {
+	b, a := *before, *after
+	b.Neighbours, a.Neighbours = gatewaysOf(before), gatewaysOf(after)
+	return !reflect.DeepEqual(a, b)
+}
+
+// gatewaysOf lists the neighbours that routes lead over, in order.
+func gatewaysOf(s *rpdb.Snapshot) []rpdb.Neighbour {
+	is := map[netip.Addr]bool{}
+	for _, r := range s.Routes {
+		for _, n := range r.Nexthops {
+			is[n.Via] = true
+		}
+	}
+	for _, o := range s.Nexthops {
+		is[o.Nexthop.Via] = true
+	}
+	var list []rpdb.Neighbour
+	for _, n := range s.Neighbours {
+		if is[n.Addr] {
+			list = append(list, n)
+		}
+	}
+	slices.SortFunc(list, func(a, b rpdb.Neighbour) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), a.Addr.Compare(b.Addr))
+	})
+	return list
 }
 
 func number(b bool) int {
