@@ -198,6 +198,8 @@ func TestSockets(t *testing.T) {
 		{"UDP port is there at once", []string{"rule add pref 100 sport 5000 table 100"}, "10.9.9.9 proto 17 sport 5000 connect", by100},
 		{"foreign source", nil, "10.9.9.9 from 9.9.9.9", "refused ENETUNREACH"},
 		{"multicast source", nil, "10.9.9.9 from 224.0.0.1", "refused EINVAL"},
+		{"broadcast by the interface of the source", nil, "255.255.255.255 from 198.51.100.1", "sent broadcast dev e1 src 198.51.100.1"},
+		{"multicast by the interface of a source of table local", nil, "239.1.2.3 from 127.9.9.9", "sent multicast dev lo src 127.9.9.9"},
 		{"0.0.0.0 is this host", nil, "0.0.0.0", "local dev lo src 127.0.0.1"},
 		{"local multicast by the bound interface", nil, "224.0.0.5 oif e1", "sent multicast dev e1 src 198.51.100.1"},
 		{"no such interface", nil, "10.9.9.9 oif e9", "refused ENODEV"},

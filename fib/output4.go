@@ -132,7 +132,8 @@ func (f *FIB) checkSource4(k *key, flow rpdb.Flow) (d rpdb.Decision, done bool) 
 	return rpdb.Decision{}, false
 }
 
-// owner4 returns the interface that an address is assigned to.
+// owner4 returns the interface that an address is assigned to, or that table
+// local has it on (__ip_dev_find).
 func (f *FIB) owner4(a netip.Addr) *link {
 	for _, l := range f.links {
 		for i := range l.addrs4 {
@@ -140,6 +141,9 @@ func (f *FIB) owner4(a netip.Addr) *link {
 				return l
 			}
 		}
+	}
+	if h := f.localRoute4(a); h != nil {
+		return h.link
 	}
 	return nil
 }

@@ -78,19 +78,23 @@ func connected4(a *rpdb.Address, dst netip.Addr) bool {
 
 // isLocal4 reports whether an address may be the source of a local packet:
 // assigned to an interface, or local by table local (__ip_dev_find).
-func (f *FIB) isLocal4(a netip.Addr) bool {
-	if f.local4[a] {
-		return true
-	}
+func (f *FIB) isLocal4(a netip.Addr) bool { return f.local4[a] || f.localRoute4(a) != nil }
+
+// localRoute4 returns the nexthop by which table local has an address, nil if
+// it does not.
+func (f *FIB) localRoute4(a netip.Addr) *hop {
 	t := f.v4.merged
 	if t == nil {
 		t = f.v4.tables[rpdb.TableLocal]
 	}
 	if t == nil {
-		return false
+		return nil
 	}
 	res := t.find4(&key{dst: a})
-	return res.outcome == hit && res.route.typ == rpdb.RouteLocal
+	if res.outcome != hit || res.route.typ != rpdb.RouteLocal {
+		return nil
+	}
+	return res.hop
 }
 
 // source4 returns the source that a route gives to a packet without one.

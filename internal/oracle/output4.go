@@ -68,15 +68,12 @@ func (w world) send4(flow rpdb.Flow) rpdb.Decision {
 		if p.Src.IsMulticast() || p.Src == everybody {
 			return refuse(rpdb.EINVAL)
 		}
-		if p.OIF == "" && toMany && w.hasAddress(p.Src) {
-			for _, a := range w.byLink() {
-				if a.Prefix.Addr() == p.Src {
-					return w.leave4(p, w.LinkName(a.Link), rpdb.Decision{Type: rpdb.RouteUnicast}, rpdb.Hop{})
-				}
-			}
-		}
-		if !w.local4(p.Src) {
+		owner, ok := w.owner4(p.Src)
+		switch {
+		case !ok:
 			return refuse(rpdb.ENETUNREACH)
+		case p.OIF == "" && toMany:
+			return w.leave4(p, owner, rpdb.Decision{Type: rpdb.RouteUnicast}, rpdb.Hop{})
 		}
 	}
 	if p.OIF != "" {

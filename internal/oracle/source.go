@@ -61,17 +61,21 @@ func (w world) elsewhere4(vrf rpdb.LinkName, scope rpdb.Scope) netip.Addr {
 	return netip.Addr{}
 }
 
-// local4 reports whether an address may be the source of a local packet.
-func (w world) local4(a netip.Addr) bool {
-	if w.hasAddress(a) {
-		return true
+// owner4 returns the interface that an address of this host is on: assigned to
+// it, or by table local.
+func (w world) owner4(a netip.Addr) (rpdb.LinkName, bool) {
+	for _, x := range w.byLink() {
+		if x.Prefix.Addr() == a {
+			return w.LinkName(x.Link), true
+		}
 	}
 	tables := []rpdb.TableID{rpdb.TableLocal}
 	if w.pristine(rpdb.IPv4) {
 		tables = append(tables, rpdb.TableMain)
 	}
 	found := w.table4(tables, packet{Flow: rpdb.Flow{Dst: a}})
-	return found.route != nil && found.found() && routeType(found.route) == rpdb.RouteLocal
+	ok := found.route != nil && found.found() && routeType(found.route) == rpdb.RouteLocal
+	return w.LinkName(found.hop.Link), ok
 }
 
 // source6 is the best source toward a destination by RFC 6724, if the snapshot
