@@ -19,8 +19,12 @@ func (g *Generator) routes(s *rpdb.Snapshot, f rpdb.Family) {
 	}
 	g.objects(s, f)
 	seen := map[rpdb.RouteKey][]rpdb.Route{}
+	crowded := g.chance(4) // routes in table local, which most flows find before all rules
 	for range g.r.IntN(61) {
 		r := g.route(s, f)
+		if r.Table == rpdb.TableLocal && !crowded {
+			r.Table = rpdb.TableMain
+		}
 		for ok := true; ok; ok = g.chance(4) {
 			if equals := seen[r.Key()]; f == rpdb.IPv4 || !joined(r, equals) {
 				seen[r.Key()] = append(equals, r)

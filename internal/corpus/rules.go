@@ -46,9 +46,12 @@ func (g *Generator) rules(f rpdb.Family) []rpdb.Rule {
 		for range g.r.IntN(21) {
 			list = append(list, g.rule(f))
 		}
-		if g.chance(2) {
-			list = append(list, g.trap(f))
-		}
+	}
+	for range g.r.IntN(7) {
+		list = append(list, g.first(f))
+	}
+	if g.chance(4) {
+		list = append(list, g.trap(f))
 	}
 	slices.SortStableFunc(list, rpdb.Rule.Compare)
 	return markUnresolved(list)
@@ -83,6 +86,30 @@ func (g *Generator) rule(f rpdb.Family) rpdb.Rule {
 	return r
 }
 
+// first makes a rule near the head of the list, where most flows come by. It
+// has one selector, of any kind, so that it is what decides, and so few flows
+// match it that the rules behind it are asked too.
+func (g *Generator) first(f rpdb.Family) rpdb.Rule {
+	r := rpdb.Rule{Family: f, Priority: rpdb.Priority(1 + g.r.IntN(6)), Protocol: rpdb.ProtocolStatic}
+	k := Kind(g.r.IntN(int(Kinds)))
+	for !k.Of(&r.Selector) && (k != FlowLabel || f == rpdb.IPv6) {
+		r.Selector = rpdb.Selector{}
+		switch k {
+		case From, To:
+			g.selectAddress(f, &r.Selector)
+		case Mark, TOS, DSCP, FlowLabel:
+			g.selectPacket(f, &r.Selector)
+		case IIF, OIF, UIDRange, TunID:
+			g.selectOrigin(&r.Selector)
+		default:
+			g.selectTransport(&r.Selector)
+		}
+	}
+	r.Selector.Not = r.Selector == rpdb.Selector{} || g.chance(12)
+	r.Action = g.action(f, r.Priority)
+	return r
+}
+
 // trap makes a rule near the head of the list about what is easily forgotten:
 // an IPv6 prefix that holds the unspecified address, which a flow without a
 // source must not match; and a mark on the way back to a source of IPv4, where
@@ -90,8 +117,7 @@ func (g *Generator) rule(f rpdb.Family) rpdb.Rule {
 func (g *Generator) trap(f rpdb.Family) rpdb.Rule {
 	r := rpdb.Rule{Family: f, Priority: rpdb.Priority(1 + g.r.IntN(3)), Protocol: rpdb.ProtocolStatic}
 	if f == rpdb.IPv6 {
-		r.Selector.From = pick(g, prefixes("::/1", "::/2", "::/64", "::/96"))
-		r.Selector.Not = g.chance(6)
+		r.Selector.From = pick(g, prefixes("::/1", "::/3", "::/64", "::/64", "::/96"))
 	} else {
 		r.Selector.To = pick(g, hosts4()).Masked()
 		r.Selector.Mark = rpdb.Mark{Value: uint32(1 + g.r.IntN(3)), Mask: 0xff}
@@ -167,15 +193,15 @@ func (g *Generator) selectPacket(f rpdb.Family, s *rpdb.Selector) {
 }
 
 func (g *Generator) selectOrigin(s *rpdb.Selector) {
-	names := []rpdb.LinkName{"lo", "e0", "e1", "e2", "gone0"}
+	names := []rpdb.LinkName{"lo", "lo", "e0", "e1", "e2", "e0", "e1", "e2", "gone0"}
 	switch g.r.IntN(5) {
 	case 0:
 		s.IIF = pick(g, names)
 	case 1:
-		s.OIF = pick(g, names)
+		s.OIF = pick(g, names[1:])
 	case 2, 4: // of which an ordinary user can use few
-		first := pick(g, []uint32{0, 1, 1000})
-		s.UIDRange = rpdb.Some(rpdb.UIDRange{First: first, Last: first + pick(g, []uint32{0, 1, 4294966000})})
+		first := pick(g, []uint32{0, 0, 1, 1000})
+		s.UIDRange = rpdb.Some(rpdb.UIDRange{First: first, Last: first + pick(g, []uint32{0, 0, 1, 4294966000})})
 	case 3:
 		s.TunID = uint64(g.r.IntN(2))
 	}

@@ -5,35 +5,19 @@ import (
 	"iter"
 	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"rpdb"
-)
-
-// The selectors that are counted. There is no VRF on the kernels that this was
-// made for, so l3mdev is not among them.
-const (
-	byFrom = iota
-	byTo
-	byIIF
-	byOIF
-	byMark
-	byTOS
-	byDSCP
-	byUID
-	byProto
-	bySPort
-	byDPort
-	byLabel
-	byTunID
-	selectorKinds
+	"rpdb/fib"
+	"rpdb/internal/corpus"
 )
 
 // cell is one thing that a run must have tried often: a selector that let a
 // rule apply, or that alone kept a rule from applying, for flows of a
 // direction.
 type cell struct {
-	selector     int
+	selector     corpus.Kind
 	input, match bool
 }
 
@@ -50,15 +34,15 @@ func (c cell) String() string {
 }
 
 // coverage counts cells of one family.
-type coverage [selectorKinds][2][2]int64
+type coverage [corpus.Kinds][2][2]int64
 
 func (c *coverage) at(k cell) *int64 { return &c[k.selector][number(k.input)][number(k.match)] }
 
 // verdicts are what the selectors of a rule say about a flow: those that there
 // are, and those that do not hold.
-type verdicts struct{ there, failing []int }
+type verdicts struct{ there, failing []corpus.Kind }
 
-func (v *verdicts) add(there bool, selector int, holds bool) {
+func (v *verdicts) add(there bool, selector corpus.Kind, holds bool) {
 	if there {
 		v.there = append(v.there, selector)
 		if !holds {
@@ -75,23 +59,23 @@ func (v *verdicts) say(s *rpdb.Selector, f *rpdb.Flow) {
 	if !f.IsInput() {
 		iif = "lo"
 	}
-	v.add(s.From.Bits() > 0, byFrom, f.Src.IsValid() && s.From.Contains(f.Src))
-	v.add(s.To.Bits() > 0, byTo, s.To.Contains(f.Dst))
-	v.add(s.IIF != "", byIIF, s.IIF == iif)
-	v.add(s.OIF != "", byOIF, s.OIF == f.OIF && !f.IsInput())
-	v.add(s.Mark.Mask != 0, byMark, (s.Mark.Value^f.Mark)&s.Mark.Mask == 0)
-	v.add(s.TOS != 0, byTOS, tosHolds(s.TOS, f))
+	v.add(s.From.Bits() > 0, corpus.From, f.Src.IsValid() && s.From.Contains(f.Src))
+	v.add(s.To.Bits() > 0, corpus.To, s.To.Contains(f.Dst))
+	v.add(s.IIF != "", corpus.IIF, s.IIF == iif)
+	v.add(s.OIF != "", corpus.OIF, s.OIF == f.OIF && !f.IsInput())
+	v.add(s.Mark.Mask != 0, corpus.Mark, (s.Mark.Value^f.Mark)&s.Mark.Mask == 0)
+	v.add(s.TOS != 0, corpus.TOS, tosHolds(s.TOS, f))
 	if d, ok := s.DSCP.Get(); ok && d.Mask != 0 {
-		v.add(true, byDSCP, (d.Value^f.TOS>>2)&d.Mask == 0)
+		v.add(true, corpus.DSCP, (d.Value^f.TOS>>2)&d.Mask == 0)
 	}
 	if u, ok := s.UIDRange.Get(); ok {
-		v.add(true, byUID, u.First <= f.UID && f.UID <= u.Last)
+		v.add(true, corpus.UIDRange, u.First <= f.UID && f.UID <= u.Last)
 	}
-	v.add(s.IPProto != 0, byProto, s.IPProto == f.IPProto)
-	v.add(s.SPort != rpdb.Ports{}, bySPort, portHolds(s.SPort, f.SPort))
-	v.add(s.DPort != rpdb.Ports{}, byDPort, portHolds(s.DPort, f.DPort))
-	v.add(s.FlowLabel.Mask != 0, byLabel, (s.FlowLabel.Value^f.FlowLabel)&s.FlowLabel.Mask == 0)
-	v.add(s.TunID != 0, byTunID, s.TunID == f.TunID)
+	v.add(s.IPProto != 0, corpus.IPProto, s.IPProto == f.IPProto)
+	v.add(s.SPort != rpdb.Ports{}, corpus.SPort, portHolds(s.SPort, f.SPort))
+	v.add(s.DPort != rpdb.Ports{}, corpus.DPort, portHolds(s.DPort, f.DPort))
+	v.add(s.FlowLabel.Mask != 0, corpus.FlowLabel, (s.FlowLabel.Value^f.FlowLabel)&s.FlowLabel.Mask == 0)
+	v.add(s.TunID != 0, corpus.TunID, s.TunID == f.TunID)
 }
 
 func tosHolds(tos uint8, f *rpdb.Flow) bool {
@@ -108,18 +92,70 @@ func portHolds(p rpdb.Ports, port uint16) bool {
 	return p.First <= port && port <= p.Last
 }
 
-// count notes what the rules of a family say about a flow.
-func (c *coverage) count(v *verdicts, rules []rpdb.Rule, f *rpdb.Flow) {
-	for i := range rules {
-		v.say(&rules[i].Selector, f)
-		switch len(v.failing) {
-		case 0:
-			for _, s := range v.there {
-				*c.at(cell{s, f.IsInput(), true})++
+// decided is a flow and what the engine made of it.
+type decided struct {
+	engine *fib.FIB
+	rules  []rpdb.Rule // of the family
+	flow   *rpdb.Flow
+	got    rpdb.Decision
+}
+
+// count notes what the rules that were asked said about a flow. It follows the
+// list to the rule that decided, which is quick; where more rules of that
+// priority may have been asked, it counts too little rather than too much.
+// Where no rule decided about a flow of a bound socket, the engine has to tell
+// which were asked; other flows of that kind do not count.
+func (c *coverage) count(v *verdicts, d decided) {
+	last, ok := d.got.Rule.Get()
+	if !ok && d.flow.OIF != "" {
+		c.countTraced(v, d)
+	}
+	if !ok {
+		return
+	}
+	for i := 0; i < len(d.rules) && d.rules[i].Priority <= last; i++ {
+		r := &d.rules[i]
+		c.ask(v, r, d.flow)
+		switch matches := (len(v.failing) == 0) != r.Selector.Not; {
+		case !matches:
+		case r.Action.Type() == rpdb.ActionGoto:
+			target := func(o rpdb.Rule) bool { return o.Priority == r.Action.Target() }
+			if j := slices.IndexFunc(d.rules, target); j > i {
+				i = j - 1
 			}
-		case 1:
-			*c.at(cell{v.failing[0], f.IsInput(), false})++
+		case r.Action.Type() != rpdb.ActionNop && r.Priority == last:
+			return
 		}
+	}
+}
+
+// countTraced is count by the steps of the first lookup.
+func (c *coverage) countTraced(v *verdicts, d decided) {
+	lookups := d.engine.Trace(*d.flow).Lookups
+	if len(lookups) == 0 {
+		return
+	}
+	steps := lookups[0].Steps()
+	if len(steps) != len(d.rules) {
+		return // decided before any rule was asked, or by the built-in ones
+	}
+	for i, step := range steps {
+		if _, not := step.Detail.(fib.NotAsked); !not {
+			c.ask(v, &d.rules[i], d.flow)
+		}
+	}
+}
+
+// ask notes what one rule says.
+func (c *coverage) ask(v *verdicts, r *rpdb.Rule, f *rpdb.Flow) {
+	v.say(&r.Selector, f)
+	switch len(v.failing) {
+	case 0:
+		for _, s := range v.there {
+			*c.at(cell{s, f.IsInput(), true})++
+		}
+	case 1:
+		*c.at(cell{v.failing[0], f.IsInput(), false})++
 	}
 }
 
@@ -133,7 +169,7 @@ func (c *coverage) add(o *coverage) {
 // cells goes over all cells.
 func cells() iter.Seq[cell] {
 	return func(yield func(cell) bool) {
-		for s := range selectorKinds {
+		for s := range corpus.Kinds {
 			for _, k := range []cell{{s, false, true}, {s, false, false}, {s, true, true}, {s, true, false}} {
 				if !yield(k) {
 					return
@@ -147,13 +183,13 @@ func cells() iter.Seq[cell] {
 // can.
 func (c cell) impossible(f rpdb.Family) string {
 	switch {
-	case c.selector == byTunID && c.match:
+	case c.selector == corpus.TunID && c.match:
 		return "route get knows no tunnel ids"
-	case c.selector == byOIF && c.input && c.match:
+	case c.selector == corpus.OIF && c.input && c.match:
 		return "what comes in is bound to no interface"
-	case c.selector == byLabel && f == rpdb.IPv4:
+	case c.selector == corpus.FlowLabel && f == rpdb.IPv4:
 		return "IPv4 has no flow label"
-	case c.selector == byUID && oneUser():
+	case c.selector == corpus.UIDRange && oneUser():
 		return "in a user namespace of an ordinary user, rules about any other user are refused, which are most"
 	}
 	return ""

@@ -96,7 +96,7 @@ func (c *campaign) world(t *testing.T, seed uint64) {
 		c.tear()
 		return
 	}
-	run := comparison{world: w, snapshot: s, fib: fib.Compile(s), of: map[rpdb.Family]*tally{}}
+	run := comparison{world: w, plan: plan, snapshot: s, fib: fib.Compile(s), of: map[rpdb.Family]*tally{}}
 	for _, f := range rpdb.Families() {
 		run.of[f] = &tally{}
 		run.family(g, f)
@@ -167,7 +167,8 @@ func (c *campaign) say(format string, args ...any) {
 // comparison is one world, compared.
 type comparison struct {
 	world    *world
-	snapshot *rpdb.Snapshot
+	plan     *rpdb.Snapshot // what was to be built
+	snapshot *rpdb.Snapshot // what was
 	fib      *fib.FIB
 	of       map[rpdb.Family]*tally
 	found    bool      // a flow about which they do not agree
@@ -177,14 +178,18 @@ type comparison struct {
 
 // family puts flows of one family to the kernel and to the engine.
 func (c *comparison) family(g *corpus.Generator, f rpdb.Family) {
-	var flows []rpdb.Flow
-	for range flowsPerWorld {
-		if flow := g.Flow(f); !beyondKernel(c.snapshot, flow) {
+	n, rules := c.of[f], c.snapshot.RulesOf(f)
+	var said verdicts
+	flows := make([]rpdb.Flow, 0, flowsPerWorld)
+	for i := range flowsPerWorld {
+		flow := g.Flow(f)
+		if i%2 == 0 {
+			flow = c.aimed(g, f, rules, &said)
+		}
+		if !beyondKernel(c.snapshot, flow) {
 			flows = append(flows, flow)
 		}
 	}
-	n, rules := c.of[f], c.snapshot.RulesOf(f)
-	var said verdicts
 	compare := func(prefixes bool) func(int, rpdb.Decision, error) error {
 		return func(i int, want rpdb.Decision, err error) error {
 			if err != nil {
@@ -195,7 +200,7 @@ func (c *comparison) family(g *corpus.Generator, f rpdb.Family) {
 				n.prefixes++
 			} else {
 				n.count(got)
-				n.coverage.count(&said, rules, &flows[i])
+				n.coverage.count(&said, decided{c.fib, rules, &flows[i], got})
 			}
 			if !c.found && !agree(flows[i], got, want, prefixes) {
 				c.found, c.flow = true, flows[i]
@@ -210,6 +215,22 @@ func (c *comparison) family(g *corpus.Generator, f rpdb.Family) {
 	}
 	ask(flows, false)
 	ask(flows[:len(flows)/8], true)
+}
+
+// aimed makes a flow for which one selector decides. A few tries find one where
+// there is one; if there is none, any flow is good enough.
+func (c *comparison) aimed(g *corpus.Generator, f rpdb.Family, rules []rpdb.Rule, said *verdicts) (flow rpdb.Flow) {
+	for range 8 {
+		var kind corpus.Kind
+		var hold bool
+		flow, kind, hold = g.Aimed(f, c.plan.Rules)
+		var reached coverage
+		reached.count(said, decided{c.fib, rules, &flow, c.fib.Lookup(flow)})
+		if *reached.at(cell{kind, flow.IsInput(), hold}) > 0 {
+			break
+		}
+	}
+	return flow
 }
 
 // agree reports whether the engine's answer allows the kernel's; with prefixes
