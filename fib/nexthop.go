@@ -159,7 +159,7 @@ func (f *FIB) multipath6(k *key, r *route, found *hop) (*hop, []rpdb.Hop) {
 		if hash > h.bound {
 			continue
 		}
-		if h.score6(k, r, k.reach) >= 0 {
+		if h.fits6(k, r, k.reach) {
 			return h, nil
 		}
 		break

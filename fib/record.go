@@ -37,6 +37,11 @@ type tape struct {
 	key   key    // what the rules saw
 	notes []note // of each rule of the list
 	facts []fact
+	// passed lists what tables passed over, of one consultation after the
+	// other; the current one begins at mark.
+	passed []passed
+	mark   int
+	second bool // the current one gives dead gateways a second chance
 }
 
 // note is what became of one rule.
@@ -48,7 +53,41 @@ type note struct {
 
 // fact is an answer that belongs to a note: there are few in a walk, and most
 // notes have none.
-type fact struct{ verdict }
+type fact struct {
+	verdict
+	passed []passed
+	second bool
+}
+
+// passed is what a table passed over: a nexthop; a route, where hop is nil; all
+// routes from route to the end of the node, of which one may have been taken,
+// where rest is set; or the routes for other sources below the node, where route
+// is nil too.
+type passed struct {
+	node  *node
+	route *route
+	hop   *hop
+	why   why
+	rest  bool
+}
+
+// why is the reason for which a route or nexthop is passed over. The zero value
+// is none.
+type why uint8
+
+const (
+	fits            why = iota
+	passedTOS           // the TOS of the route is not that of the packet
+	passedDead          // dead
+	passedLinkdown      // without carrier, and such are ignored
+	passedDevice        // by another interface than the flow is bound to
+	passedNeighbour     // the gateway is known to be dead
+	passedScore         // IPv6: another one of the same prefix has a better score
+	passedOrder         // another one of the same prefix comes first
+	passedSource        // IPv6: for other sources
+	passedHidden        // IPv6: hidden by routes for other sources
+	passedObject        // behind a nexthop object without a usable member
+)
 
 // begin opens a lookup.
 func (rec *recorder) begin(p Purpose, flow rpdb.Flow) {
@@ -83,12 +122,43 @@ func (rec *recorder) step(r *rule, kind stepKind, v verdict, word string) {
 
 func (t *tape) step(r *rule, kind stepKind, v verdict, word string) {
 	n := note{word: word, fact: -1, kind: kind}
-	// That the rule's own table has no route is told without a fact.
-	if v.route != nil || v.table != nil && v.table.id != r.Action.Table() {
-		n.fact = int32(len(t.facts))
-		t.facts = append(t.facts, fact{v})
+	// That the rule's own table is empty is told without a fact.
+	if v.route != nil || v.table != nil && v.table.id != r.Action.Table() || len(t.passed) > t.mark {
+		n.fact = t.fact(v)
 	}
 	t.notes[r.place] = n
+}
+
+// fact keeps an answer with what was passed over for it.
+func (t *tape) fact(v verdict) int32 {
+	t.facts = append(t.facts, fact{v, t.passed[t.mark:len(t.passed):len(t.passed)], t.second})
+	t.mark, t.second = len(t.passed), false
+	return int32(len(t.facts) - 1)
+}
+
+// pass notes a nexthop that a table passes over, or a route, or the routes for
+// other sources below a node.
+func (rec *recorder) pass(n *node, r *route, h *hop, why why) {
+	if rec != nil {
+		t := rec.last().tape
+		t.passed = append(t.passed, passed{node: n, route: r, hop: h, why: why})
+	}
+}
+
+// rest notes the last routes of a node, which are not looked at any more.
+func (rec *recorder) rest(n *node, routes []route, why why) {
+	if rec != nil && len(routes) > 0 {
+		t := rec.last().tape
+		t.passed = append(t.passed, passed{node: n, route: &routes[0], why: why, rest: true})
+	}
+}
+
+// again begins the search of a table anew, with less strict conditions.
+func (rec *recorder) again() {
+	if rec != nil {
+		t := rec.last().tape
+		t.passed, t.second = t.passed[:t.mark], true
+	}
 }
 
 // decided notes the rule that ends the walk.
@@ -97,8 +167,7 @@ func (rec *recorder) decided(r *rule, v verdict) {
 		return
 	}
 	t := rec.last().tape
-	t.notes[r.place] = note{fact: int32(len(t.facts)), kind: stepDecided}
-	t.facts = append(t.facts, fact{v})
+	t.notes[r.place] = note{fact: t.fact(v), kind: stepDecided}
 }
 
 // path corrects the nexthop noted last: IPv4 chooses among several only after

@@ -90,7 +90,7 @@ func (f *FIB) localRoute4(a netip.Addr) *hop {
 	if t == nil {
 		return nil
 	}
-	res := t.find4(&key{dst: a})
+	res := t.find4(&key{dst: a}, nil)
 	if res.outcome != hit || res.route.typ != rpdb.RouteLocal {
 		return nil
 	}

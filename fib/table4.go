@@ -10,10 +10,10 @@ import (
 // find4 looks a destination up in an IPv4 table (fib_table_lookup): the
 // longest prefix first, in it by TOS and metric, and on from every route that
 // cannot be used.
-func (t *table) find4(k *key) result {
+func (t *table) find4(k *key, rec *recorder) result {
 	n, _ := t.lpm.Lookup(k.dst)
 	for n != nil {
-		res, skipKey := n.find4(k)
+		res, skipKey := n.find4(k, rec)
 		if res.outcome != miss {
 			return res
 		}
@@ -21,6 +21,7 @@ func (t *table) find4(k *key) result {
 		// The trie keeps the prefixes of one address in one list, and an
 		// unusable nexthop object ends the list.
 		for skipKey && up != nil && up.prefix.Addr() == n.prefix.Addr() {
+			rec.rest(up, up.routes, passedObject)
 			up = up.up
 		}
 		n = up
@@ -30,10 +31,11 @@ func (t *table) find4(k *key) result {
 
 // find4 tries the routes of one prefix. skipKey says that the search must not
 // go on with shorter prefixes of the same address.
-func (n *node) find4(k *key) (res result, skipKey bool) {
+func (n *node) find4(k *key, rec *recorder) (res result, skipKey bool) {
 	for i := range n.routes {
 		r := &n.routes[i]
 		if r.tos != 0 && r.tos != k.ds&legacyTOS {
+			rec.pass(n, r, nil, passedTOS)
 			continue
 		}
 		if r.typ == rpdb.RouteThrow {
@@ -45,10 +47,14 @@ func (n *node) find4(k *key) (res result, skipKey bool) {
 		if r.blind {
 			return result{outcome: unclear, node: n, route: r, note: noteNexthopObject}, false
 		}
-		if h := r.usable4(k); h != nil {
+		if h := n.usable4(k, r, rec); h != nil {
+			if i+1 < len(n.routes) {
+				rec.rest(n, n.routes[i:], passedOrder)
+			}
 			return result{outcome: hit, node: n, route: r, hop: h}, false
 		}
 		if r.nhid != 0 {
+			rec.rest(n, n.routes[i+1:], passedObject)
 			return result{}, true
 		}
 	}
@@ -57,17 +63,31 @@ func (n *node) find4(k *key) (res result, skipKey bool) {
 
 const noteNexthopObject = "the nexthop object of the route is not in the snapshot"
 
-// usable4 returns the first nexthop that the flow may use
-// (fib_lookup_good_nhc), nil if there is none.
-func (r *route) usable4(k *key) *hop {
+// usable4 returns the first nexthop of a route that the flow may use, nil if
+// there is none.
+func (n *node) usable4(k *key, r *route, rec *recorder) *hop {
 	for i := range r.hops {
 		h := &r.hops[i]
-		if h.dead || h.ignored && !k.peek || k.oif != 0 && k.oif != h.nexthop.Link {
-			continue
+		why := h.unfit4(k)
+		if why == fits {
+			return h
 		}
-		return h
+		rec.pass(n, r, h, why)
 	}
 	return nil
+}
+
+// unfit4 returns why the flow may not use a nexthop (fib_lookup_good_nhc).
+func (h *hop) unfit4(k *key) why {
+	switch {
+	case h.dead:
+		return passedDead
+	case h.ignored && !k.peek:
+		return passedLinkdown
+	case k.oif != 0 && k.oif != h.nexthop.Link:
+		return passedDevice
+	}
+	return fits
 }
 
 // sort4 puts the routes of one prefix into the order in which they are tried.

@@ -10,12 +10,12 @@ import (
 // find6 looks a destination up in an IPv6 table (fib6_table_lookup): the
 // longest prefix first, and on from every prefix without a usable route. If
 // nothing is left, gateways known to be dead get a second chance.
-func (t *table) find6(f *FIB, k *key) result {
-	start := t.start6(k)
+func (t *table) find6(f *FIB, k *key, rec *recorder) result {
+	start := t.start6(k, rec)
 	reach := k.reach
 	for {
-		for n := start; n != nil; n = n.next6(k) {
-			if res := n.select6(k, reach); res.outcome != miss {
+		for n := start; n != nil; n = n.next6(k, rec) {
+			if res := n.select6(k, reach, rec); res.outcome != miss {
 				return f.finish6(k, res)
 			}
 		}
@@ -23,21 +23,24 @@ func (t *table) find6(f *FIB, k *key) result {
 			return result{}
 		}
 		reach = false
+		rec.again()
 	}
 }
 
 // start6 returns the node at which the search begins (fib6_node_lookup). A
 // destination with source-specific routes of which none fits is left out,
 // plain routes included, unless it is the default.
-func (t *table) start6(k *key) *node {
+func (t *table) start6(k *key, rec *recorder) *node {
 	n, _ := t.lpm.Lookup(k.dst)
 	for n != nil && n.sub != nil {
 		if s, ok := n.sub.Lookup(k.src); ok {
 			return s
 		}
+		rec.pass(n, nil, nil, passedSource)
 		if n.prefix.Bits() == 0 {
 			return n
 		}
+		rec.rest(n, n.routes, passedHidden)
 		n = n.up
 	}
 	return n
@@ -46,7 +49,7 @@ func (t *table) start6(k *key) *node {
 // next6 returns the node to search after n (fib6_backtrack): shorter sources
 // of the same destination, then its plain routes, then the next shorter
 // destination. Unlike the start, plain routes are not left out here.
-func (n *node) next6(k *key) *node {
+func (n *node) next6(k *key, rec *recorder) *node {
 	if n.owner != nil {
 		if n.up != nil {
 			return n.up
@@ -58,6 +61,7 @@ func (n *node) next6(k *key) *node {
 		if s, ok := m.sub.Lookup(k.src); ok {
 			return s
 		}
+		rec.pass(m, nil, nil, passedSource)
 	}
 	return m
 }
@@ -65,20 +69,21 @@ func (n *node) next6(k *key) *node {
 // select6 picks the best route of a node (find_rr_leaf): the best score among
 // the routes of the lowest metric, and if none of them can be used, among all
 // others together.
-func (n *node) select6(k *key, reach bool) result {
+func (n *node) select6(k *key, reach bool, rec *recorder) result {
 	end := 0
 	for end < len(n.routes) && n.routes[end].metric == n.routes[0].metric {
 		end++
 	}
-	if res := n.best6(n.routes[:end], k, reach); res.outcome != miss {
+	if res := n.best6(n.routes[:end], k, reach, rec); res.outcome != miss {
+		rec.rest(n, n.routes[end:], passedOrder)
 		return res
 	}
-	return n.best6(n.routes[end:], k, reach)
+	return n.best6(n.routes[end:], k, reach, rec)
 }
 
 // best6 returns the route and nexthop of the highest score, the first of
 // equals (__find_rr_leaf).
-func (n *node) best6(routes []route, k *key, reach bool) (best result) {
+func (n *node) best6(routes []route, k *key, reach bool, rec *recorder) (best result) {
 	top := -1
 	for i := range routes {
 		r := &routes[i]
@@ -87,9 +92,16 @@ func (n *node) best6(routes []route, k *key, reach bool) (best result) {
 		}
 		for j := range r.hops {
 			h := &r.hops[j]
-			score := h.score6(k, r, reach)
-			if h.dead || h.ignored || score <= top {
+			score, why := h.score6(k, r, reach)
+			if why == fits && score <= top {
+				why = passedScore
+			}
+			if why != fits {
+				rec.pass(n, r, h, why)
 				continue
+			}
+			if top >= 0 {
+				rec.pass(n, best.route, best.hop, passedScore)
 			}
 			top = score
 			best = result{outcome: hit, node: n, route: r, hop: h}
@@ -110,18 +122,34 @@ func (n *node) object6(r *route) result {
 	return result{outcome: unclear, node: n, route: r, note: noteNexthopObject}
 }
 
-// score6 rates a nexthop (rt6_score_route); negative: not to be used.
-func (h *hop) score6(k *key, r *route, reach bool) int {
-	score := 0
-	if k.want == 0 || k.want == h.nexthop.Link {
+// score6 rates a nexthop (rt6_score_route), or says why it is not to be used.
+func (h *hop) score6(k *key, r *route, reach bool) (score int, why why) {
+	switch {
+	case h.dead:
+		return 0, passedDead
+	case h.ignored:
+		return 0, passedLinkdown
+	case k.want == 0 || k.want == h.nexthop.Link:
 		score = 2
-	} else if k.strict {
-		return -1
+	case k.strict:
+		return 0, passedDevice
 	}
-	if reach && h.nexthop.Via.IsValid() && h.neighbour&rpdb.NeighbourFailed != 0 && !h.neighbour.Valid() {
-		return -1
+	if reach && h.nexthop.Via.IsValid() && h.unreachable() {
+		return 0, passedNeighbour
 	}
-	return score | preference6(r.pref)<<2
+	return score | preference6(r.pref)<<2, fits
+}
+
+// fits6 reports whether a multipath choice may end with a nexthop; those that
+// are dead or ignored it never comes to.
+func (h *hop) fits6(k *key, r *route, reach bool) bool {
+	_, why := h.score6(k, r, reach)
+	return why == fits
+}
+
+// unreachable reports whether the gateway is known to be dead.
+func (h *hop) unreachable() bool {
+	return h.neighbour&rpdb.NeighbourFailed != 0 && !h.neighbour.Valid()
 }
 
 // preference6 orders the router preferences of RFC 4191 (IPV6_DECODE_PREF).

@@ -11,17 +11,22 @@ import (
 func (t *tape) steps() []Step {
 	steps := make([]Step, len(t.notes))
 	for i := range steps {
-		r := &t.rs.rules[i]
-		steps[i] = Step{Rule: r.Rule, Detail: t.detail(r, t.notes[i])}
+		steps[i] = t.stepOf(i)
 	}
 	return steps
 }
 
-func (t *tape) detail(r *rule, n note) Detail {
-	v := &verdict{}
+// stepOf tells what became of the rule at a place of the list.
+func (t *tape) stepOf(place int) Step {
+	r, n := &t.rs.rules[place], t.notes[place]
+	var f fact
 	if n.fact >= 0 && n.kind != stepNotAsked {
-		v = &t.facts[n.fact].verdict
+		f = t.facts[n.fact]
 	}
+	return Step{Rule: r.Rule, Detail: t.detail(r, n, &f.verdict), Candidates: t.candidates(&f, n.kind == stepDecided)}
+}
+
+func (t *tape) detail(r *rule, n note, v *verdict) Detail {
 	table := r.Action.Table()
 	if v.table != nil {
 		table = v.table.id

@@ -71,6 +71,9 @@ func (l LookupTrace) MarshalJSON() ([]byte, error) {
 type Step struct {
 	Rule   rpdb.Rule
 	Detail Detail
+	// Candidates are the routes that the rule's table passed over for its
+	// answer, in the order in which it came to them.
+	Candidates []Candidate
 }
 
 // stepJSON is the JSON form of a Step: Outcome names the type of Detail.
@@ -78,13 +81,15 @@ type stepJSON struct {
 	Rule    rpdb.Rule `json:"rule"`
 	Outcome string    `json:"outcome"`
 	Detail  Detail    `json:"detail,omitempty"`
+	// Candidates is absent where there are none.
+	Candidates []Candidate `json:"candidates,omitempty"`
 }
 
 // MarshalJSON writes an object with "rule", "outcome" (not-matched, miss,
 // no-table, throw, suppressed, chosen, denied, goto, unresolved-goto, nop,
-// not-asked, unknown) and, where there is more to say, "detail".
+// not-asked, unknown) and, where there is more to say, "detail" and "candidates".
 func (s Step) MarshalJSON() ([]byte, error) {
-	j := stepJSON{Rule: s.Rule, Outcome: "not-asked", Detail: s.Detail}
+	j := stepJSON{Rule: s.Rule, Outcome: "not-asked", Detail: s.Detail, Candidates: s.Candidates}
 	switch s.Detail.(type) {
 	case NotMatched:
 		j.Outcome = "not-matched"

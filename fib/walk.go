@@ -112,9 +112,9 @@ func (f *FIB) consult(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) r
 	}
 	var res result
 	if rs.v6 {
-		res = t.find6(f, k)
+		res = t.find6(f, k, rec)
 	} else {
-		res = t.find4(k)
+		res = t.find4(k, rec)
 	}
 	v.result = res
 	switch res.outcome {
@@ -215,19 +215,19 @@ func (f *FIB) tableOf(rs *ruleset, r *rule, k *key) (t *table, ok bool) {
 // one search.
 func (f *FIB) walkMerged(rs *ruleset, k *key, rec *recorder) verdict {
 	local, main, rest := &rs.rules[0], &rs.rules[1], &rs.rules[2]
-	v := verdict{table: rs.merged, rule: main, result: rs.merged.find4(k)}
+	v := verdict{table: rs.merged, rule: main, result: rs.merged.find4(k, rec)}
 	if v.outcome == hit || v.outcome == denied || v.outcome == unclear {
 		if v.route.table == rpdb.TableLocal {
 			v.rule = local
 			rec.decided(local, v)
 			return v
 		}
-		rec.step(local, stepMiss, verdict{table: local.table}, "")
 		rec.decided(main, v)
+		rec.step(local, stepMiss, verdict{table: local.table}, "")
 		return v
 	}
-	rec.step(local, stepMiss, verdict{table: local.table}, "")
 	rec.step(main, stepMiss, verdict{table: main.table}, "")
+	rec.step(local, stepMiss, verdict{table: local.table}, "")
 	if v, decided := f.act(rs, rest, k, rec); decided {
 		return v
 	}

@@ -235,8 +235,8 @@ func (t *tape) decided() *Step {
 	if i < 0 {
 		return nil
 	}
-	r := &t.rs.rules[i]
-	return &Step{Rule: r.Rule, Detail: t.detail(r, t.notes[i])}
+	step := t.stepOf(i)
+	return &step
 }
 
 // fulfilled says whether a decision is the one wished.

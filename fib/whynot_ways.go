@@ -23,8 +23,8 @@ func (q *inquiry) view(t *table) *tableView {
 	v := &tableView{}
 	k := q.tape.key
 	if q.rs.v6 {
-		v.answer = t.find6(q.f, &k)
-	} else if v.answer = t.find4(&k); v.answer.outcome == hit && v.answer.route.typ != rpdb.RouteLocal {
+		v.answer = t.find6(q.f, &k, nil)
+	} else if v.answer = t.find4(&k, nil); v.answer.outcome == hit && v.answer.route.typ != rpdb.RouteLocal {
 		q.f.path4(t, &k, &v.answer)
 	}
 	if q.wish.isHop() {

@@ -45,7 +45,7 @@ func mutants() []mutant {
 		{"equal IPv4 routes are tried by metric before TOS", "fib/table4.go", "cmp.Compare(b.tos, a.tos), cmp.Compare(a.metric, b.metric)", "cmp.Compare(a.metric, b.metric), cmp.Compare(b.tos, a.tos)"},
 		{"IPv4 metrics the wrong way round", "fib/table4.go", "cmp.Compare(a.metric, b.metric))", "cmp.Compare(b.metric, a.metric))"},
 		{"an unusable IPv4 route ends the search", "fib/table4.go", "n = up\n", "n = nil\n\t\t_ = up\n"},
-		{"links without carrier are never ignored in IPv4", "fib/table4.go", "h.dead || h.ignored && !k.peek || k.oif", "h.dead && !h.ignored || k.oif"},
+		{"links without carrier are never ignored in IPv4", "fib/table4.go", "case h.ignored && !k.peek:", "case h.ignored && k.peek:"},
 		{"weights count the same", "fib/nexthop.go", "sum += uint64(max(h.nexthop.Weight, 1))", "sum++"},
 		{"the hash is not halved", "fib/hash.go", "return int64(max(hash, 1) >> 1)", "return int64(max(hash, 1))"},
 		{"both directions of a flow hash differently", "fib/hash.go", "if dst.Less(src) {", "if false {"},
