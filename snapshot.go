@@ -44,6 +44,11 @@ type Snapshot struct {
 	Custom6    Customised      `json:"customised_ipv6,omitzero"`
 	// Kernel is the release of the kernel, as uname(1) -r prints it.
 	Kernel string `json:"kernel,omitzero"`
+	// Missing and MissingTables say what the snapshot does not tell, which a
+	// kernel always does and a text may not: where it decides, the engine's
+	// answer is unknown. [LinkSysctls.Unknown] says it of settings.
+	Missing       Parts      `json:"missing,omitzero"`
+	MissingTables []TableRef `json:"missing_tables,omitempty"`
 }
 
 // Sysctls are the kernel settings that routing decisions depend on
@@ -84,6 +89,9 @@ type LinkSysctls struct {
 	IgnoreLinkdown4 bool  `json:"ignore_routes_with_linkdown_ipv4,omitzero"`
 	IgnoreLinkdown6 bool  `json:"ignore_routes_with_linkdown_ipv6,omitzero"`
 	DisableIPv6     bool  `json:"disable_ipv6,omitzero"`
+	// Unknown are the settings of which the snapshot does not tell the value.
+	// In conf.all, forwarding of IPv6 stands for [Sysctls.IPv6Forward] too.
+	Unknown Settings `json:"unknown,omitzero"`
 }
 
 // RPFilter returns the reverse-path filter in force on an interface: the

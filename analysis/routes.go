@@ -85,12 +85,13 @@ func DefaultsBy(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.LinkIndex][]rpdb.Table
 }
 
 // Forwards reports whether the host forwards packets of a family, on any
-// interface.
+// interface, or may do so where the snapshot does not tell.
 func Forwards(s *rpdb.Snapshot, f rpdb.Family) bool {
-	on := s.Sysctls.IPv6Forward
+	on, setting := s.Sysctls.IPv6Forward, rpdb.SettingForwarding6
 	if f == rpdb.IPv4 {
-		on = s.Sysctls.IPv4Forward
+		on, setting = s.Sysctls.IPv4Forward, rpdb.SettingForwarding4
 	}
+	on = on || s.Sysctls.All.Unknown.Has(setting)
 	for _, conf := range s.Sysctls.Links {
 		on = on || f == rpdb.IPv4 && conf.Forwarding4 || f == rpdb.IPv6 && conf.Forwarding6
 	}

@@ -22,6 +22,7 @@ func Compile(s *rpdb.Snapshot) *FIB {
 			useNeigh: s.Sysctls.UseNeigh, forward6: s.Sysctls.IPv6Forward,
 		},
 	}
+	f.noteGaps(s)
 	f.addLinks(s)
 	f.addAddresses(s)
 	f.v4 = newRuleset(s, rpdb.IPv4, s.Custom4)
@@ -34,8 +35,11 @@ func Compile(s *rpdb.Snapshot) *FIB {
 	c.noteShared()
 	c.finish(&f.v4)
 	c.finish(&f.v6)
+	f.v4.addGaps(s)
+	f.v6.addGaps(s)
 	f.addRules(&f.v4, s)
 	f.addRules(&f.v6, s)
+	f.splitForwarding6()
 	return f
 }
 
@@ -51,6 +55,7 @@ func (f *FIB) addLinks(s *rpdb.Snapshot) {
 			markSrc: all.SrcValidMark || own.SrcValidMark, acceptSelf: all.AcceptLocal || own.AcceptLocal,
 			localnet: all.RouteLocalnet || own.RouteLocalnet,
 			ignore4:  all.IgnoreLinkdown4 || own.IgnoreLinkdown4, ignore6: own.IgnoreLinkdown6,
+			unknown: unknownSettings(all, own, known),
 		}
 		f.links = append(f.links, n)
 		f.byName[l.Name], f.byIndex[l.Index] = n, n
@@ -61,6 +66,8 @@ func (f *FIB) addLinks(s *rpdb.Snapshot) {
 			l.vrf = l
 		} else if master != nil && master.isVRF() {
 			l.vrf = master
+		} else if master != nil && master.Kind == "" && f.gaps.parts.Has(rpdb.PartMasters) {
+			l.maybeVRF, master.maybeVRF = true, true
 		}
 	}
 }

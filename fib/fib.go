@@ -25,6 +25,7 @@ type FIB struct {
 	// that lead over the same nexthops.
 	shared      map[uint32]span
 	customLocal bool // somebody other than the kernel added an IPv4 route of type local
+	gaps        gaps
 }
 
 // sysctls are the settings that are not of one interface.
@@ -47,6 +48,8 @@ type link struct {
 	localnet   bool // route_localnet
 	ignore4    bool // ignore_routes_with_linkdown
 	ignore6    bool
+	unknown    rpdb.Settings // of which the values above are not known
+	maybeVRF   bool          // it is not known whether it is a VRF, or belongs to one
 	addrs4     []rpdb.Address
 }
 
@@ -93,6 +96,11 @@ func (f *FIB) decide(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	case flow.Src.IsValid() && flow.Src.Is4() != flow.Dst.Is4():
 		return unknown("source and destination are of two families")
 	}
+	return f.sure(flow, f.route(flow, rec))
+}
+
+// route decides for a flow that makes sense.
+func (f *FIB) route(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	switch {
 	case flow.IsInput() && flow.Dst.Is4():
 		return f.input4(flow, rec)

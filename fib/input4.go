@@ -12,12 +12,16 @@ import (
 func (f *FIB) input4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	rec.begin(Input, flow)
 	r := reverse{f: f, flow: flow, in: f.byName[flow.IIF], rec: rec}
+	r.conf = r.in.checkSettings()
 	k := newKey(flow)
 	k.uid, k.anySPort = 0, false
 	d, check := f.receive4(&k, &r)
 	rec.end(d)
 	if check {
-		return r.check(d)
+		d = r.check(d)
+	}
+	if r.doubt != "" {
+		d = doubtful(d, r.doubt)
 	}
 	return d
 }
@@ -40,7 +44,7 @@ func (f *FIB) receive4(k *key, r *reverse) (d rpdb.Decision, check bool) {
 	switch {
 	case v.outcome == unclear:
 		return d, false
-	case v.outcome == denied && !r.in.forward4:
+	case v.outcome == denied && !r.forwards():
 		return martian(rpdb.EHOSTUNREACH, noteForwarding4), false
 	case v.outcome == denied:
 		d.ICMP = icmp4(d.Errno)
@@ -53,7 +57,7 @@ func (f *FIB) receive4(k *key, r *reverse) (d rpdb.Decision, check bool) {
 	case v.route.typ == rpdb.RouteLocal:
 		d.Disposition, d.Hop, d.Src = rpdb.Local, f.localHop(v.hop.link), k.src
 		return d, true
-	case !r.in.forward4:
+	case !r.forwards():
 		return martian(rpdb.EHOSTUNREACH, noteForwarding4), false
 	case v.route.typ != rpdb.RouteUnicast:
 		return martian(rpdb.EINVAL, "a route of this type takes no forwarded packets"), false
@@ -111,6 +115,8 @@ func martian4(k *key, in *link) (rpdb.Decision, bool) {
 		return martian(rpdb.EINVAL, "the packet has no source"), true
 	case k.dst.IsUnspecified():
 		return martian(rpdb.EINVAL, "0.0.0.0 is no destination"), true
+	case (k.dst.IsLoopback() || k.src.IsLoopback()) && in.unknown.Has(rpdb.SettingRouteLocalnet):
+		return unknown(noteLocalnet), true
 	case (k.dst.IsLoopback() || k.src.IsLoopback()) && !in.localnet:
 		return martian(rpdb.EINVAL, "a loopback address came in from outside"), true
 	}
@@ -141,6 +147,8 @@ type reverse struct {
 	either []rpdb.Hop
 	anyDst bool // broadcast: the lookup has no source
 	rec    *recorder
+	conf   checkSettings
+	doubt  string // what the snapshot would have to tell for the answer to be sure
 }
 
 // check applies the check to a decision: d itself if it passes, with the
@@ -174,13 +182,13 @@ const (
 	verdictUnknown
 )
 
-// pass makes the check for one egress. tag holds the realms that the way back
-// gives to the packet.
-func (r *reverse) pass() (v reverseVerdict, tag rpdb.Realms, note string) {
+// once makes the check for one egress and one choice of settings. tag holds the
+// realms that the way back gives to the packet.
+func (r *reverse) once() (v reverseVerdict, tag rpdb.Realms, note string) {
 	f := r.f
-	if r.in.rpFilter == 0 && !f.realms && !f.v4.realms && r.egress != r.in {
+	if r.conf.rpFilter == 0 && !f.realms && !f.v4.realms && r.egress != r.in && !r.conf.whole {
 		switch {
-		case r.in.acceptSelf:
+		case r.conf.acceptSelf:
 			return verdictPass, 0, ""
 		case f.v4.pristine && !f.customLocal:
 			if f.local4[r.flow.Src] {
@@ -206,7 +214,7 @@ func (r *reverse) full() (verdict reverseVerdict, tag rpdb.Realms, note string) 
 	v := f.walk(&f.v4, &k, r.rec)
 	r.rec.end(v.reverseDecision(f))
 	lenient := verdictPass
-	if r.in.rpFilter != 0 {
+	if r.conf.rpFilter != 0 {
 		lenient = verdictDrop
 	}
 	switch {
@@ -214,7 +222,7 @@ func (r *reverse) full() (verdict reverseVerdict, tag rpdb.Realms, note string) 
 		return verdictUnknown, 0, v.note
 	case v.outcome == denied:
 		return lenient, 0, noteNoWay
-	case v.route.typ != rpdb.RouteUnicast && (v.route.typ != rpdb.RouteLocal || !r.in.acceptSelf):
+	case v.route.typ != rpdb.RouteUnicast && (v.route.typ != rpdb.RouteLocal || !r.conf.acceptSelf):
 		if v.route.typ == rpdb.RouteLocal {
 			return verdictDrop, 0, noteOwnSource
 		}
@@ -224,9 +232,11 @@ func (r *reverse) full() (verdict reverseVerdict, tag rpdb.Realms, note string) 
 	switch {
 	case v.route.uses(r.in) || v.route.typ == rpdb.RouteLocal && r.in.IsLoopback():
 		return verdictPass, tag, ""
-	case len(r.in.addrs4) == 0:
+	case len(r.in.addrs4) == 0 && f.gaps.parts.Has(rpdb.PartAddresses) && r.conf.rpFilter == 2:
+		return verdictUnknown, 0, noteAddresses
+	case len(r.in.addrs4) == 0 && !f.gaps.parts.Has(rpdb.PartAddresses):
 		return lenient, 0, "reverse-path check: the ingress interface has no address"
-	case r.in.rpFilter == 1:
+	case r.conf.rpFilter == 1:
 		return verdictDrop, 0, noteOtherWay
 	}
 	return verdictPass, tag, ""
@@ -243,7 +253,7 @@ func (r *reverse) key() (rpdb.Flow, key) {
 	}
 	flow.SPort, flow.DPort = r.flow.DPort, r.flow.SPort
 	flow.UID, flow.TunID, flow.OIF = 0, 0, ""
-	if !r.in.markSrc {
+	if !r.conf.markSrc {
 		flow.Mark = 0
 	}
 	// The kernel looks for ports only if a rule asks for them of packets that

@@ -16,6 +16,7 @@ type hop struct {
 	src       netip.Addr // IPv4: the source that the interface offers for this gateway
 	dead      bool       // not usable at all
 	ignored   bool       // without carrier, and such links are to be ignored
+	unsure    bool       // without carrier, and it is not known whether they are
 	neighbour rpdb.NeighbourState
 	bound     int64 // of the 31-bit hashes that lead here, -1: none
 }
@@ -74,6 +75,9 @@ func setBounds(hops []hop, group bool) {
 // found is the one that the lookup came to.
 func (f *FIB) multipath4(k *key, r *route, found *hop) (*hop, []rpdb.Hop) {
 	hash, ok := f.hash4(k)
+	if k.output && k.hasSrc && f.gaps.parts.Has(rpdb.PartAddresses) {
+		ok = false // which hop has the source is not known
+	}
 	switch {
 	case r.multi.group && (!ok || r.multi.resilient):
 		return r.multi.sets[0].choice(&r.hops[0])

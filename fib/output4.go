@@ -126,7 +126,11 @@ func (f *FIB) checkSource4(k *key, flow rpdb.Flow) (d rpdb.Decision, done bool) 
 			return f.onLink4(k, l, "sent by the interface of the source without a lookup"), true
 		}
 	}
-	if !f.isLocal4(k.src) {
+	switch {
+	case f.isLocal4(k.src):
+	case f.lacksLocal4():
+		return unknown(noteNoLocal), true
+	default:
 		return refused(rpdb.ENETUNREACH, "the source is not an address of this host"), true
 	}
 	return rpdb.Decision{}, false
@@ -267,6 +271,8 @@ func (f *FIB) send4(k *key, dev *link, d rpdb.Decision, src netip.Addr) rpdb.Dec
 	d.Src = src
 	onLoopback := dev != nil && dev.IsLoopback()
 	switch {
+	case src.IsLoopback() && !onLoopback && dev != nil && !dev.isVRF() && dev.unknown.Has(rpdb.SettingRouteLocalnet):
+		return unknown(noteLocalnet)
 	case src.IsLoopback() && !onLoopback && (dev == nil || !dev.localnet && !dev.isVRF()):
 		return refused(rpdb.EINVAL, "a loopback source cannot leave the host")
 	case k.dst == broadcast4():

@@ -170,11 +170,12 @@ func (c *compiler) setHops(r *route, in *rpdb.Route) {
 			shared = []hop{c.newHop(nexthops[0], r, v6)}
 			c.hops[key] = shared
 		}
-		r.hops = shared
+		r.hops, r.unsure = shared, shared[0].unsure
 		return
 	}
 	for _, n := range nexthops {
-		r.hops = append(r.hops, c.newHop(n, r, v6))
+		h := c.newHop(n, r, v6)
+		r.hops, r.unsure = append(r.hops, h), r.unsure || h.unsure
 	}
 	if len(r.hops) > 1 {
 		setBounds(r.hops, r.nhid != 0)
@@ -217,10 +218,11 @@ func (c *compiler) newHop(n rpdb.Nexthop, r *route, v6 bool) hop {
 	h := hop{nexthop: n, link: c.byIndex[n.Link], via: n.Via}
 	ignore, noCarrier := false, n.Flags&rpdb.NexthopLinkdown != 0
 	if l := h.link; l != nil {
-		ignore = l.ignore4 && !v6 || l.ignore6 && v6
+		ignore = l.ignore4 && !v6 || l.ignore6 && v6 || l.ignoresLinkdown(n, v6)
 		// A route planned, not read, does not carry the flag yet. Local
 		// routes never do.
 		noCarrier = noCarrier || l.IsUp() && !l.HasCarrier() && !r.isLocal()
+		h.unsure = noCarrier && l.unsureOf(n, v6)
 	}
 	h.ignored = ignore && noCarrier
 	// The kernel also lists an ignored link without carrier as dead.

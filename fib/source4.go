@@ -2,6 +2,7 @@ package fib
 
 import (
 	"net/netip"
+	"slices"
 
 	"rpdb"
 )
@@ -13,6 +14,9 @@ import (
 func (f *FIB) selectAddr4(l *link, dst netip.Addr, scope rpdb.Scope) netip.Addr {
 	var found netip.Addr
 	if l != nil {
+		if scope == rpdb.ScopeLink && l.unknown.Has(rpdb.SettingRouteLocalnet) && l.hasHostScope4() {
+			return netip.Addr{} // the setting says whether the address is one for the link
+		}
 		found = l.selectAddr4(dst, scope)
 	}
 	if found.IsValid() {
@@ -53,6 +57,10 @@ func (l *link) selectAddr4(dst netip.Addr, scope rpdb.Scope) (found netip.Addr) 
 		}
 	}
 	return found
+}
+
+func (l *link) hasHostScope4() bool {
+	return slices.ContainsFunc(l.addrs4, func(a rpdb.Address) bool { return a.Scope == rpdb.ScopeHost })
 }
 
 // globalAddr4 returns the first address of a scope wide enough, but never one

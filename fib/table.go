@@ -15,7 +15,8 @@ type table struct {
 	id       rpdb.TableID
 	lpm      *bart.Table[*node]
 	size     int
-	defaults int // number of IPv4 routes of length 0 (tb_num_default)
+	defaults int  // number of IPv4 routes of length 0 (tb_num_default)
+	missing  bool // what it holds is not in the snapshot
 }
 
 // node is one destination prefix of a table, or in IPv6 one source prefix
@@ -47,6 +48,7 @@ type route struct {
 	pref     rpdb.RouterPreference
 	hole     bool // its nexthop object is a blackhole
 	blind    bool // its nexthop object is not in the snapshot
+	unsure   bool // whether a nexthop without carrier is used is not
 }
 
 // describe gives the route back in the words of the model, without what

@@ -44,8 +44,8 @@ func (n *node) find4(k *key, rec *recorder) (res result, skipKey bool) {
 		if e := typeError(r.typ, false); e != 0 || r.hole {
 			return result{outcome: denied, node: n, route: r, errno: cmp.Or(e, rpdb.EINVAL)}, false
 		}
-		if r.blind {
-			return result{outcome: unclear, node: n, route: r, note: noteNexthopObject}, false
+		if r.blind || r.unsure {
+			return result{outcome: unclear, node: n, route: r, note: r.doubt()}, false
 		}
 		if h := n.usable4(k, r, rec); h != nil {
 			if i+1 < len(n.routes) {

@@ -87,7 +87,7 @@ func (n *node) best6(routes []route, k *key, reach bool, rec *recorder) (best re
 	top := -1
 	for i := range routes {
 		r := &routes[i]
-		if r.hole || r.blind {
+		if r.hole || r.blind || r.unsure {
 			return n.object6(r)
 		}
 		for j := range r.hops {
@@ -114,12 +114,12 @@ func (n *node) best6(routes []route, k *key, reach bool, rec *recorder) (best re
 }
 
 // object6 is the answer of a route by a nexthop object that is a blackhole or
-// not known.
+// not known, and of one of which it is not known whether it is used.
 func (n *node) object6(r *route) result {
 	if r.hole {
 		return result{outcome: denied, node: n, route: r, errno: rpdb.EINVAL}
 	}
-	return result{outcome: unclear, node: n, route: r, note: noteNexthopObject}
+	return result{outcome: unclear, node: n, route: r, note: r.doubt()}
 }
 
 // score6 rates a nexthop (rt6_score_route), or says why it is not to be used.

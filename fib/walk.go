@@ -18,6 +18,8 @@ type ruleset struct {
 	// tables local and main are one trie, merged.
 	pristine bool
 	merged   *table
+	noRoutes bool // the routes of the family are not in the snapshot
+	gappy    bool // some of them are not
 }
 
 // verdict is the answer of a walk of the rules.
@@ -106,6 +108,9 @@ func (f *FIB) consult(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) r
 		return result{outcome: unclear, note: noteUnknownVRF}
 	}
 	v.table = t
+	if rs.lacks(t) {
+		return result{outcome: unclear, note: noteNoTable}
+	}
 	if t == nil || t.size == 0 {
 		rec.step(r, stepNoTable, *v, "")
 		return result{}
@@ -159,6 +164,9 @@ func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) re
 // (fib4_rule_suppress, fib6_rule_suppress), and the reason if that cannot be
 // told.
 func (f *FIB) suppresses(rs *ruleset, r *rule, res *result) (by, doubt string) {
+	if rs.v6 && rs.gappy && res.route.nhid != 0 && r.prefixLen >= 0 {
+		return "", noteShared
+	}
 	if shared, ok := f.shared[res.route.nhid]; rs.v6 && ok {
 		// Linux 6.18 caches answers by nexthop, not by route: the prefix
 		// compared may be that of another route by the same object.
@@ -215,6 +223,11 @@ func (f *FIB) tableOf(rs *ruleset, r *rule, k *key) (t *table, ok bool) {
 // one search.
 func (f *FIB) walkMerged(rs *ruleset, k *key, rec *recorder) verdict {
 	local, main, rest := &rs.rules[0], &rs.rules[1], &rs.rules[2]
+	if rs.lacks(rs.merged) {
+		v := verdict{table: rs.merged, rule: main, result: result{outcome: unclear, note: noteNoTable}}
+		rec.decided(main, v)
+		return v
+	}
 	v := verdict{table: rs.merged, rule: main, result: rs.merged.find4(k, rec)}
 	if v.outcome == hit || v.outcome == denied || v.outcome == unclear {
 		if v.route.table == rpdb.TableLocal {

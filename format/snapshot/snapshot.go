@@ -194,6 +194,10 @@ func (d *decoder) snapshot(s *rpdb.Snapshot) error {
 			return d.Decode(&s.Custom6)
 		case "kernel":
 			return d.Decode(&s.Kernel)
+		case "missing":
+			return d.Decode(&s.Missing)
+		case "missing_tables":
+			return array(d, &s.MissingTables)
 		}
 		return fmt.Errorf("unknown key %q", key)
 	})

@@ -99,6 +99,9 @@ func reportFilter(p *analysis.Pass, doors []Door) {
 			continue
 		}
 		told[d.Link.Index] = true
+		if unknown := p.Snapshot.Sysctls.All.Unknown | p.Snapshot.Sysctls.Links[d.Link.Name].Unknown; unknown.Has(rpdb.SettingRPFilter) {
+			continue
+		}
 		value := p.Snapshot.Sysctls.RPFilter(d.Link.Name)
 		effect := "answers by the wrong door are sent, not dropped here"
 		if value == 1 {

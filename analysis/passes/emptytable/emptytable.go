@@ -28,7 +28,7 @@ func run(p *analysis.Pass) error {
 	}
 	for _, r := range p.Snapshot.Rules {
 		t := r.Action.Table()
-		if r.Action.Type() != rpdb.ActionTable || kernelTable(t) || filled[tableKey{r.Family, t}] {
+		if r.Action.Type() != rpdb.ActionTable || kernelTable(t) || filled[tableKey{r.Family, t}] || p.Snapshot.Lacks(r.Family, t) {
 			continue
 		}
 		d := analysis.Diagnostic{

@@ -18,6 +18,9 @@ func Analyzer() *analysis.Analyzer {
 }
 
 func run(p *analysis.Pass) error {
+	if p.Snapshot.Missing.Has(rpdb.PartAddresses) {
+		return nil
+	}
 	local := map[netip.Addr]bool{{}: true} // no preferred source is no fault
 	for _, r := range p.Snapshot.Routes {
 		own, known := local[r.PrefSrc]
