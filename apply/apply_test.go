@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -137,7 +138,7 @@ func sameState(a, b rpdb.Snapshot) bool {
 func TestApplyTwiceSendsNothingTheSecondTime(t *testing.T) {
 	k, d := howto()
 	result, err := run(t, t.Context(), k, d)
-	if err != nil || len(result.Done) != 4 || result.After == nil {
+	if err != nil || len(result.Done) != 10 || result.After == nil {
 		t.Fatalf("first: %d steps, %v", len(result.Done), err)
 	}
 	k.sent = nil
@@ -156,7 +157,7 @@ func TestFailureAtEveryStepLeavesTheOldState(t *testing.T) {
 		k.failAt = n
 		result, err := run(t, t.Context(), k, d)
 		if err == nil {
-			if n != 5 {
+			if n != 11 {
 				t.Fatalf("step %d was never reached", n)
 			}
 			return
@@ -248,7 +249,7 @@ func TestWhatOthersDidMeanwhileIsNeitherFailureNorUndone(t *testing.T) {
 		if fails != (err != nil) {
 			t.Errorf("fails %v: %v", fails, err)
 		}
-		if !fails && len(result.Done) != 2 {
+		if !fails && len(result.Done) != 8 {
 			t.Errorf("says that %d steps were made", len(result.Done))
 		}
 		if !slices.ContainsFunc(k.state.Rules, oif) {
@@ -260,13 +261,16 @@ func TestWhatOthersDidMeanwhileIsNeitherFailureNorUndone(t *testing.T) {
 	}
 }
 
-// TestReplacementThatFailsHalfway: the kernel stores something and refuses.
+// TestReplacementThatFailsHalfway: the kernel stores something and refuses. A
+// single route that changes is replaced where it stands.
 func TestReplacementThatFailsHalfway(t *testing.T) {
 	k, d := howto()
 	before, _ := k.Snapshot(t.Context())
-	k.failAt, k.failing = 1, syscall.EOPNOTSUPP
-	k.onSend = func(n int) {
-		if n == 1 {
+	d.Rules = []rpdb.DesiredRule{{Rule: ruleFrom("10.10.0.9/32"), Name: "as it is"}}
+	k.failing = syscall.EOPNOTSUPP
+	k.onSend = func(int) {
+		if k.failAt == 0 && strings.HasPrefix(k.sent[len(k.sent)-1], "replace") {
+			k.failAt = len(k.sent)
 			k.state.Routes = slices.Clone(k.state.Routes)
 			k.state.Routes[0].Nexthops = []rpdb.Nexthop{{Via: netip.MustParseAddr("10.10.0.99"), Link: 3}}
 		}

@@ -57,7 +57,7 @@ func randomRules(rng *rand.Rand) rpdb.Desired {
 			case i < n-1 && rng.IntN(3) == 0:
 				w.Rule.Action, w.GotoName = rpdb.Goto(0), fmt.Sprintf("rule %d", i+1+rng.IntN(n-1-i))
 			case i == n-1 && rng.IntN(2) == 0:
-				w.Rule.Priority, w.Pinned = 20000, true
+				w.Rule.Priority, w.Pinned = 30000, true
 			}
 			d.Rules = append(d.Rules, w)
 		}

@@ -70,21 +70,25 @@ func (a *app) viewApply(p planned, r apply.Result, failed error) error {
 	}
 	w := newPrinter(a.Out)
 	v := newWords(p.before.LinkName, a.loadNames())
-	for _, s := range r.Done {
-		w.step(v, s)
+	if len(r.Done) > 0 {
+		for _, s := range p.plan.Changes {
+			w.step(v, s)
+		}
 	}
 	w.waiting(p.plan.Waiting)
 	if failed == nil {
 		w.notes(p.plan.Notes)
 	}
 	var left *apply.RollbackError
-	switch n := len(r.Done); {
+	switch n := len(p.plan.Changes); {
 	case errors.As(failed, &left):
 		w.printf("Failed, and %d %s could not be taken back.\n", len(left.Left), plural(len(left.Left), "change", "changes"))
 	case failed != nil && r.RolledBack:
 		w.printf("Failed; what had been done was taken back.\n")
 	case failed != nil:
 		w.printf("Failed; nothing was changed.\n")
+	case n == 0 && len(r.Done) > 0:
+		w.printf("Nothing to change; %d %s put right; %s.\n", len(r.Done), plural(len(r.Done), "leftover", "leftovers"), thereAlready(p.plan))
 	case n == 0:
 		w.printf("Nothing to change: %s.\n", thereAlready(p.plan))
 	default:

@@ -52,6 +52,7 @@ type app struct {
 	netns    string
 	json     bool
 	snapshot string
+	raw      bool // show the rules that hold a generation
 	// root stands for "/" where the files of names are, "" for that itself.
 	root string
 }

@@ -43,6 +43,7 @@ unconnected socket; without either it is asked once, as "ip route get" asks.`,
 			return a.explainFlow(cmd.Context(), s, conn, flow)
 		},
 	}
+	a.rawFlag(cmd)
 	a.snapshotFlag(cmd)
 	return cmd
 }

@@ -19,7 +19,7 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {
 			w.printf("%s\n", purposeLine(i, l))
 		}
-		w.ruleSteps(v, l.Steps())
+		w.ruleSteps(v, a.shownSteps(l.Steps()))
 	}
 	w.printf("%s\n", safe(verdictLine(e.Trace.Decision)))
 	w.kernelLine(e)

@@ -99,18 +99,35 @@ func (a *app) viewPlan(p planned) error {
 	}
 	w := newPrinter(a.Out)
 	v := newWords(p.before.LinkName, a.loadNames())
-	for _, s := range p.plan.Steps {
+	for _, s := range p.plan.Changes {
 		w.step(v, s)
 	}
 	w.waiting(p.plan.Waiting)
 	w.notes(p.plan.Notes)
 	add, change, remove := p.plan.Count()
-	if p.plan.Empty() {
+	switch {
+	case p.plan.Empty():
 		w.printf("Nothing to change: %s.\n", thereAlready(p.plan))
-	} else {
+		return w.err
+	case len(p.plan.Changes) == 0:
+		w.printf("Nothing to change, and %d %s to put right: %s.\n", len(p.plan.Steps), plural(len(p.plan.Steps), "leftover", "leftovers"), thereAlready(p.plan))
+	default:
 		w.printf("Plan: %d to add, %d to change, %d to remove; %s.\n", add, change, remove, thereAlready(p.plan))
 	}
+	w.inBetween(p.plan)
 	return w.err
+}
+
+// inBetween says what a packet can see while a plan is carried out.
+func (p *printer) inBetween(pl plan.Plan) {
+	if len(pl.Transient) == 0 {
+		p.printf("In between: no packet sees a mix of old and new.\n")
+		return
+	}
+	p.printf("In between, packets can see a part of the change:\n")
+	for _, t := range pl.Transient {
+		p.printf("  %s\n", safe(t))
+	}
 }
 
 func thereAlready(p plan.Plan) string {

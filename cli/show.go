@@ -41,9 +41,10 @@ func (a *app) showCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(showDocument{Version: 1, Snapshot: s, Findings: list(findings)})
 			}
-			return a.viewShow(s, findings, all)
+			return a.viewShow(a.shownState(s), findings, all)
 		},
 	}
+	a.rawFlag(cmd)
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "list every route, also those of the local table and of long tables")
 	a.snapshotFlag(cmd)
 	return cmd

@@ -278,10 +278,10 @@ func (r *runner) apply(ctx context.Context, doc *policy.Document, out *rehearsal
 		return err
 	}
 	out.words = newWords(s.LinkName, rpdb.Names{}) // which the policy was read with
-	result, err := apply.Run(ctx, r.conn, p, r.desired, apply.Options{})
+	_, err = apply.Run(ctx, r.conn, p, r.desired, apply.Options{})
 	if err != nil {
 		return err
 	}
-	out.Steps = result.Done
+	out.Steps = p.Changes
 	return nil
 }

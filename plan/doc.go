@@ -1,15 +1,32 @@
 // Package plan compares the state of a host with what a policy wants and
-// returns the difference as ordered steps, each with its reason and its
-// inverse.
+// returns the difference, and the messages that lead from the one to the other:
+// ordered steps, each with its reason and its inverse.
 //
 // The package decides and does nothing else: a [Plan] is a value, and package
 // apply carries it out. What is compared is the meaning of rules and routes
-// (their canonical forms), not their spelling. Steps are ordered so that what
-// is new stands before what is old goes: routes, then rules, then the removal
-// of old rules, then of old routes. Within each of the four, no packet is
-// decided otherwise than before or after. What can show a packet something
-// between is a goto, whose target has to be there first, and a table that
-// changes under rules which lead to it.
+// (their canonical forms), not their spelling.
+//
+// The kernel changes one rule or route at a time, so a policy is written where no
+// packet comes, as a generation of its own, and one message makes it live. Rules
+// stand in one of two blocks of priorities:
+//
+//	10000  goto 10010      the gate, here or at 10001, whichever comes first
+//	10010  ...             the first block
+//	19999  goto 29999      its end
+//	20010  ...             the second block
+//	29999  nop             where both go on, to the rules of others
+//
+// A new generation goes into the block that the gate does not lead to. Then a
+// gate that leads there is added in front of the old one, or, where the old one
+// stands in front, it is added behind and the old one deleted. Tables of ours have
+// a twin ([TwinOfTable]), which is filled first where more than one route
+// changes. A single change is one message and is made where it stands. What
+// cannot be switched that way, tables with numbers of the user's own and pinned
+// rules, changes where it stands, new before old, and Plan.Transient says so.
+//
+// Everything is read from the state of the host: which generation counts, what an
+// interrupted run left, what others took away. From whatever state a plan leads
+// to the same one.
 //
 // Only what is ours is ever changed: rules that carry [rpdb.ProtocolRPDB] and
 // a priority of the reserved range, or one outside it at which the policy pins

@@ -12,28 +12,20 @@ import (
 // be put between without moving any.
 const step = 10
 
-// number gives the rules of one family that have no priority of their own one
-// of our range, in their order. A rule that is there already keeps its
+// number gives the rules of the policy that have no priority of their own one
+// of the live block, in their order. A rule that is there already keeps its
 // priority wherever the order allows it: most rules do not move when one is
 // added, removed or put elsewhere. The others get numbers at which no rule
 // stands, as long as there are enough: the kernel refuses some rules beside
 // others of one priority.
-func number(actual *rpdb.Snapshot, desired rpdb.Desired, family rpdb.Family) ([]rpdb.DesiredRule, error) {
-	var rules []rpdb.DesiredRule
-	for _, w := range desired.Rules {
-		if w.Rule.Family == family {
-			rules = append(rules, w)
-		}
-	}
+func (d *differ) number() ([]rpdb.DesiredRule, error) {
+	rules := slices.Clone(d.desired.Rules)
 	floating := floatingIndexes(rules)
-	capacity := int(LastPriority - FirstPriority)
-	if len(floating) > capacity {
-		return nil, fmt.Errorf("plan rules (%v): %d rules, and the range %d-%d has room for %d",
-			family, len(floating), FirstPriority, LastPriority, capacity)
+	if len(floating) > Capacity {
+		return nil, fmt.Errorf("plan rules (%v): %d rules, and there is room for %d", d.family, len(floating), Capacity)
 	}
-	present := actual.RulesOf(family)
-	kept := keep(rules, floating, ownByIdentity(present))
-	for i, p := range allot(kept, present) {
+	kept := keep(rules, floating, byIdentity(d.layout.rules))
+	for i, p := range allot(kept, d.layout.rules, d.layout.live.base()) {
 		rules[floating[i]].Rule.Priority = p
 	}
 	return resolveGotos(rules)
@@ -50,12 +42,10 @@ func floatingIndexes(rules []rpdb.DesiredRule) []int {
 	return at
 }
 
-func ownByIdentity(present []rpdb.Rule) map[rpdb.Rule][]rpdb.Rule {
+func byIdentity(present []rpdb.Rule) map[rpdb.Rule][]rpdb.Rule {
 	own := map[rpdb.Rule][]rpdb.Rule{}
 	for _, r := range present {
-		if IsOwnRule(r) {
-			own[identity(r)] = append(own[identity(r)], r)
-		}
+		own[identity(r)] = append(own[identity(r)], r)
 	}
 	return own
 }
@@ -134,16 +124,16 @@ func longestIncreasing(values []rpdb.Priority) []int {
 }
 
 // allot gives the zeros of an increasing list priorities between their
-// neighbours, at numbers where no rule stands. Where a gap is too narrow, all
-// move to such numbers; where there are too few of these, numbers of rules
-// that stand there now have to do.
-func allot(kept []rpdb.Priority, present []rpdb.Rule) []rpdb.Priority {
+// neighbours, at numbers of the block where no rule stands. Where a gap is too
+// narrow, all move to such numbers; where there are too few of these, numbers of
+// rules that stand there now have to do.
+func allot(kept []rpdb.Priority, present []rpdb.Rule, base rpdb.Priority) []rpdb.Priority {
 	taken := map[rpdb.Priority]bool{}
 	for _, r := range present {
 		taken[r.Priority] = true
 	}
 	var free, all []rpdb.Priority
-	for p := FirstPriority + 1; p <= LastPriority; p++ {
+	for p := base + firstOffset; p <= base+lastOffset; p++ {
 		all = append(all, p)
 		if !taken[p] {
 			free = append(free, p)
@@ -152,7 +142,7 @@ func allot(kept []rpdb.Priority, present []rpdb.Rule) []rpdb.Priority {
 	none := make([]rpdb.Priority, len(kept))
 	for _, numbers := range [][]rpdb.Priority{free, all} {
 		for _, fixed := range [][]rpdb.Priority{kept, none} {
-			if out, ok := fill(fixed, numbers); ok {
+			if out, ok := fill(fixed, numbers, base); ok {
 				return out
 			}
 		}
@@ -162,9 +152,9 @@ func allot(kept []rpdb.Priority, present []rpdb.Rule) []rpdb.Priority {
 
 // fill gives the zeros of an increasing list some of the numbers, which are
 // in order too. It reports false if a gap is too narrow.
-func fill(fixed, numbers []rpdb.Priority) ([]rpdb.Priority, bool) {
+func fill(fixed, numbers []rpdb.Priority, base rpdb.Priority) ([]rpdb.Priority, bool) {
 	out := slices.Clone(fixed)
-	below := FirstPriority
+	below := base
 	for i := 0; i < len(out); {
 		if out[i] != 0 {
 			below = out[i]
@@ -175,11 +165,15 @@ func fill(fixed, numbers []rpdb.Priority) ([]rpdb.Priority, bool) {
 		for end < len(out) && out[end] == 0 {
 			end++
 		}
-		above := LastPriority + 1
+		above := base + lastOffset + 1
 		if end < len(out) {
 			above = out[end]
 		}
-		if !spread(out[i:end], between(numbers, below, above), end == len(out)) {
+		skipped := 0 // of the priorities below the block's first, so that lists start at a round number
+		if below == base {
+			skipped = int(firstOffset) - 1
+		}
+		if !spread(out[i:end], between(numbers, below, above), skipped, end == len(out)) {
 			return nil, false
 		}
 		i = end
@@ -195,17 +189,18 @@ func between(numbers []rpdb.Priority, below, above rpdb.Priority) []rpdb.Priorit
 }
 
 // spread fills a gap with numbers at equal distances. At the end of the list
-// the rules follow each other closely, to leave room behind them.
-func spread(gap, numbers []rpdb.Priority, atEnd bool) bool {
+// the rules follow each other closely, to leave room behind them. Skipped says
+// how many numbers are missing in front of the first one.
+func spread(gap, numbers []rpdb.Priority, skipped int, atEnd bool) bool {
 	if len(numbers) < len(gap) {
 		return false
 	}
-	distance := max((len(numbers)+1)/(len(gap)+1), 1)
+	distance := max((len(numbers)+skipped+1)/(len(gap)+1), 1)
 	if atEnd {
 		distance = min(distance, step)
 	}
 	for i := range gap {
-		gap[i] = numbers[distance*(i+1)-1]
+		gap[i] = numbers[max(distance*(i+1)-1-skipped, i)]
 	}
 	return true
 }

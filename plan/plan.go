@@ -8,13 +8,16 @@ import (
 	"rpdb"
 )
 
-// The priorities and tables that belong to rpdb, both ends included. Foreign
-// rules may stand among them and are not touched.
+// Phase says when a step of a plan is made, and what packets see of it.
+type Phase string
+
+// The phases, in their order. What is prepared and what is cleaned away no
+// packet sees; of each family's part of a switch it sees everything or nothing,
+// but for what Plan.Transient names.
 const (
-	FirstPriority rpdb.Priority = 10000
-	LastPriority  rpdb.Priority = 19999
-	FirstTable    rpdb.TableID  = 82000
-	LastTable     rpdb.TableID  = 82999
+	Prepare Phase = "prepare"
+	Switch  Phase = "switch"
+	Clean   Phase = "clean"
 )
 
 // Step is one change to the kernel: one message.
@@ -27,13 +30,25 @@ type Step struct {
 	Reason string `json:"reason"`
 	// Inverse takes the step back.
 	Inverse rpdb.Change `json:"inverse"`
+	// Phase is empty in Plan.Changes.
+	Phase Phase `json:"phase,omitzero"`
 }
 
 // Plan is the way from what is to what should be. The zero Plan changes
 // nothing. It refers to nothing that Diff was given.
 type Plan struct {
-	// Steps stand in the order in which they must be done.
+	// Changes are what becomes different: the rules and routes that come,
+	// change and go, as if each were one message. Rules stand at the
+	// priorities, and routes in the tables, that they will have.
+	Changes []Step `json:"changes"`
+	// Steps are the messages to the kernel, in the order in which they must be
+	// sent. There are more of them than changes where a whole generation is
+	// written anew, and there may be some where nothing changes: what an
+	// earlier run left is cleaned away.
 	Steps []Step `json:"steps"`
+	// Transient are sentences on what a packet can see that is neither the old
+	// policy nor the new one; none if each family changes in one message.
+	Transient []string `json:"transient,omitempty"`
 	// Kept counts the rules and routes of the policy that are there already.
 	Kept int `json:"kept"`
 	// Waiting repeats the parts of the policy that cannot be resolved yet.
@@ -45,9 +60,9 @@ type Plan struct {
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Steps) == 0 }
 
-// Count returns how many steps add, change and remove an object.
+// Count returns how many changes add, change and remove an object.
 func (p Plan) Count() (add, change, remove int) {
-	for _, s := range p.Steps {
+	for _, s := range p.Changes {
 		switch s.Change.Op {
 		case rpdb.Add:
 			add++
@@ -78,26 +93,67 @@ func (e *ConflictError) Error() string {
 
 // Diff returns the steps that lead from the actual state to the desired one.
 // It is deterministic and reads its arguments only. The errors are
-// [*ConflictError], several of them joined, and a policy with more rules than
-// the reserved range has priorities.
+// [*ConflictError] and [*RangeError], several of them joined, and a policy with
+// more rules than [Capacity].
 func Diff(actual *rpdb.Snapshot, desired rpdb.Desired) (Plan, error) {
-	d := differ{actual: actual, desired: desired, plan: Plan{Waiting: slices.Clone(desired.Waiting)}}
-	err := errors.Join(d.diffRoutes(), d.diffRules())
-	if err != nil {
+	// Never nil, which JSON writes as null.
+	p := Plan{Changes: []Step{}, Steps: []Step{}, Waiting: slices.Clone(desired.Waiting)}
+	var all []phases
+	var errs []error
+	for _, f := range rpdb.Families() {
+		d := newDiffer(actual, desired, f, &p)
+		errs = append(errs, d.diffRoutes(), d.diffRules())
+		if errors.Join(errs...) == nil {
+			all = append(all, d.schedule())
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return Plan{}, err
 	}
-	// Never nil, which JSON writes as null.
-	d.plan.Steps = slices.Concat([]Step{}, d.newRoutes, d.newRules, d.oldRules, d.oldRoutes)
-	return d.plan, nil
+	for _, part := range []func(phases) []Step{
+		func(ph phases) []Step { return ph.newRoutes },
+		func(ph phases) []Step { return ph.newRules },
+		func(ph phases) []Step { return ph.oldRules },
+		func(ph phases) []Step { return ph.oldRoutes },
+	} {
+		for _, ph := range all {
+			p.Changes = append(p.Changes, part(ph)...)
+		}
+	}
+	for _, phase := range []Phase{Prepare, Switch, Clean} {
+		for _, ph := range all {
+			for _, s := range ph.steps[phase] {
+				s.Phase = phase
+				p.Steps = append(p.Steps, s)
+			}
+		}
+	}
+	return p, nil
 }
 
-// differ collects the steps of one Diff, by the phase they belong to.
+// differ finds the differences of one family, as if every rule and route could
+// be changed where it stands: rules in the block that is live, routes in those
+// of the twin tables that its rules look up.
 type differ struct {
 	actual  *rpdb.Snapshot
-	desired rpdb.Desired
-	plan    Plan
+	desired rpdb.Desired // of the family, in the tables that are live
+	family  rpdb.Family
+	layout  layout
+	plan    *Plan // for what it counts and notes
+
+	// wanted are the rules with their priorities, in order.
+	wanted []rpdb.DesiredRule
+	// waiting are rules of the block that stay for parts of the policy that
+	// wait.
+	waiting []rpdb.Rule
 
 	newRoutes, newRules, oldRules, oldRoutes []Step
+}
+
+func newDiffer(actual *rpdb.Snapshot, desired rpdb.Desired, f rpdb.Family, p *Plan) *differ {
+	d := &differ{actual: actual, family: f, layout: readLayout(actual, f), plan: p}
+	d.desired = inLiveTables(desired, f, liveTables(actual, desired, &d.layout))
+	return d
 }
 
 // routeWaits reports whether a route is of a part of the policy that waits, so
@@ -127,30 +183,6 @@ func (d *differ) note(format string, args ...any) {
 	d.plan.Notes = append(d.plan.Notes, fmt.Sprintf(format, args...))
 }
 
-// IsOwnRule reports whether a rule carries our protocol number and a priority
-// of our range, and holds nothing that we do not understand.
-func IsOwnRule(r rpdb.Rule) bool {
-	return r.Protocol == rpdb.ProtocolRPDB && r.Unknown == "" &&
-		FirstPriority <= r.Priority && r.Priority <= LastPriority
-}
-
-// OwnTables returns the tables in which routes with our protocol number are
-// ours: those of the policy, and those that a rule of ours looks up. Tables of
-// the reserved range are ours as well and not listed.
-func OwnTables(actual *rpdb.Snapshot, desired rpdb.Desired) map[rpdb.TableID]bool {
-	own := map[rpdb.TableID]bool{}
-	for _, t := range desired.Tables {
-		own[t.ID] = true
-	}
-	for _, r := range actual.Rules {
-		if IsOwnRule(r) && r.Action.Type() == rpdb.ActionTable && !reservedTable(r.Action.Table()) {
-			own[r.Action.Table()] = true
-		}
-	}
-	return own
-}
-
-// reservedTable reports whether the kernel itself fills the table.
-func reservedTable(t rpdb.TableID) bool {
-	return t == rpdb.TableUnspec || rpdb.TableDefault <= t && t <= rpdb.TableLocal
+func (d *differ) transient(format string, args ...any) {
+	d.plan.Transient = append(d.plan.Transient, fmt.Sprintf(format, args...))
 }

@@ -39,7 +39,7 @@ func (d *differ) routesByKey() map[rpdb.RouteKey][]rpdb.Route {
 	}
 	byKey := map[rpdb.RouteKey][]rpdb.Route{}
 	for _, r := range d.actual.Routes {
-		if tables[r.Table] {
+		if r.Family == d.family && tables[r.Table] {
 			byKey[r.Key()] = append(byKey[r.Key()], r)
 		}
 	}
@@ -100,11 +100,13 @@ func (d *differ) deleteRoute(r rpdb.Route, reason string) {
 
 // dropRoutes plans the removal of our routes that the policy does not want.
 func (d *differ) dropRoutes(wanted map[rpdb.RouteKey]bool) {
-	own := OwnTables(d.actual, d.desired)
+	own := ownTables(d.actual, d.desired)
 	strays := map[rpdb.TableID]int{}
 	for _, r := range d.actual.Routes {
-		inOwnTable := own[r.Table] || FirstTable <= r.Table && r.Table <= LastTable
+		_, inRange := TwinOfTable(r.Table)
+		inOwnTable := inRange || own[r.Table]
 		switch {
+		case r.Family != d.family:
 		case r.Protocol != rpdb.ProtocolRPDB || wanted[r.Key()]:
 		case !inOwnTable || r.Unknown != "":
 			strays[r.Table]++
@@ -115,7 +117,7 @@ func (d *differ) dropRoutes(wanted map[rpdb.RouteKey]bool) {
 		}
 	}
 	for _, t := range slices.Sorted(maps.Keys(strays)) {
-		d.note("table %d is not of the policy and holds routes with our protocol number (%d): left alone", t, strays[t])
+		d.note("table %d (%v) is not of the policy and holds routes with our protocol number (%d): left alone", t, d.family, strays[t])
 	}
 }
 
@@ -218,4 +220,25 @@ func addrWord(r rpdb.Route) string {
 		return "missing"
 	}
 	return r.PrefSrc.String()
+}
+
+// ownTables returns the tables in which routes with our protocol number are
+// ours: those of the policy, and those that a rule of ours looks up. Tables of
+// the reserved range are ours as well and not listed.
+func ownTables(actual *rpdb.Snapshot, desired rpdb.Desired) map[rpdb.TableID]bool {
+	own := map[rpdb.TableID]bool{}
+	for _, t := range desired.Tables {
+		own[t.ID] = true
+	}
+	for _, r := range actual.Rules {
+		if IsOwnRule(r) && r.Action.Type() == rpdb.ActionTable && !reservedTable(r.Action.Table()) {
+			own[r.Action.Table()] = true
+		}
+	}
+	return own
+}
+
+// reservedTable reports whether the kernel itself fills the table.
+func reservedTable(t rpdb.TableID) bool {
+	return t == rpdb.TableUnspec || rpdb.TableDefault <= t && t <= rpdb.TableLocal
 }

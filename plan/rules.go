@@ -1,44 +1,59 @@
 package plan
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
 	"rpdb"
 )
 
-// diffRules fills newRules and oldRules.
+// diffRules fills wanted, waiting, newRules and oldRules.
 func (d *differ) diffRules() error {
-	for _, family := range rpdb.Families() {
-		if err := d.diffFamily(family); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *differ) diffFamily(family rpdb.Family) error {
-	wanted, err := number(d.actual, d.desired, family)
+	wanted, err := d.number()
 	if err != nil {
 		return err
 	}
-	present := d.ownRules(family, wanted)
+	d.wanted = wanted
+	if err := d.rangeIsOurs(); err != nil {
+		return err
+	}
+	missing, left := d.unmatched(wanted, d.ownRules(wanted))
+	d.plan.Kept += len(wanted) - len(missing)
+	drops := d.dropRules(left, wanted)
+	d.newRules, d.oldRules = orderRules(missing, left, drops)
+	return nil
+}
+
+// rangeIsOurs refuses rules of others in our range, if ours are to go there.
+func (d *differ) rangeIsOurs() error {
+	if len(floatingIndexes(d.wanted)) == 0 {
+		for _, r := range d.layout.strange {
+			d.note("%v stands in our range and is not ours: left alone", r)
+		}
+		return nil
+	}
+	var errs []error
+	for _, r := range d.layout.strange {
+		errs = append(errs, &RangeError{Rule: r})
+	}
+	return errors.Join(errs...)
+}
+
+// unmatched pairs the rules wanted with those that are there, and returns what
+// remains of both. Of equal rules the first ones are paired.
+func (d *differ) unmatched(wanted []rpdb.DesiredRule, present []rpdb.Rule) (missing []rpdb.DesiredRule, left []rpdb.Rule) {
 	count := map[rpdb.Rule]int{}
 	for _, r := range present {
 		count[r]++
 	}
-	var missing []rpdb.DesiredRule
 	for _, w := range wanted {
 		if c := w.Rule.Canonical(); count[c] > 0 {
 			count[c]--
-			d.plan.Kept++
 			continue
 		}
 		missing = append(missing, w)
 	}
-	// What is left over stands there once too often, the last ones of equals.
-	var left []rpdb.Rule
 	for _, r := range slices.Backward(present) {
 		if count[r] > 0 {
 			count[r]--
@@ -46,16 +61,17 @@ func (d *differ) diffFamily(family rpdb.Family) error {
 		}
 	}
 	slices.Reverse(left)
-	drops := d.dropRules(left, wanted)
-	d.addRules(missing, left, drops)
-	return nil
+	return missing, left
 }
 
-// ownRules returns our rules of a family, canonical: those of our range, and
-// of those outside it with our protocol number the ones that the policy
-// accounts for, as it pins a rule at that number or wants the same rule
-// elsewhere.
-func (d *differ) ownRules(family rpdb.Family, wanted []rpdb.DesiredRule) []rpdb.Rule {
+// ownRules returns our rules, canonical: those of the live block, and of those
+// outside our range with our protocol number the ones that the policy accounts
+// for, as it pins a rule at that number or wants the same rule elsewhere.
+func (d *differ) ownRules(wanted []rpdb.DesiredRule) []rpdb.Rule {
+	return slices.Concat(d.layout.rules, d.ownPinned(wanted, true))
+}
+
+func (d *differ) ownPinned(wanted []rpdb.DesiredRule, notes bool) []rpdb.Rule {
 	pinned, known := map[rpdb.Priority]bool{}, map[rpdb.Rule]bool{}
 	for _, w := range wanted {
 		known[identity(w.Rule)] = true
@@ -64,32 +80,29 @@ func (d *differ) ownRules(family rpdb.Family, wanted []rpdb.DesiredRule) []rpdb.
 		}
 	}
 	var own []rpdb.Rule
-	for _, r := range d.actual.RulesOf(family) {
+	for _, r := range d.actual.RulesOf(d.family) {
 		switch {
-		case r.Protocol != rpdb.ProtocolRPDB:
-			if FirstPriority <= r.Priority && r.Priority <= LastPriority {
-				d.note("%v of protocol %d stands in our range: it is asked among the policy's rules, and left alone", r, r.Protocol)
-			}
-		case IsOwnRule(r), r.Unknown == "" && (pinned[r.Priority] || known[identity(r)]):
+		case r.Protocol != rpdb.ProtocolRPDB || inRange(r.Priority):
+		case r.Unknown == "" && (pinned[r.Priority] || known[identity(r)]):
 			own = append(own, r.Canonical())
-		case r.Unknown != "":
+		case notes && r.Unknown != "":
 			d.note("%v carries our protocol number and attributes that are not known here: left alone", r)
-		default:
+		case notes:
 			d.note("%v carries our protocol number outside our range: left alone; if a policy pinned it, delete it by hand", r)
 		}
 	}
 	return own
 }
 
-// addRules plans the missing rules in the order of the walk, but the target of
+// orderRules plans the missing rules in the order of the walk, but the target of
 // a goto before the goto, which would do nothing without it. With the removal
 // of old rules in the opposite order, a packet is decided by the old list or
 // by the new one all the time, gotos aside.
 //
 // Drops are the removals to come. One of a rule that the kernel takes for the
 // same as a new one has to come before it.
-func (d *differ) addRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops []Step) {
-	slices.SortStableFunc(missing, func(a, b rpdb.DesiredRule) int { return cmp.Compare(a.Rule.Priority, b.Rule.Priority) })
+func orderRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops []Step) (adds, removals []Step) {
+	byPriority(missing)
 	at := map[rpdb.Priority][]int{}
 	for i, w := range missing {
 		at[w.Rule.Priority] = append(at[w.Rule.Priority], i)
@@ -116,10 +129,10 @@ func (d *differ) addRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops
 			if !early[j] && collide(w.Rule, *drops[j].Change.Rule) {
 				early[j] = true
 				drops[j].Reason += ", and the kernel does not take the new rule beside it"
-				d.newRules = append(d.newRules, drops[j])
+				adds = append(adds, drops[j])
 			}
 		}
-		d.newRules = append(d.newRules, Step{
+		adds = append(adds, Step{
 			Change: rpdb.RuleChange(rpdb.Add, w.Rule), Name: w.Name, Reason: addReason(w, places),
 			Inverse: rpdb.RuleChange(rpdb.Delete, w.Rule),
 		})
@@ -129,9 +142,10 @@ func (d *differ) addRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops
 	}
 	for j, s := range slices.Backward(drops) {
 		if !early[j] {
-			d.oldRules = append(d.oldRules, s)
+			removals = append(removals, s)
 		}
 	}
+	return adds, removals
 }
 
 // collide reports whether the kernel refuses to add a rule beside an old one
@@ -204,6 +218,7 @@ func (d *differ) dropRules(left []rpdb.Rule, wanted []rpdb.DesiredRule) []Step {
 			reason = fmt.Sprintf("moved to %d", to)
 		case d.ruleWaits(r):
 			d.plan.Kept++
+			d.waiting = append(d.waiting, r)
 			continue
 		}
 		drops = append(drops, Step{

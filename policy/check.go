@@ -14,11 +14,23 @@ import (
 // Uplinks and other tables are numbered from different ends so that a new
 // uplink moves no other table.
 const (
-	firstPriority, lastPriority rpdb.Priority = 10000, 19999
+	firstPriority, lastPriority rpdb.Priority = 10000, 29999
 
 	firstUplinkTable, lastUplinkTable rpdb.TableID = 82000, 82499
 	firstOtherTable, lastOtherTable   rpdb.TableID = 82500, 82999
+
+	// Each of these tables has a second number, at which the routes of every
+	// other generation may stand.
+	twinDistance rpdb.TableID = 1000
 )
+
+// logical returns the number that a policy knows a table of ours by.
+func logical(t rpdb.TableID) rpdb.TableID {
+	if firstUplinkTable+twinDistance <= t && t <= lastOtherTable+twinDistance {
+		return t - twinDistance
+	}
+	return t
+}
 
 func checkUplink(p *parser, m entries, u *Uplink) {
 	if u.Interface == "lo" {

@@ -13,11 +13,11 @@ func ruleFields() []field[Rule] {
 }
 
 func ruleHeadFields() []field[Rule] {
-	priority := unsigned[rpdb.Priority]("1 to 9999, or 20000 to 4294967295, but not 32766 and 32767", 0, math.MaxUint32)
+	priority := unsigned[rpdb.Priority]("1 to 9999, or 30000 to 4294967295, but not 32766 and 32767", 0, math.MaxUint32)
 	return []field[Rule]{
 		{"name", "What messages and `goto` call it; unique", name().shape, false, one(name(), func(r *Rule) *string { return &r.Name })},
 		{"family", "The family; by default that of `from`, `to` or `flowlabel`, else both", familyWord().shape, false, one(familyWord(), func(r *Rule) *rpdb.Family { return &r.Family })},
-		{"priority", "Pins the rule at a number; by default the tool chooses one from 10000 to 19999 that fits its place in the list", priority.shape, false, optional(priority, func(r *Rule) *rpdb.Opt[rpdb.Priority] { return &r.Priority })},
+		{"priority", "Pins the rule at a number; by default the tool chooses one from 10000 to 29999 that fits its place in the list", priority.shape, false, optional(priority, func(r *Rule) *rpdb.Opt[rpdb.Priority] { return &r.Priority })},
 	}
 }
 

@@ -226,7 +226,7 @@ func TestRangesAgree(t *testing.T) {
 	if firstUplinkTable != plan.FirstTable || lastOtherTable != plan.LastTable || lastUplinkTable >= firstOtherTable {
 		t.Errorf("tables %d-%d and %d-%d, the plan's are %d-%d", firstUplinkTable, lastUplinkTable, firstOtherTable, lastOtherTable, plan.FirstTable, plan.LastTable)
 	}
-	if most := int(plan.LastPriority - plan.FirstPriority); maxRules+3*maxUplinks > most {
+	if most := plan.Capacity; maxRules+3*maxUplinks > most {
 		t.Errorf("a policy may have %d rules, and the plan has room for %d", maxRules, most)
 	}
 }

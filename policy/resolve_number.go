@@ -69,7 +69,7 @@ func (r *resolver) knownNumber(t TableRef) rpdb.TableID {
 func (r *resolver) presentNumber(u Uplink) rpdb.TableID {
 	want := rpdb.Selector{OIF: u.Interface}
 	for _, rule := range r.host.Rules {
-		t := rule.Action.Table()
+		t := logical(rule.Action.Table())
 		ours := rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable && rule.Selector == want
 		if ours && t >= firstUplinkTable && t <= lastUplinkTable && !r.ids[t] {
 			r.ids[t] = true
@@ -96,7 +96,7 @@ func (r *resolver) presentOthers() {
 		if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable {
 			k := ruleOnHost{family: rule.Family, selector: rule.Selector.Canonical()}
 			count[k]++
-			there[ruleOnHost{k.family, k.selector, count[k]}] = rule.Action.Table()
+			there[ruleOnHost{k.family, k.selector, count[k]}] = logical(rule.Action.Table())
 		}
 	}
 	index := map[string]int{}
@@ -159,7 +159,7 @@ func (r *resolver) looksUp(t rpdb.TableID) bool {
 		r.looked = map[rpdb.TableID]bool{}
 		for _, rule := range r.host.Rules {
 			if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable {
-				r.looked[rule.Action.Table()] = true
+				r.looked[logical(rule.Action.Table())] = true
 			}
 		}
 	}
