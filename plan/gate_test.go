@@ -219,7 +219,7 @@ func fates(s *rpdb.Snapshot, flows []rpdb.Flow) []fate {
 func TestNoPacketSeesAThirdPolicy(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	flows, s, old := packets(), host(), rpdb.Desired{}
-	for round := range 40 {
+	for round := range 25 {
 		d := randomGeneration(rng)
 		p := mustDiff(t, s, d)
 		if len(p.Transient) > 0 {
