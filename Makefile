@@ -12,6 +12,9 @@ N    ?= 6000
 SEED ?= 1
 TWIN ?=
 IP   ?=
+# Of differential: how many worlds at a time, and the folder of the report.
+WORKERS ?=
+REPORT  ?= docs
 
 .PHONY: all check format vet lint arch cross test test-root race twin differential mutants bench fuzz generate golden fmt
 
@@ -56,9 +59,9 @@ race:
 twin:
 	RPDB_TWIN_IP=$(IP) RPDB_TWIN_N=$(N) RPDB_TWIN_SEED=$(SEED) RPDB_NO_SKIP=1 go test ./cli/ipcmd -run 'TestTwin$$/^$(TWIN)' -count=1 -timeout 0 -v
 
-## differential: N decisions of each family, the engine's against the kernel's; 2 million without N
+## differential: N decisions of each family, the engine's against the kernel's, written down in REPORT; 2 million without N, new seeds without SEED
 differential:
-	cd internal/differential && RPDB_NO_SKIP=1 go test -run 'TestAgainstKernel$$' -count=1 -timeout 0 -args -lookups $(if $(filter file,$(origin N)),2000000,$(N)) -seed $(SEED)
+	cd internal/differential && RPDB_NO_SKIP=1 go test -run 'TestAgainstKernel$$' -count=1 -timeout 0 -args -lookups $(if $(filter file,$(origin N)),2000000,$(N)) -seed $(if $(filter file,$(origin SEED)),0,$(SEED)) -report $(abspath $(REPORT)) $(if $(WORKERS),-workers $(WORKERS))
 
 ## mutants: plant faults in copies of the engine; the comparison must find each
 mutants:

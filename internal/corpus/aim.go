@@ -167,7 +167,7 @@ func (g *Generator) source(f *rpdb.Flow, p netip.Prefix, hold bool) netip.Addr {
 		return g.border(p, hold)
 	}
 	var own []netip.Addr
-	for _, h := range hosts4() {
+	for _, h := range g.hosts[rpdb.IPv4] {
 		if p.Contains(h.Addr()) == hold {
 			own = append(own, h.Addr())
 		}

@@ -11,6 +11,7 @@ import (
 // Generator makes worlds and flows. It is not safe for concurrent use.
 type Generator struct {
 	r       *rand.Rand
+	hosts   map[rpdb.Family][]netip.Prefix // made once: parsing them costs more than a lookup
 	sources map[rpdb.Family][]netip.Prefix
 	targets map[rpdb.Family][]netip.Prefix
 }
@@ -18,6 +19,7 @@ type Generator struct {
 // New returns a generator whose output depends on the seed alone.
 func New(seed uint64) *Generator {
 	g := &Generator{r: rand.New(rand.NewPCG(seed, 0x72706462))}
+	g.hosts = map[rpdb.Family][]netip.Prefix{rpdb.IPv4: hosts4(), rpdb.IPv6: hosts6()}
 	g.sources, g.targets = map[rpdb.Family][]netip.Prefix{}, map[rpdb.Family][]netip.Prefix{}
 	for _, f := range rpdb.Families() {
 		g.sources[f], g.targets[f] = sources(f), destinations(f)

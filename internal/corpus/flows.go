@@ -55,13 +55,7 @@ func (g *Generator) port() uint16 {
 	return pick(g, []uint16{1, 52, 53, 54, 999, 1000, 1001, 0x0fff, 0x1000, 0x1fff, 0x2000, 65534, 65535})
 }
 
-func (g *Generator) ownAddress(f rpdb.Family) netip.Addr {
-	list := hosts4()
-	if f == rpdb.IPv6 {
-		list = hosts6()
-	}
-	return pick(g, list).Addr()
-}
+func (g *Generator) ownAddress(f rpdb.Family) netip.Addr { return pick(g, g.hosts[f]).Addr() }
 
 // edge returns an address at or next to a border of a prefix, or inside.
 func (g *Generator) edge(p netip.Prefix) netip.Addr {

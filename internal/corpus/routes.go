@@ -211,6 +211,9 @@ func (g *Generator) hops(s *rpdb.Snapshot, r *rpdb.Route) {
 			host = hosts6()[i]
 		}
 		h := rpdb.Nexthop{Link: rpdb.LinkIndex(i + 2), Via: pick(g, gateways(host)), Flags: hopFlags(s, r.Family, rpdb.LinkIndex(i+2))}
+		if r.Family == rpdb.IPv4 && g.chance(10) {
+			h.Via = pick(g, gateways(hosts6()[i])) // RFC 5549
+		}
 		if n > 1 {
 			h.Weight = uint32(1 + g.r.IntN(3))
 		}

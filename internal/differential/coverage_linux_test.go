@@ -189,8 +189,8 @@ func (c cell) impossible(f rpdb.Family) string {
 		return "what comes in is bound to no interface"
 	case c.selector == corpus.FlowLabel && f == rpdb.IPv4:
 		return "IPv4 has no flow label"
-	case c.selector == corpus.UIDRange && oneUser():
-		return "in a user namespace of an ordinary user, rules about any other user are refused, which are most"
+	case c.selector == corpus.UIDRange && c.input && !c.match && oneUser():
+		return "packets that come in are root's, and an ordinary user's namespace knows no other user that a rule could be about"
 	}
 	return ""
 }
@@ -202,22 +202,21 @@ func oneUser() bool {
 	return err == nil && len(fields) == 3 && fields[2] == "1"
 }
 
-// missing lists the cells that were reached less often than wanted, and the one
-// that was reached least often.
-func (c *coverage) missing(f rpdb.Family, want int64) (list []string, least string) {
-	smallest := int64(math.MaxInt64)
+// missing lists the cells that were reached less often than wanted, and names
+// the one that was reached least often, and how often that was.
+func (c *coverage) missing(f rpdb.Family, want int64) (list []string, least string, tried int64) {
+	tried = math.MaxInt64
 	for k := range cells() {
 		if k.impossible(f) != "" {
 			continue
 		}
 		n := *c.at(k)
-		text := fmt.Sprintf("%v %v: %d", f, k, n)
-		if n < smallest {
-			smallest, least = n, text
+		if n < tried {
+			tried, least = n, fmt.Sprintf("%v %v", f, k)
 		}
 		if n < want {
-			list = append(list, text)
+			list = append(list, fmt.Sprintf("%v %v: %d", f, k, n))
 		}
 	}
-	return list, least
+	return list, least, tried
 }

@@ -20,21 +20,26 @@ import (
 )
 
 var (
-	lookups   = flag.Int64("lookups", 300_000, "how many decisions are compared in each family")
-	firstSeed = flag.Uint64("seed", 1, "seed of the first world")
-	worlds    = flag.Uint64("worlds", math.MaxUint64, "how many worlds at most")
+	lookups   = flag.Int64("lookups", fullRun, "how many decisions are compared in each family")
+	chunk     = flag.Int64("chunk", fullRun, "after how many of them the run is written down")
+	firstSeed = flag.Uint64("seed", 1, "seed of the first world; 0: the one after the last in the report")
 	workers   = flag.Int("workers", runtime.GOMAXPROCS(0), "how many worlds at a time")
+	writeTo   = flag.String("report", "", "the folder with fidelity.csv and fidelity.md, where the run is written down")
 )
 
 func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m)) }
 
-// flowsPerWorld is large, since building a world costs as much as thousands of
-// lookups.
-const flowsPerWorld = 4000
-
-// wantedPerCell is how often a full run must have tried each selector, matched
-// and missed, in each family and direction.
-const wantedPerCell = 10_000
+const (
+	// fullRun is how many decisions of each family make a run whose coverage
+	// is demanded.
+	fullRun = 2_000_000
+	// wantedPerCell is how often such a run must have tried each selector,
+	// matched and missed, in each family and direction.
+	wantedPerCell = 10_000
+	// flowsPerWorld is large, since building a world costs as much as
+	// thousands of lookups.
+	flowsPerWorld = 4000
+)
 
 // tally counts what was compared, so that a run which compared nothing much
 // does not pass.
@@ -46,44 +51,93 @@ type tally struct {
 // campaign is a comparison of many worlds, by several workers.
 type campaign struct {
 	t      *testing.T
+	first  uint64 // seed
+	wanted int64  // decisions of each family
+	began  time.Time
 	mu     sync.Mutex
 	of     map[rpdb.Family]*tally
 	worlds int64
 	torn   int64
+	kernel string
 	next   atomic.Uint64
 	failed atomic.Bool
 }
 
 // TestAgainstKernel puts random flows in random worlds to the engine and to the
-// kernel.
+// kernel. The worlds and flows depend on the seeds alone.
 func TestAgainstKernel(t *testing.T) {
-	c := &campaign{t: t, of: map[rpdb.Family]*tally{}}
-	for _, f := range rpdb.Families() {
-		c.of[f] = &tally{}
+	kerneltest.Real(t) // or skip
+	seed := *firstSeed
+	if seed == 0 {
+		seed = nextSeed(readRuns(t, *writeTo), fingerprint())
 	}
-	began := time.Now()
+	for done := int64(0); done < *lookups && !t.Failed(); {
+		c := &campaign{t: t, first: seed, wanted: min(*chunk, *lookups-done), began: time.Now(), of: map[rpdb.Family]*tally{}}
+		for _, f := range rpdb.Families() {
+			c.of[f] = &tally{}
+		}
+		c.run()
+		if *writeTo != "" {
+			appendRun(t, *writeTo, c.row())
+		}
+		done += min(c.of[rpdb.IPv4].flows, c.of[rpdb.IPv6].flows)
+		seed += c.next.Load()
+	}
+}
+
+func (c *campaign) run() {
 	var wg sync.WaitGroup
 	for range *workers {
 		wg.Go(func() {
 			for c.more() {
-				seed := *firstSeed + c.next.Add(1) - 1
-				t.Run("", func(t *testing.T) { c.world(t, seed) })
+				seed := c.first + c.next.Add(1) - 1
+				if !c.t.Run("", func(t *testing.T) { c.world(t, seed) }) {
+					c.failed.Store(true)
+				}
 			}
 		})
 	}
 	wg.Wait()
-	c.report(time.Since(began))
+	c.report()
 }
 
-// more reports whether another world is wanted.
+// more reports whether another world is wanted: a run of full length goes on
+// until every selector was tried often enough. That it does so three times as
+// long, or that most worlds are torn, makes it void.
 func (c *campaign) more() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	enough := true
-	for _, n := range c.of {
-		enough = enough && n.flows >= *lookups
+	enough, most := true, c.wanted
+	for f, n := range c.of {
+		enough = enough && n.flows >= c.wanted && len(c.missing(f)) == 0
+		most = max(most, n.flows)
 	}
-	return !enough && !c.failed.Load() && c.next.Load() < *worlds
+	return !enough && !c.failed.Load() && most < 3*c.wanted && c.torn < 100+9*c.worlds && !c.late()
+}
+
+// late reports whether the time that the tests may take is half over, and
+// everything demanded of the run but its length is there. A machine that is
+// busy with other things compares less then, and says so.
+func (c *campaign) late() bool {
+	deadline, ok := c.t.Deadline()
+	if !ok || time.Now().Before(c.began.Add(deadline.Sub(c.began)/2)) {
+		return false
+	}
+	for f := range c.of {
+		if len(c.missing(f)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// missing lists what a run of full length has tried too seldom.
+func (c *campaign) missing(f rpdb.Family) []string {
+	if c.wanted < fullRun {
+		return nil
+	}
+	list, _, _ := c.of[f].coverage.missing(f, wantedPerCell)
+	return list
 }
 
 // world compares one world.
@@ -92,7 +146,7 @@ func (c *campaign) world(t *testing.T, seed uint64) {
 	plan := g.Snapshot()
 	w := build(t, plan)
 	s := w.snapshot()
-	if torn(s) {
+	if !w.settled || torn(s) {
 		c.tear()
 		return
 	}
@@ -102,7 +156,6 @@ func (c *campaign) world(t *testing.T, seed uint64) {
 		run.family(g, f)
 	}
 	if run.err != nil {
-		c.failed.Store(true)
 		t.Errorf("seed %d: %v", seed, run.err)
 	}
 	if run.found && moved(s, w.snapshot()) {
@@ -115,6 +168,7 @@ func (c *campaign) world(t *testing.T, seed uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worlds++
+	c.kernel, _, _ = strings.Cut(s.Kernel, "-")
 	for f, n := range run.of {
 		c.of[f].add(n)
 	}
@@ -138,21 +192,41 @@ func (n *tally) add(o *tally) {
 }
 
 // report prints what was compared, and fails if that was not enough.
-func (c *campaign) report(took time.Duration) {
+func (c *campaign) report() {
 	for _, f := range rpdb.Families() {
 		n := c.of[f]
-		missing, least := n.coverage.missing(f, wantedPerCell)
-		c.say("%v: %d lookups in %d worlds (%d torn), %d known, %d sent, %d local, %d refused, %d prefixes; tried least: %s",
-			f, n.flows, c.worlds, c.torn, n.known, n.sent, n.local, n.refused, n.prefixes, least)
-		if n.known < n.flows*8/10 {
+		_, least, tried := n.coverage.missing(f, 0)
+		c.say("%v: %d lookups in %d worlds (%d torn), %d known, %d sent, %d local, %d refused, %d prefixes; tried least: %s, %d times",
+			f, n.flows, c.worlds, c.torn, n.known, n.sent, n.local, n.refused, n.prefixes, least, tried)
+		switch missing := c.missing(f); {
+		case c.failed.Load(): // and so it was cut short
+		case n.known < n.flows*8/10:
 			c.t.Errorf("%v: only %d of %d decisions were known", f, n.known, n.flows)
-		}
-		if n.flows >= 2_000_000 && len(missing) > 0 {
+		case len(missing) > 0:
 			c.t.Errorf("%v: the run is void, it tried too seldom:\n%s", f, strings.Join(missing, "\n"))
+		case n.flows < c.wanted:
+			c.say("%v: %d lookups less than wanted, since half of the time for the tests is over", f, c.wanted-n.flows)
 		}
 	}
-	total := c.of[rpdb.IPv4].flows + c.of[rpdb.IPv6].flows
-	c.say("seeds %d to %d, %.0f s, %.0f lookups a second", *firstSeed, *firstSeed+c.next.Load()-1, took.Seconds(), float64(total)/took.Seconds())
+	row := c.row()
+	c.say("seeds %d to %d, %.0f s, %.0f lookups a second", row.first, row.last, row.seconds, row.perSecond())
+}
+
+// row is the campaign as it is written down.
+func (c *campaign) row() run {
+	r := run{
+		generator: fingerprint(), kernel: c.kernel, first: c.first, last: c.first + c.next.Load() - 1,
+		worlds: c.worlds, torn: c.torn, mismatches: int64(number(c.failed.Load())),
+		seconds: time.Since(c.began).Seconds(), tried: math.MaxInt64,
+	}
+	for i, f := range rpdb.Families() {
+		n := c.of[f]
+		r.lookups[i], r.open[i] = n.flows, n.flows-n.known
+		if _, least, tried := n.coverage.missing(f, 0); tried < r.tried {
+			r.least, r.tried = least, tried
+		}
+	}
+	return r
 }
 
 // say tells a person, who may not want to see every world.
@@ -226,7 +300,7 @@ func (c *comparison) aimed(g *corpus.Generator, f rpdb.Family, rules []rpdb.Rule
 		flow, kind, hold = g.Aimed(f, c.plan.Rules)
 		var reached coverage
 		reached.count(said, decided{c.fib, rules, &flow, c.fib.Lookup(flow)})
-		if *reached.at(cell{kind, flow.IsInput(), hold}) > 0 {
+		if *reached.at(cell{kind, flow.IsInput(), hold}) > 0 && !beyondKernel(c.snapshot, flow) {
 			break
 		}
 	}
