@@ -85,7 +85,7 @@ func (f *FIB) Lookup(flow rpdb.Flow) rpdb.Decision { return f.decide(flow, nil) 
 func (f *FIB) Trace(flow rpdb.Flow) Trace {
 	rec := recorder{fib: f}
 	d := f.decide(flow, &rec)
-	return Trace{Flow: flow, Decision: d, Lookups: rec.lookups}
+	return Trace{Flow: flow, Decision: d, Lookups: rec.lookups, ReverseChecks: rec.checks}
 }
 
 func (f *FIB) decide(flow rpdb.Flow, rec *recorder) rpdb.Decision {

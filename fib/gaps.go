@@ -217,10 +217,10 @@ func (r *reverse) forwards() bool {
 
 // pass makes the check for one egress with every value that the settings may
 // have. Unless all come to the same, it is not known.
-func (r *reverse) pass() (v reverseVerdict, tag rpdb.Realms, note string) {
+func (r *reverse) pass() (v ReverseVerdict, tag rpdb.Realms, note string) {
 	v, tag, note = r.once()
 	const looksAt = rpdb.SettingRPFilter | rpdb.SettingSrcValidMark | rpdb.SettingAcceptLocal
-	if r.in.unknown&looksAt == 0 && !r.f.v4.gappy || v == verdictUnknown {
+	if r.in.unknown&looksAt == 0 && !r.f.v4.gappy || v == ReverseUnknown {
 		return v, tag, note
 	}
 	conf, rec := r.conf, r.rec
@@ -230,7 +230,8 @@ func (r *reverse) pass() (v reverseVerdict, tag rpdb.Realms, note string) {
 		r.conf = r.in.possible(conf, i)
 		r.conf.whole = i >= 12 && r.f.v4.gappy
 		if o, with, _ := r.once(); o != v || with != tag {
-			return verdictUnknown, 0, noteCheckMaybe
+			rec.doubtReverse()
+			return ReverseUnknown, 0, noteCheckMaybe
 		}
 	}
 	return v, tag, note

@@ -148,7 +148,8 @@ type reverse struct {
 	anyDst bool // broadcast: the lookup has no source
 	rec    *recorder
 	conf   checkSettings
-	doubt  string // what the snapshot would have to tell for the answer to be sure
+	doubt  string  // what the snapshot would have to tell for the answer to be sure
+	way    verdict // of the lookup made last, without a walk if there was none
 }
 
 // check applies the check to a decision: d itself if it passes, with the
@@ -161,85 +162,85 @@ func (r *reverse) check(d rpdb.Decision) rpdb.Decision {
 		}
 		r.egress = r.f.byName[h.Link]
 		if p, _, _ := r.pass(); p != pass {
-			pass, note = verdictUnknown, ""
+			pass, note = ReverseUnknown, ""
 		}
 	}
 	switch pass {
-	case verdictPass:
+	case ReversePass:
 		d.Realms = fillRealms(d.Realms, tag)
 		return d
-	case verdictUnknown:
+	case ReverseUnknown:
 		return unknown(cmp.Or(note, "the reverse-path check depends on a multipath choice"))
 	}
 	return martian(rpdb.EINVAL, note)
 }
 
-type reverseVerdict uint8
-
-const (
-	verdictPass reverseVerdict = iota
-	verdictDrop
-	verdictUnknown
-)
-
 // once makes the check for one egress and one choice of settings. tag holds the
 // realms that the way back gives to the packet.
-func (r *reverse) once() (v reverseVerdict, tag rpdb.Realms, note string) {
+func (r *reverse) once() (v ReverseVerdict, tag rpdb.Realms, note string) {
+	r.way = verdict{}
+	v, tag, why := r.judge()
+	r.rec.reverse(r, v, why)
+	if why == ReverseUnclear {
+		return v, tag, r.way.note
+	}
+	return v, tag, why.note()
+}
+
+// judge decides whether the full check is made.
+func (r *reverse) judge() (ReverseVerdict, rpdb.Realms, ReverseReason) {
 	f := r.f
 	if r.conf.rpFilter == 0 && !f.realms && !f.v4.realms && r.egress != r.in && !r.conf.whole {
 		switch {
 		case r.conf.acceptSelf:
-			return verdictPass, 0, ""
+			return ReversePass, 0, ReverseOff
 		case f.v4.pristine && !f.customLocal:
 			if f.local4[r.flow.Src] {
-				return verdictDrop, 0, noteOwnSource
+				return ReverseDrop, 0, ReverseOwnSource
 			}
-			return verdictPass, 0, ""
+			return ReversePass, 0, ReverseOff
 		}
 	}
 	return r.full()
 }
 
-const (
-	noteOwnSource = "the source is an address of this host"
-	noteNoWay     = "reverse-path check: there is no route to the source"
-	noteOtherWay  = "reverse-path check: the route to the source leaves by another interface"
-)
-
 // full is __fib_validate_source.
-func (r *reverse) full() (verdict reverseVerdict, tag rpdb.Realms, note string) {
+func (r *reverse) full() (ReverseVerdict, rpdb.Realms, ReverseReason) {
 	f := r.f
 	flow, k := r.key()
 	r.rec.begin(ReversePath, flow)
-	v := f.walk(&f.v4, &k, r.rec)
+	r.way = f.walk(&f.v4, &k, r.rec)
+	v := &r.way
 	r.rec.end(v.reverseDecision(f))
-	lenient := verdictPass
+	lenient := ReversePass
 	if r.conf.rpFilter != 0 {
-		lenient = verdictDrop
+		lenient = ReverseDrop
 	}
 	switch {
 	case v.outcome == unclear:
-		return verdictUnknown, 0, v.note
+		return ReverseUnknown, 0, ReverseUnclear
 	case v.outcome == denied:
-		return lenient, 0, noteNoWay
+		return lenient, 0, ReverseNoRoute
 	case v.route.typ != rpdb.RouteUnicast && (v.route.typ != rpdb.RouteLocal || !r.conf.acceptSelf):
 		if v.route.typ == rpdb.RouteLocal {
-			return verdictDrop, 0, noteOwnSource
+			return ReverseDrop, 0, ReverseOwnSource
 		}
-		return verdictDrop, 0, "reverse-path check: the source is a broadcast address"
+		return ReverseDrop, 0, ReverseBroadcast
 	}
-	tag = reverseTag(&v)
+	tag := reverseTag(v)
+	noAddress, sure := len(r.in.addrs4) == 0, !f.gaps.parts.Has(rpdb.PartAddresses)
 	switch {
 	case v.route.uses(r.in) || v.route.typ == rpdb.RouteLocal && r.in.IsLoopback():
-		return verdictPass, tag, ""
-	case len(r.in.addrs4) == 0 && f.gaps.parts.Has(rpdb.PartAddresses) && r.conf.rpFilter == 2:
-		return verdictUnknown, 0, noteAddresses
-	case len(r.in.addrs4) == 0 && !f.gaps.parts.Has(rpdb.PartAddresses):
-		return lenient, 0, "reverse-path check: the ingress interface has no address"
+		return ReversePass, tag, ReverseSame
+	case noAddress && !sure && r.conf.rpFilter == 2:
+		v.note = noteAddresses
+		return ReverseUnknown, 0, ReverseUnclear
+	case noAddress && sure:
+		return lenient, 0, ReverseNoAddress
 	case r.conf.rpFilter == 1:
-		return verdictDrop, 0, noteOtherWay
+		return ReverseDrop, 0, ReverseOther
 	}
-	return verdictPass, tag, ""
+	return ReversePass, tag, ReverseOther
 }
 
 // key is the lookup of the way back: the packet turned round, coming in by the

@@ -17,6 +17,9 @@ type key struct {
 	proto            rpdb.IPProto
 	sport, dport     uint16
 
+	by  SourceBy // how the source was chosen
+	out *link    // IPv6: the interface that it was chosen for, nil for any
+
 	output   bool // generated here
 	anySPort bool // the socket has not chosen its source port
 	peek     bool // count links without carrier (FIB_LOOKUP_IGNORE_LINKSTATE)
@@ -32,6 +35,9 @@ func newKey(flow rpdb.Flow) key {
 		dst: flow.Dst, src: flow.Src, hasSrc: flow.Src.IsValid() && !flow.Src.IsUnspecified(),
 		mark: flow.Mark, uid: flow.UID, label: flow.FlowLabel & 0xfffff, tun: flow.TunID,
 		ds: flow.TOS, proto: flow.IPProto, sport: flow.SPort, dport: flow.DPort,
+	}
+	if k.hasSrc {
+		k.by = SourceGiven
 	}
 	if !k.src.IsValid() {
 		k.src = flow.Family().Unspecified()

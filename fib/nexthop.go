@@ -14,9 +14,10 @@ type hop struct {
 	// IPv4 ignores a gateway that is an address of this host.
 	via       netip.Addr
 	src       netip.Addr // IPv4: the source that the interface offers for this gateway
-	dead      bool       // not usable at all
-	ignored   bool       // without carrier, and such links are to be ignored
-	unsure    bool       // without carrier, and it is not known whether they are
+	srcBy     SourceBy
+	dead      bool // not usable at all
+	ignored   bool // without carrier, and such links are to be ignored
+	unsure    bool // without carrier, and it is not known whether they are
 	neighbour rpdb.NeighbourState
 	bound     int64 // of the 31-bit hashes that lead here, -1: none
 }

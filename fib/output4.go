@@ -43,7 +43,7 @@ func (f *FIB) repeatEach4(early, flow rpdb.Flow, first rpdb.Decision, rec *recor
 		return unknown(first.Note)
 	}
 	for _, h := range first.Either {
-		src := f.selectAddr4(f.byName[h.Link], h.Via, rpdb.ScopeGlobal)
+		src, _ := f.selectAddr4(f.byName[h.Link], h.Via, rpdb.ScopeGlobal)
 		early.Src, flow.Src = src, src
 		d := f.ask4(early, Repeat, rec)
 		if d.Disposition.Delivered() && early.SPort != flow.SPort {
@@ -59,19 +59,20 @@ func (f *FIB) repeatEach4(early, flow rpdb.Flow, first rpdb.Decision, rec *recor
 // ask4 makes one lookup and records it.
 func (f *FIB) ask4(flow rpdb.Flow, purpose Purpose, rec *recorder) rpdb.Decision {
 	rec.begin(purpose, flow)
-	d := f.route4(flow, rec)
+	k := newKey(flow)
+	d := f.route4(&k, flow, rec)
+	rec.source(&k)
 	rec.end(d)
 	return d
 }
 
 // route4 is ip_route_output_key_hash: what bypasses the rules, the walk, and
 // what becomes of its answer.
-func (f *FIB) route4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
-	k := newKey(flow)
+func (f *FIB) route4(k *key, flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	k.output, k.iif = true, loopback
 	k.anySPort = flow.Socket == rpdb.Connect
 	if k.hasSrc {
-		if d, done := f.checkSource4(&k, flow); done {
+		if d, done := f.checkSource4(k, flow); done {
 			return d
 		}
 	}
@@ -85,30 +86,30 @@ func (f *FIB) route4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 			return refused(rpdb.ENETUNREACH, "the interface that the sender is bound to is down")
 		case isLocalMulticast4(k.dst) || k.dst == broadcast4() || k.proto == igmp:
 			if !k.hasSrc {
-				k.src = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeLink)
+				k.src, k.by = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeLink)
 			}
-			return f.onLink4(&k, bound, "sent on the bound interface without a lookup")
+			return f.onLink4(k, bound, "sent on the bound interface without a lookup")
 		}
 		k.oif = bound.Index
-		f.sourceOfBound4(&k, bound)
+		f.sourceOfBound4(k, bound)
 	}
 	if k.dst.IsUnspecified() {
-		return f.toSelf4(&k)
+		return f.toSelf4(k)
 	}
-	v := f.walk(&f.v4, &k, rec)
+	v := f.walk(&f.v4, k, rec)
 	if v.outcome == unclear {
 		return v.decision()
 	}
 	if v.outcome == denied {
 		if bound != nil && (k.l3mdev == 0 || k.dst.IsMulticast()) {
 			if unspecified(k.src) {
-				k.src = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeLink)
+				k.src, k.by = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeLink)
 			}
-			return f.onLink4(&k, bound, noteAssumedOnLink)
+			return f.onLink4(k, bound, noteAssumedOnLink)
 		}
 		return v.decision()
 	}
-	return f.deliver4(&k, &v, rec)
+	return f.deliver4(k, &v, rec)
 }
 
 const noteAssumedOnLink = "no route: assumed to be on the link of the bound interface"
@@ -157,9 +158,9 @@ func (f *FIB) sourceOfBound4(k *key, bound *link) {
 	switch {
 	case k.hasSrc:
 	case k.dst.IsMulticast():
-		k.src = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeGlobal)
+		k.src, k.by = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeGlobal)
 	case k.dst.IsUnspecified():
-		k.src = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeHost)
+		k.src, k.by = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeHost)
 	}
 	if !k.src.IsValid() {
 		k.src = netip.IPv4Unspecified()
@@ -170,7 +171,7 @@ func (f *FIB) sourceOfBound4(k *key, bound *link) {
 // toSelf4 answers for the destination 0.0.0.0, which is this host.
 func (f *FIB) toSelf4(k *key) rpdb.Decision {
 	if !k.hasSrc {
-		k.src = loopback4()
+		k.src, k.by = loopback4(), SourceDestination
 	}
 	k.dst = k.src
 	return rpdb.Decision{
@@ -203,9 +204,9 @@ func (f *FIB) deliver4(k *key, v *verdict, rec *recorder) rpdb.Decision {
 	d.Realms = realms4(v)
 	src := sourceOrNone(k.src)
 	if !src.IsValid() && len(v.either) == 0 {
-		src = f.source4(k, v.route, v.hop)
+		src, k.by = f.source4(k, v.route, v.hop)
 	} else if !src.IsValid() {
-		src = commonSource4(v)
+		src, k.by = commonSource4(v)
 	}
 	if len(v.either) > 0 && d.Note == "" {
 		d.Note = noteMultipath
@@ -217,25 +218,25 @@ const noteMultipath = "the multipath hash cannot be foreseen"
 
 // commonSource4 returns the source that all hops of a route agree on, invalid
 // if they differ.
-func commonSource4(v *verdict) netip.Addr {
+func commonSource4(v *verdict) (netip.Addr, SourceBy) {
 	if v.note != "" { // default routes that take turns
-		return netip.Addr{}
+		return netip.Addr{}, SourceNone
 	}
 	if v.route.prefsrc.IsValid() {
-		return v.route.prefsrc
+		return v.route.prefsrc, SourceRoute
 	}
-	src := v.route.hops[0].src
+	first := &v.route.hops[0]
 	for i := range v.route.hops {
-		if v.route.hops[i].src != src {
-			return netip.Addr{}
+		if v.route.hops[i].src != first.src {
+			return netip.Addr{}, SourceNone
 		}
 	}
-	return src
+	return first.src, first.srcBy
 }
 
 // source4 returns the source for a packet without one (fib_result_prefsrc);
 // in a VRF that the route leaves, an address of the VRF.
-func (f *FIB) source4(k *key, r *route, h *hop) netip.Addr {
+func (f *FIB) source4(k *key, r *route, h *hop) (netip.Addr, SourceBy) {
 	vrf := f.byIndex[k.l3mdev]
 	if vrf == nil || h.link.vrfIndex() == k.l3mdev {
 		return source4(r, h)
@@ -253,10 +254,10 @@ func (f *FIB) deliverLocal4(k *key, v *verdict) rpdb.Decision {
 	}
 	src := sourceOrNone(k.src)
 	if !src.IsValid() {
-		src = v.route.prefsrc
+		src, k.by = v.route.prefsrc, SourceRoute
 	}
 	if !src.IsValid() {
-		src = k.dst
+		src, k.by = k.dst, SourceDestination
 	}
 	d.Hop, d.Either = rpdb.Hop{}, nil
 	if dev != nil {

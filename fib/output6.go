@@ -27,14 +27,18 @@ func (f *FIB) output6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 // ask6 makes one lookup and records it.
 func (f *FIB) ask6(flow rpdb.Flow, purpose Purpose, rec *recorder) rpdb.Decision {
 	rec.begin(purpose, flow)
-	d := f.route6(flow, rec)
+	k := newKey(flow)
+	if purpose == Repeat {
+		k.by = SourceRules6
+	}
+	d := f.route6(&k, flow, rec)
+	rec.source(&k)
 	rec.end(d)
 	return d
 }
 
 // route6 is ip6_route_output_flags.
-func (f *FIB) route6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
-	k := newKey(flow)
+func (f *FIB) route6(k *key, flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	k.output, k.iif, k.reach = true, loopback, !f.sysctls.forward6
 	k.anySPort = flow.Socket == rpdb.Connect && flow.IPProto == rpdb.TCP
 	if flow.OIF != "" {
@@ -46,12 +50,12 @@ func (f *FIB) route6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 		k.strict = flow.Socket != rpdb.RouteGet || !k.hasSrc
 	}
 	k.strict = k.strict || needsStrict6(k.dst)
-	f.setVRF(&k)
+	f.setVRF(k)
 	k.want = k.oif
-	v := f.walk(&f.v6, &k, rec)
+	v := f.walk(&f.v6, k, rec)
 	d := v.decision()
 	if v.outcome == hit {
-		f.deliver6(&k, &v, &d)
+		f.deliver6(k, &v, &d)
 	}
 	return d
 }
@@ -72,13 +76,26 @@ func (f *FIB) deliver6(k *key, v *verdict, d *rpdb.Decision) {
 		d.Disposition, d.Hop, d.Either = rpdb.Local, f.localHop6(v), nil
 	}
 	switch {
-	case k.hasSrc || !unspecified(k.src):
+	case k.hasSrc:
 		d.Src = k.src
+	case !unspecified(k.src): // chosen for a rule that asks for it
+		d.Src, k.by, k.out = k.src, sourceBy6(v.route), v.hop.link
 	case v.route.nhid != 0: // the kernel asks the first member of a group
-		d.Src, _ = f.source6(k.dst, v.route, &v.route.hops[0])
+		first := &v.route.hops[0]
+		d.Src, _ = f.source6(k.dst, v.route, first)
+		k.by, k.out = sourceBy6(v.route), first.link
 	case len(v.either) == 0 || v.route.prefsrc.IsValid():
 		d.Src, _ = f.source6(k.dst, v.route, v.hop)
+		k.by, k.out = sourceBy6(v.route), v.hop.link
 	}
+}
+
+// sourceBy6 is how the source of a packet that leaves by a route is chosen.
+func sourceBy6(r *route) SourceBy {
+	if r.prefsrc.IsValid() {
+		return SourceRoute
+	}
+	return SourceRules6
 }
 
 // isLocal6 reports whether routes of a type deliver to this host.

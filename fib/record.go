@@ -10,6 +10,7 @@ import "rpdb"
 type recorder struct {
 	fib     *FIB
 	lookups []LookupTrace
+	checks  []ReverseCheck
 }
 
 // stepKind is what became of a rule. The zero value is a rule that the walk did
@@ -93,6 +94,34 @@ const (
 func (rec *recorder) begin(p Purpose, flow rpdb.Flow) {
 	if rec != nil {
 		rec.lookups = append(rec.lookups, LookupTrace{Purpose: p, Flow: flow})
+	}
+}
+
+// reverse notes a reverse-path check that was made.
+func (rec *recorder) reverse(r *reverse, v ReverseVerdict, why ReverseReason) {
+	if rec != nil {
+		rec.checks = append(rec.checks, newReverseCheck(r, v, why))
+	}
+}
+
+// doubtReverse says of the check noted last that it may come to something else.
+func (rec *recorder) doubtReverse() {
+	if rec != nil {
+		c := &rec.checks[len(rec.checks)-1]
+		c.Verdict, c.Reason = ReverseUnknown, ReverseUnclear
+	}
+}
+
+// source notes how the source of a packet was chosen. Where a question is
+// repeated with the source that the one before it led to, that is what counts.
+func (rec *recorder) source(k *key) {
+	if rec == nil {
+		return
+	}
+	l := rec.last()
+	l.source = chosenBy{fib: rec.fib, by: k.by, out: k.out}
+	if n := len(rec.lookups); l.Purpose == Repeat && k.by == SourceGiven && n > 1 {
+		l.source = rec.lookups[n-2].source
 	}
 }
 

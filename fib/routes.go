@@ -234,7 +234,7 @@ func (c *compiler) newHop(n rpdb.Nexthop, r *route, v6 bool) hop {
 		if n.Via.Is4() && c.local4[n.Via] {
 			h.via = netip.Addr{}
 		}
-		h.src = c.selectAddr4(h.link, gateway4(n.Via), r.scope)
+		h.src, h.srcBy = c.selectAddr4(h.link, gateway4(n.Via), r.scope)
 	}
 	return h
 }

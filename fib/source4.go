@@ -11,21 +11,19 @@ import (
 // to any, if dst is invalid) carry as their source: the first of a scope that
 // reaches far enough, better one whose network holds dst, else one of another
 // interface (inet_select_addr). Invalid: there is none.
-func (f *FIB) selectAddr4(l *link, dst netip.Addr, scope rpdb.Scope) netip.Addr {
-	var found netip.Addr
+func (f *FIB) selectAddr4(l *link, dst netip.Addr, scope rpdb.Scope) (netip.Addr, SourceBy) {
 	if l != nil {
 		if scope == rpdb.ScopeLink && l.unknown.Has(rpdb.SettingRouteLocalnet) && l.hasHostScope4() {
-			return netip.Addr{} // the setting says whether the address is one for the link
+			return netip.Addr{}, SourceNone // the setting says whether the address is one for the link
 		}
-		found = l.selectAddr4(dst, scope)
-	}
-	if found.IsValid() {
-		return found
+		if a, by := l.selectAddr4(dst, scope); a.IsValid() {
+			return a, by
+		}
 	}
 	vrf := l.vrfIndex()
 	if vrf != 0 {
 		if a := l.vrf.globalAddr4(scope); a.IsValid() {
-			return a
+			return a, SourceVRF
 		}
 	}
 	for _, other := range f.links {
@@ -33,13 +31,13 @@ func (f *FIB) selectAddr4(l *link, dst netip.Addr, scope rpdb.Scope) netip.Addr 
 			continue
 		}
 		if a := other.globalAddr4(scope); a.IsValid() {
-			return a
+			return a, SourceOther
 		}
 	}
-	return netip.Addr{}
+	return netip.Addr{}, SourceNone
 }
 
-func (l *link) selectAddr4(dst netip.Addr, scope rpdb.Scope) (found netip.Addr) {
+func (l *link) selectAddr4(dst netip.Addr, scope rpdb.Scope) (found netip.Addr, by SourceBy) {
 	farthest := rpdb.ScopeHost
 	if l.localnet {
 		farthest = rpdb.ScopeLink
@@ -49,14 +47,16 @@ func (l *link) selectAddr4(dst netip.Addr, scope rpdb.Scope) (found netip.Addr) 
 		if a.Flags&rpdb.AddressSecondary != 0 || min(a.Scope, farthest) > scope {
 			continue
 		}
-		if !dst.IsValid() || connected4(a, dst) {
-			return a.Prefix.Addr()
-		}
-		if !found.IsValid() {
-			found = a.Prefix.Addr()
+		switch {
+		case !dst.IsValid():
+			return a.Prefix.Addr(), SourcePrimary
+		case connected4(a, dst):
+			return a.Prefix.Addr(), SourceNetwork
+		case !found.IsValid():
+			found, by = a.Prefix.Addr(), SourcePrimary
 		}
 	}
-	return found
+	return found, by
 }
 
 func (l *link) hasHostScope4() bool {
@@ -106,11 +106,11 @@ func (f *FIB) localRoute4(a netip.Addr) *hop {
 }
 
 // source4 returns the source that a route gives to a packet without one.
-func source4(r *route, h *hop) netip.Addr {
+func source4(r *route, h *hop) (netip.Addr, SourceBy) {
 	if r.prefsrc.IsValid() {
-		return r.prefsrc
+		return r.prefsrc, SourceRoute
 	}
-	return h.src
+	return h.src, h.srcBy
 }
 
 // The IPv4 addresses that are special to the kernel.

@@ -32,23 +32,20 @@ func (f *FIB) source6(dst netip.Addr, r *route, h *hop) (netip.Addr, bool) {
 	if h != nil {
 		out = h.link
 	}
-	want := wanted6{dst: dst, out: out, scope: scope6(dst), label: label6(dst), orchid: isOrchid(dst)}
-	onlyOut := out != nil && (dst.IsMulticast() || want.scope <= scopeLink6)
+	want := newWanted6(dst, out)
 	var best *address6
 	sure := true
 	for i := range f.addrs6 {
 		a := &f.addrs6[i]
 		switch {
-		case onlyOut && a.link != out:
-			continue
-		case !onlyOut && a.link.vrfIndex() != out.vrfIndex():
+		case !want.admits(a):
 			continue
 		case best == nil:
 			best = a
 			continue
 		}
-		better, known := want.prefers(a, best)
-		if !known {
+		better, by := want.prefers(a, best)
+		if by == ruleTemporary {
 			sure = false
 		}
 		if better {
@@ -70,33 +67,65 @@ type wanted6 struct {
 	orchid bool
 }
 
-// prefers reports whether a is a better source than b. Which of a temporary
-// and a public address wins is a setting that is not known.
-func (w *wanted6) prefers(a, b *address6) (better, known bool) {
+func newWanted6(dst netip.Addr, out *link) wanted6 {
+	return wanted6{dst: dst, out: out, scope: scope6(dst), label: label6(dst), orchid: isOrchid(dst)}
+}
+
+// admits reports whether an address comes into question.
+func (w *wanted6) admits(a *address6) bool {
+	if w.out != nil && (w.dst.IsMulticast() || w.scope <= scopeLink6) {
+		return a.link == w.out
+	}
+	return a.link.vrfIndex() == w.out.vrfIndex()
+}
+
+// sourceRule6 is a rule of RFC 6724, section 5, by which one source is better
+// than another.
+type sourceRule6 uint8
+
+const (
+	ruleSame       sourceRule6 = 1
+	ruleScope      sourceRule6 = 2
+	ruleDeprecated sourceRule6 = 3
+	ruleInterface  sourceRule6 = 5
+	ruleLabel      sourceRule6 = 6
+	ruleTemporary  sourceRule6 = 7
+	ruleLongest    sourceRule6 = 8
+	ruleOrchid     sourceRule6 = 9  // of Linux, asked before rule 8
+	ruleFirst      sourceRule6 = 10 // none: the first one stays
+)
+
+// prefers reports whether a is a better source than b, and by which rule that
+// is settled. Which of a temporary and a public address wins is a setting that
+// is not known.
+func (w *wanted6) prefers(a, b *address6) (better bool, by sourceRule6) {
 	if x, y := a.addr == w.dst, b.addr == w.dst; x != y {
-		return x, true
+		return x, ruleSame
 	}
 	if x, y := w.rateScope(a.scope), w.rateScope(b.scope); x != y {
-		return x > y, true
+		return x > y, ruleScope
 	}
 	if a.preferred != b.preferred {
-		return a.preferred, true
+		return a.preferred, ruleDeprecated
 	}
 	if w.out != nil {
 		if x, y := a.link == w.out, b.link == w.out; x != y {
-			return x, true
+			return x, ruleInterface
 		}
 	}
 	if x, y := a.label == w.label, b.label == w.label; x != y {
-		return x, true
+		return x, ruleLabel
 	}
 	if a.temporary != b.temporary {
-		return false, false
+		return false, ruleTemporary
 	}
 	if x, y := a.orchid == w.orchid, b.orchid == w.orchid; x != y {
-		return x, true
+		return x, ruleOrchid
 	}
-	return w.common(a) > w.common(b), true
+	if x, y := w.common(a), w.common(b); x != y {
+		return x > y, ruleLongest
+	}
+	return false, ruleFirst
 }
 
 // rateScope prefers the smallest scope that reaches the destination, else the

@@ -19,6 +19,10 @@ type Trace struct {
 	// reverse-path check. A lookup without steps was answered before the
 	// rules were asked.
 	Lookups []LookupTrace `json:"lookups"`
+	// ReverseChecks are the checks of the way back to the source of a packet
+	// that came in, one for each interface that it may leave by. Those that
+	// were asked of the rules belong to the lookups for that purpose, in order.
+	ReverseChecks []ReverseCheck `json:"reverse_checks,omitempty"`
 }
 
 // Purpose says what a lookup is for.
@@ -42,7 +46,8 @@ type LookupTrace struct {
 	Flow     rpdb.Flow
 	Decision rpdb.Decision
 
-	tape *tape // nil: answered before the rules were asked
+	tape   *tape // nil: answered before the rules were asked
+	source chosenBy
 }
 
 // Steps returns what became of the rules, nil if the answer came before they
@@ -56,14 +61,19 @@ func (l *LookupTrace) Steps() []Step {
 }
 
 // MarshalJSON writes an object with "purpose", "flow", "steps", null if the
-// rules were not asked, and "decision".
+// rules were not asked, "decision" and, where one was chosen, "source".
 func (l LookupTrace) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
+	j := struct {
 		Purpose  Purpose       `json:"purpose"`
 		Flow     rpdb.Flow     `json:"flow"`
 		Steps    []Step        `json:"steps"`
 		Decision rpdb.Decision `json:"decision"`
-	}{l.Purpose, l.Flow, l.Steps(), l.Decision})
+		Source   *Source       `json:"source,omitempty"`
+	}{l.Purpose, l.Flow, l.Steps(), l.Decision, nil}
+	if source, ok := l.Source(); ok {
+		j.Source = &source
+	}
+	return json.Marshal(j)
 }
 
 // Step is what became of one rule. Every rule of the list has exactly one step
