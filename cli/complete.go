@@ -32,6 +32,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 	flags := map[string]completeFunc{
 		"netns":     completeNetNS,
 		"snapshot":  anyFile,
+		"pcap":      anyFile,
 		"to":        noArguments,
 		"rp-filter": completeRPFilter,
 		"redact":    completeRedact,

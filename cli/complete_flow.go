@@ -36,9 +36,28 @@ func flowWords() []flowWord {
 	}
 }
 
+// captureFlowWords are the words of [captureUsage].
+func captureFlowWords() []flowWord {
+	return []flowWord{
+		{"iif", "interface that the packets come in by", []string{"local"}},
+		{"local", "all packets are of this host", []string{"iif"}},
+		{"oif", "interface that the senders on this host are bound to", nil},
+		{"mark", "firewall mark of the packets", nil},
+		{"uid", "user of the senders on this host", nil},
+		{"tun_id", "id of the tunnel that the packets came out of", nil},
+		{"flowlabel", "IPv6 flow label that was sought with on this host", nil},
+		{"connect", "ask as connect(2) does, without a source", []string{"sendto"}},
+		{"sendto", "ask as an unconnected socket does, without a source", []string{"connect"}},
+	}
+}
+
 // completeFlow offers the words of explain.
 func (a *app) completeFlow(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	v := a.newOffers(cmd.Context(), begun)
+	offered := flowWords()
+	if cmd.Flags().Changed("pcap") {
+		offered = captureFlowWords()
+	}
 	given := map[string]bool{}
 	for i := 0; i < len(before); i++ {
 		word := before[i]
@@ -46,7 +65,7 @@ func (a *app) completeFlow(cmd *cobra.Command, before []string, begun string) ([
 			word = full
 		}
 		_, hasValue := flowFields(&rpdb.Flow{})[word]
-		known := slices.ContainsFunc(flowWords(), func(w flowWord) bool { return w.word == word })
+		known := slices.ContainsFunc(offered, func(w flowWord) bool { return w.word == word })
 		switch {
 		case hasValue && i == len(before)-1:
 			v.addFlowValue(word)
@@ -58,7 +77,7 @@ func (a *app) completeFlow(cmd *cobra.Command, before []string, begun string) ([
 		}
 		given[word] = true
 	}
-	for _, w := range flowWords() {
+	for _, w := range offered {
 		excluded := slices.ContainsFunc(w.instead, func(other string) bool { return given[other] })
 		if !given[w.word] && !excluded {
 			v.add(w.word, w.about)

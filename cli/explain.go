@@ -13,6 +13,7 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
+	var capture string
 	cmd := &cobra.Command{
 		Use:   "explain [to] ADDRESS [from ADDRESS] [FLOW...]",
 		Short: "which rule decides about a packet, and why every other one does not",
@@ -25,10 +26,27 @@ A packet is described in the words of "ip route get":
 
 Without iif the packet is one of this host. "connect" asks as connect(2) does
 (IPv4 asks again with the source that it found), "sendto" as a datagram of an
-unconnected socket; without either it is asked once, as "ip route get" asks.`,
-		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443",
+unconnected socket; without either it is asked once, as "ip route get" asks.
+
+With --pcap the packets are those of a capture (pcap or pcapng), in groups of
+equal decision, as the rules see them: no fragment that comes in has ports, the
+first included, and no ICMP message. Packets with a source of this host, or that
+the capture shows leaving, are asked as packets of this host, from a socket
+bound to their source (or, with "connect" or "sendto", without one); there the
+type and code of ICMP stand in the place of dport. What no packet carries is
+said in words:
+  [iif NAME | local] [oif NAME] [mark N] [uid N] [tun_id N] [flowlabel N]
+  [connect | sendto]
+"iif" is needed where the capture does not name the interface, and picks one
+where it does; Ethernet captures tell no direction, and what NAME sent out for
+others is then taken as coming in. "local" takes all packets for those of this
+host. Up to 1000 groups are kept, and 262144 flows told apart.`,
+		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("pcap") {
+				return a.explainPcap(cmd.Context(), capture, args)
+			}
 			flow, err := ParseFlow(args)
 			if err != nil {
 				return err
@@ -44,6 +62,7 @@ unconnected socket; without either it is asked once, as "ip route get" asks.`,
 		},
 	}
 	a.rawFlag(cmd)
+	cmd.Flags().StringVar(&capture, "pcap", "", "explain the packets of a capture in `FILE`, - for standard input")
 	a.snapshotFlag(cmd)
 	return cmd
 }
@@ -61,6 +80,10 @@ type explanation struct {
 	Agrees *bool `json:"agrees,omitempty"`
 	// Unasked says why the kernel was not asked.
 	Unasked string `json:"unasked,omitzero"`
+
+	// observed is a flow made of a real packet: nothing that a packet carries
+	// is assumed.
+	observed bool
 }
 
 // explanations is the JSON of explain for flows that it found itself.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"rpdb"
@@ -23,7 +24,7 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 	}
 	w.printf("%s\n", safe(verdictLine(e.Trace.Decision)))
 	w.kernelLine(e)
-	w.assumed(s, e.Trace.Flow)
+	w.assumed(s, e)
 	return w.err
 }
 
@@ -184,8 +185,12 @@ func (p *printer) kernelLine(e explanation) {
 const maxAsked = 10
 
 // assumed says what the flow leaves open, and which rules look at it.
-func (p *printer) assumed(s *rpdb.Snapshot, f rpdb.Flow) {
+func (p *printer) assumed(s *rpdb.Snapshot, e explanation) {
+	f := e.Trace.Flow
 	open := openFields(f)
+	if e.observed {
+		open = slices.DeleteFunc(open, func(o openField) bool { return carried(o.name, f) })
+	}
 	if len(open) == 0 {
 		return
 	}
@@ -214,6 +219,12 @@ func (p *printer) assumed(s *rpdb.Snapshot, f rpdb.Flow) {
 type openField struct {
 	name, word string
 	selects    func(rpdb.Selector) bool
+}
+
+// carried reports whether packets tell a field themselves. The flow label of a
+// packet of this host is made up after the lookup.
+func carried(field string, f rpdb.Flow) bool {
+	return field != "uid" && field != "fwmark" && (field != "flowlabel" || f.IsInput())
 }
 
 func openFields(f rpdb.Flow) []openField {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,8 @@ import (
 //	ip, sysctl     change the host, in the words of ip(8) and sysctl(8)
 //	rpdb           run rpdb, on the host if there is one
 //	code N         the last rpdb ended with this exit code
+//	unhex IN OUT   write the bytes that a file spells in hexadecimal; # begins
+//	               a comment
 //
 // The files of names are those of the script: etc/iproute2/rt_tables and so on.
 //
@@ -48,6 +51,7 @@ func TestScripts(t *testing.T) {
 					"sysctl": h.cmdConfigure("sysctl"),
 					"rpdb":   h.cmdRPDB,
 					"code":   h.cmdCode,
+					"unhex":  cmdUnhex,
 				},
 			})
 		})
@@ -98,6 +102,20 @@ func (h *scriptHost) cmdRPDB(ts *testscript.TestScript, neg bool, args []string)
 	if neg != (h.code != 0) {
 		ts.Fatalf("rpdb %s: exit code %d", strings.Join(args, " "), h.code)
 	}
+}
+
+func cmdUnhex(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: unhex IN OUT")
+	}
+	var digits strings.Builder
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		code, _, _ := strings.Cut(line, "#")
+		digits.WriteString(strings.Join(strings.Fields(code), ""))
+	}
+	data, err := hex.DecodeString(digits.String())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
 }
 
 func (h *scriptHost) cmdCode(ts *testscript.TestScript, neg bool, args []string) {

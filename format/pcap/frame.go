@@ -78,18 +78,22 @@ func (p Packet) Frame() (f Frame, ok bool) {
 	f = Frame{Direction: p.Direction, Payload: p.Data, Length: p.Length}
 	switch p.Link {
 	case LinkEthernet:
-		ok = f.take(14, func(b []byte) { f.Type = etherTypeAt(b[12:]) })
+		if b := f.take(14); b != nil {
+			f.Type, ok = etherTypeAt(b[12:]), true
+		}
 	case LinkSLL:
-		ok = f.take(16, func(b []byte) {
+		if b := f.take(16); b != nil {
 			f.cooked(etherTypeAt(b[14:]), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint16(b))
-		})
+			ok = true
+		}
 	case LinkSLL2:
-		ok = f.take(20, func(b []byte) {
+		if b := f.take(20); b != nil {
 			f.Index = rpdb.LinkIndex(binary.BigEndian.Uint32(b[4:]))
 			f.cooked(etherTypeAt(b), binary.BigEndian.Uint16(b[8:]), uint16(b[10]))
-		})
+			ok = true
+		}
 	case LinkNull, LinkLoop:
-		ok = f.take(4, func([]byte) {})
+		ok = f.take(4) != nil
 		f.Type = versionType(f.Payload)
 	case LinkIPv4:
 		f.Type, ok = EtherIPv4, true
@@ -101,14 +105,15 @@ func (p Packet) Frame() (f Frame, ok bool) {
 	return f, ok && f.takeTags()
 }
 
-// take removes a header of n bytes from the payload, and reads it.
-func (f *Frame) take(n int, read func([]byte)) bool {
+// take removes a header of n bytes from the payload and returns it, nil if it
+// is not all there.
+func (f *Frame) take(n int) []byte {
 	if len(f.Payload) < n {
-		return false
+		return nil
 	}
-	read(f.Payload[:n])
+	b := f.Payload[:n]
 	f.Payload, f.Length = f.Payload[n:], f.Length-n
-	return true
+	return b
 }
 
 func etherTypeAt(b []byte) EtherType { return EtherType(binary.BigEndian.Uint16(b)) }
@@ -141,16 +146,15 @@ func (f *Frame) takeTags() bool {
 		if f.Type != etherVLAN && f.Type != etherQinQ && f.Type != etherQinQOld {
 			break
 		}
-		ok := f.take(4, func(b []byte) {
-			if id := binary.BigEndian.Uint16(b) & 0xfff; id != 0 {
-				f.VLANs[outer] = id
-				outer++
-			}
-			f.Type = etherTypeAt(b[2:])
-		})
-		if !ok {
+		b := f.take(4)
+		if b == nil {
 			return false
 		}
+		if id := binary.BigEndian.Uint16(b) & 0xfff; id != 0 {
+			f.VLANs[outer] = id
+			outer++
+		}
+		f.Type = etherTypeAt(b[2:])
 	}
 	return true
 }

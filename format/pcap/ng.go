@@ -35,8 +35,8 @@ const (
 // order, and there are other interfaces.
 func (p *Reader) section() error {
 	start := p.offset
-	var b [16]byte
-	if err := p.fill(b[:]); err != nil {
+	b := p.head[:16]
+	if err := p.fill(b); err != nil {
 		return p.fail(start, err)
 	}
 	switch mark := binary.LittleEndian.Uint32(b[8:]); mark {
@@ -67,11 +67,11 @@ func badLength(length uint32) error {
 
 // trailer reads the length that a block ends with.
 func (p *Reader) trailer(start int64, length uint32) error {
-	var b [4]byte
-	if err := p.fill(b[:]); err != nil {
+	b := p.head[:4]
+	if err := p.fill(b); err != nil {
 		return p.fail(start, err)
 	}
-	if again := p.order.Uint32(b[:]); again != length {
+	if again := p.order.Uint32(b); again != length {
 		return p.fail(start, fmt.Errorf("a block begins with the length %d and ends with %d: the file is damaged", length, again))
 	}
 	return nil
@@ -109,11 +109,11 @@ func (p *Reader) block() (kind uint32, body []byte, start int64, err error) {
 	if magic, _ := p.in.Peek(4); len(magic) == 4 && binary.LittleEndian.Uint32(magic) == blockSection {
 		return blockSection, nil, start, p.section()
 	}
-	var b [8]byte
-	if err := p.fill(b[:]); err != nil {
+	b := p.head[:8]
+	if err := p.fill(b); err != nil {
 		return 0, nil, start, p.fail(start, err)
 	}
-	kind = p.order.Uint32(b[:])
+	kind = p.order.Uint32(b)
 	length := p.order.Uint32(b[4:])
 	if length < blockOverhead || length%4 != 0 || length > 1<<30 {
 		return 0, nil, start, p.fail(start, badLength(length))

@@ -59,6 +59,7 @@ type Reader struct {
 	offset int64
 	number int64 // of the packet read last
 	order  binary.ByteOrder
+	head   [24]byte // of a record or block
 	buf    []byte
 	failed error
 
@@ -134,8 +135,8 @@ func notCapture(b []byte, err error) error {
 
 // classicHeader reads the head of a classic file.
 func (p *Reader) classicHeader() error {
-	var b [24]byte
-	if err := p.fill(b[:]); err != nil {
+	b := p.head[:24]
+	if err := p.fill(b); err != nil {
 		return p.fail(0, err)
 	}
 	if major := p.order.Uint16(b[4:]); major != 2 {
@@ -177,8 +178,8 @@ func (p *Reader) nextClassic() (Packet, error) {
 	if p.atEnd() {
 		return Packet{}, io.EOF
 	}
-	var b [16]byte
-	if err := p.fill(b[:]); err != nil {
+	b := p.head[:16]
+	if err := p.fill(b); err != nil {
 		return Packet{}, p.fail(start, err)
 	}
 	return p.packet(record{start, p.interfaces[0], p.order.Uint32(b[8:]), p.order.Uint32(b[12:])})

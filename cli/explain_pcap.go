@@ -1,0 +1,493 @@
+package cli
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"rpdb"
+	"rpdb/format/pcap"
+	"rpdb/kernel"
+)
+
+// captureWords is what is said about the packets of a capture: the parts of a
+// flow that no packet carries.
+type captureWords struct {
+	local bool      // every packet is one of this host
+	flow  rpdb.Flow // without addresses
+}
+
+// captureUsage is the grammar of what is said about all packets of a capture.
+const captureUsage = "[iif NAME | local] [oif NAME] [mark N] [uid N] [tun_id N] [flowlabel N] [connect | sendto]"
+
+// parseCaptureWords reads the words beside --pcap.
+func parseCaptureWords(words []string) (captureWords, error) {
+	var c captureWords
+	p := flowParser{words: words, seen: map[string]bool{}}
+	for p.at < len(words) {
+		word := words[p.at]
+		if full, ok := flowAliases()[word]; ok {
+			word = full
+		}
+		switch word {
+		case "local":
+			c.local = true
+			if err := p.once(word, 1); err != nil {
+				return c, err
+			}
+			continue
+		case "iif", "oif", "mark", "uid", "tun_id", "connect", "sendto", "flowlabel":
+		default:
+			return c, &usageError{
+				fmt.Sprintf("flow: word %d %q: with --pcap addresses and headers are those of the packets", p.at+1, words[p.at]),
+				"what can be said of all packets is: " + captureUsage,
+			}
+		}
+		if err := p.next(); err != nil {
+			return c, err
+		}
+	}
+	c.flow = p.flow
+	if c.local && c.flow.IIF != "" {
+		return c, errors.New("flow: iif and local exclude each other: a packet comes in, or is one of this host")
+	}
+	return c, nil
+}
+
+// explainPcap explains the packets of a capture, in groups of equal decision.
+func (a *app) explainPcap(ctx context.Context, file string, words []string) error {
+	if file == "" {
+		return &usageError{"--pcap: the name of a file is missing", "- is standard input"}
+	}
+	said, err := parseCaptureWords(words)
+	if err != nil {
+		return err
+	}
+	s, conn, err := a.state(ctx)
+	if err != nil {
+		return err
+	}
+	if conn != nil {
+		defer conn.Close()
+	}
+	x := newCaptureExplainer(s, conn, said)
+	for _, name := range []rpdb.LinkName{said.flow.IIF, said.flow.OIF} {
+		if _, ok := s.LinkByName(name); name != "" && !ok {
+			return fmt.Errorf("flow: interface %q does not exist here", string(name))
+		}
+	}
+	if err := a.withFile(ctx, file, func(r io.Reader) error { return x.read(ctx, r) }); err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) || ctx.Err() != nil { // which name the file
+			return err
+		}
+		return fmt.Errorf("read capture %s: %w", safe(file), err)
+	}
+	c, err := x.explanation(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(c)
+	}
+	return a.viewCapture(s, c)
+}
+
+// What is kept of a capture is bounded: so many groups, so many reasons to leave
+// a packet out, so many flows told apart, and so many packets named of each.
+const (
+	maxGroups   = 1000
+	maxReasons  = 100
+	maxFlows    = 1 << 18
+	maxExamples = 5
+)
+
+// tally counts packets and names the first.
+type tally struct {
+	Packets  int64   `json:"packets"`
+	Examples []int64 `json:"examples"` // numbers in the file, from 1
+}
+
+func (t *tally) add(number int64) {
+	t.Packets++
+	if len(t.Examples) < maxExamples {
+		t.Examples = append(t.Examples, number)
+	}
+}
+
+// decisionKey is what the packets of a group have in common: everything in a
+// decision but the source and which of several routes led there.
+type decisionKey struct {
+	family rpdb.Family
+	iif    rpdb.LinkName
+	rpdb.Hop
+	disposition rpdb.Disposition
+	table       rpdb.TableID
+	typ         rpdb.RouteType
+	errno       rpdb.Errno
+	icmp        rpdb.ICMPError
+	realms      rpdb.Realms
+	rule        rpdb.Opt[rpdb.Priority]
+	either      string
+	note        string
+	cut         bool
+}
+
+func keyOf(f rpdb.Flow, d rpdb.Decision, cut bool) decisionKey {
+	k := decisionKey{
+		family: f.Family(), iif: f.IIF, Hop: d.Hop, disposition: d.Disposition, table: d.Table, typ: d.Type,
+		errno: d.Errno, icmp: d.ICMP, realms: d.Realms, rule: d.Rule, note: d.Note, cut: cut,
+	}
+	if len(d.Either) > 0 {
+		k.Hop, k.either = rpdb.Hop{}, fmt.Sprint(d.Either)
+	}
+	return k
+}
+
+// packetGroup is the packets for which one decision was made.
+type packetGroup struct {
+	tally
+	Flows int `json:"flows"` // told apart; a lower bound once there are too many in the file
+	// Cut says that the capture kept too little of these packets to tell their
+	// ports, and that a rule looks at ports.
+	Cut bool `json:"ports_cut_off,omitzero"`
+	// Fragments and Expiring count those that are fragments, and those whose
+	// time to live ends here.
+	Fragments int64 `json:"fragments,omitzero"`
+	Expiring  int64 `json:"expiring,omitzero"`
+	// Elsewhere counts packets of this host by the interface that the capture
+	// shows them leaving by, where it is another.
+	Elsewhere map[rpdb.LinkName]int64 `json:"seen_leaving_by,omitempty"`
+	// Explanation is that of the first packet.
+	Explanation explanation `json:"explanation"`
+
+	first rpdb.Flow
+}
+
+// leftOut is the packets without an explanation, for one reason.
+type leftOut struct {
+	tally
+	Reason string `json:"reason"`
+}
+
+// captureExplanation is the JSON of explain --pcap. Groups stand in order of
+// their sizes.
+type captureExplanation struct {
+	Version  int            `json:"version"`
+	Packets  int64          `json:"packets"`
+	Groups   []*packetGroup `json:"groups"`
+	LeftOut  []*leftOut     `json:"left_out,omitempty"`
+	FlowsCut bool           `json:"flows_are_lower_bounds,omitzero"`
+}
+
+// captureExplainer collects the packets of a capture.
+type captureExplainer struct {
+	explainer
+	words   captureWords
+	own     map[netip.Addr]bool
+	links   map[rpdb.LinkName]rpdb.Link
+	indexes map[rpdb.LinkIndex]rpdb.Link
+	ports   map[rpdb.Family]bool // some rule looks at the protocol or at ports
+
+	packets int64
+	groups  map[decisionKey]*packetGroup
+	reasons map[string]*leftOut
+	flows   map[uint64]struct{}
+	seed    maphash.Seed
+}
+
+func newCaptureExplainer(s *rpdb.Snapshot, conn *kernel.Conn, words captureWords) *captureExplainer {
+	x := &captureExplainer{
+		explainer: newExplainer(s, conn), words: words, own: map[netip.Addr]bool{}, links: map[rpdb.LinkName]rpdb.Link{},
+		indexes: map[rpdb.LinkIndex]rpdb.Link{}, ports: map[rpdb.Family]bool{}, groups: map[decisionKey]*packetGroup{},
+		reasons: map[string]*leftOut{}, flows: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+	}
+	for _, a := range s.Addresses {
+		x.own[a.Prefix.Addr()] = true
+	}
+	for _, l := range s.Links {
+		x.links[l.Name], x.indexes[l.Index] = l, l
+	}
+	for _, r := range s.Rules {
+		if r.Selector.IPProto != 0 || r.Selector.SPort != (rpdb.Ports{}) || r.Selector.DPort != (rpdb.Ports{}) {
+			x.ports[r.Family] = true
+		}
+	}
+	return x
+}
+
+// read takes in all packets.
+func (x *captureExplainer) read(ctx context.Context, r io.Reader) error {
+	in, err := pcap.NewReader(r)
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		p, err := in.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		x.packets++
+		if err := x.take(p); err != nil {
+			return fmt.Errorf("packet %d: %w", p.Number, err)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// take adds a packet to its group, or to those that are left out.
+func (x *captureExplainer) take(p pcap.Packet) error {
+	frame, ok := p.Frame()
+	if !ok {
+		x.leave(p.Number, "cut within the link layer")
+		return nil
+	}
+	ip, err := frame.IP()
+	if errors.Is(err, pcap.ErrNotIP) {
+		x.leave(p.Number, "no IP packet: "+frame.Type.String())
+		return nil
+	}
+	if err != nil {
+		x.leave(p.Number, err.Error())
+		return nil
+	}
+	at, err := x.place(p, frame, ip)
+	if err != nil {
+		return err
+	}
+	if at.reason != "" {
+		x.leave(p.Number, at.reason)
+		return nil
+	}
+	x.decide(p.Number, ip, at)
+	return nil
+}
+
+func (x *captureExplainer) leave(number int64, reason string) {
+	l := x.reasons[reason]
+	if l == nil && len(x.reasons) >= maxReasons {
+		reason = "for other reasons"
+		l = x.reasons[reason]
+	}
+	if l == nil {
+		l = &leftOut{Reason: reason}
+		x.reasons[reason] = l
+	}
+	l.add(number)
+}
+
+// decide asks the engine about a packet and adds it to the group of the answer.
+func (x *captureExplainer) decide(number int64, ip pcap.IP, at placed) {
+	flow := x.flow(ip, at)
+	d := x.fib.Lookup(flow)
+	key := keyOf(flow, d, ip.Cut && x.ports[flow.Family()])
+	g := x.groups[key]
+	if g == nil {
+		if len(x.groups) >= maxGroups {
+			x.leave(number, fmt.Sprintf("decided otherwise than the first %d groups", maxGroups))
+			return
+		}
+		g = &packetGroup{first: flow, Cut: key.cut}
+		x.groups[key] = g
+	}
+	g.add(number)
+	hash := x.hash(flow, key.cut)
+	if _, known := x.flows[hash]; !known && len(x.flows) < maxFlows {
+		x.flows[hash] = struct{}{}
+		g.Flows++
+	}
+	if ip.Fragment {
+		g.Fragments++
+	}
+	if at.incoming && ip.TTL <= 1 && d.Disposition == rpdb.Sent {
+		g.Expiring++
+	}
+	if !at.incoming && at.seen != "" && d.Disposition == rpdb.Sent && len(d.Either) == 0 && at.seen != d.Link {
+		if g.Elsewhere == nil {
+			g.Elsewhere = map[rpdb.LinkName]int64{}
+		}
+		g.Elsewhere[at.seen]++
+	}
+}
+
+// hash tells flows of the capture apart, by the fields that packets carry.
+func (x *captureExplainer) hash(f rpdb.Flow, cut bool) uint64 {
+	var b [64]byte
+	if cut {
+		b[43] = 1
+	}
+	src, dst := f.Src.As16(), f.Dst.As16() // an invalid source only stands beside others
+	copy(b[copy(b[:], dst[:]):], src[:])
+	binary.LittleEndian.PutUint32(b[32:], f.FlowLabel)
+	binary.LittleEndian.PutUint16(b[36:], f.SPort)
+	binary.LittleEndian.PutUint16(b[38:], f.DPort)
+	b[40], b[41], b[42] = f.TOS, byte(f.IPProto), byte(f.Family())
+	copy(b[44:], f.IIF) // of at most 15 bytes
+	return maphash.Bytes(x.seed, b[:])
+}
+
+// flow makes the flow of a packet, with what was said about all.
+func (x *captureExplainer) flow(ip pcap.IP, at placed) rpdb.Flow {
+	said := x.words.flow
+	if at.incoming {
+		f := ip.Input(at.link)
+		f.Mark, f.TunID = said.Mark, said.TunID
+		return f
+	}
+	f := ip.Output()
+	f.Mark, f.UID, f.OIF, f.Socket = said.Mark, said.UID, said.OIF, said.Socket
+	if f.OIF == "" && (ip.Dst.IsMulticast() || ip.Dst.IsLinkLocalUnicast() && ip.Dst.Is6()) {
+		f.OIF = at.seen // such an address means something only with an interface
+	}
+	if !ip.Dst.Is4() {
+		f.FlowLabel = said.FlowLabel
+	}
+	if f.Socket != rpdb.RouteGet {
+		f.Src = netip.Addr{}
+	}
+	return f
+}
+
+// explanation explains the first packet of each group.
+func (x *captureExplainer) explanation(ctx context.Context) (captureExplanation, error) {
+	c := captureExplanation{Version: 1, Packets: x.packets, Groups: []*packetGroup{}, FlowsCut: len(x.flows) >= maxFlows}
+	for _, g := range x.groups {
+		c.Groups = append(c.Groups, g)
+	}
+	slices.SortFunc(c.Groups, func(a, b *packetGroup) int { return byCount(a.tally, b.tally) })
+	for _, g := range c.Groups {
+		e, err := x.explain(ctx, namedFlow{flow: g.first})
+		if err != nil {
+			return c, err
+		}
+		e.observed = true
+		g.Explanation = e
+	}
+	for _, l := range x.reasons {
+		c.LeftOut = append(c.LeftOut, l)
+	}
+	slices.SortFunc(c.LeftOut, func(a, b *leftOut) int { return byCount(a.tally, b.tally) })
+	return c, nil
+}
+
+// byCount puts more packets before fewer, and earlier before later.
+func byCount(a, b tally) int {
+	switch {
+	case a.Packets != b.Packets && a.Packets > b.Packets:
+		return -1
+	case a.Packets != b.Packets:
+		return 1
+	}
+	return int(a.Examples[0] - b.Examples[0])
+}
+
+// viewCapture prints the groups, and what was left out.
+func (a *app) viewCapture(s *rpdb.Snapshot, c captureExplanation) error {
+	w := newPrinter(a.Out)
+	for i, g := range c.Groups {
+		if i > 0 {
+			w.printf("\n")
+		}
+		w.wrap(groupTitle(g, c.FlowsCut))
+		if w.err == nil {
+			w.err = a.viewExplain(s, g.Explanation)
+		}
+		for _, line := range groupNotes(g) {
+			w.wrap(line)
+		}
+	}
+	if len(c.LeftOut) > 0 && len(c.Groups) > 0 {
+		w.printf("\n")
+	}
+	for _, l := range c.LeftOut {
+		w.wrap(fmt.Sprintf("not explained: %s: %s", l.tally, safe(l.Reason)))
+	}
+	if c.Packets == 0 {
+		w.printf("the capture holds no packets\n")
+	}
+	return w.err
+}
+
+// String returns "3 packets (1, 5, 6)".
+func (t tally) String() string {
+	words := make([]string, len(t.Examples))
+	for i, n := range t.Examples {
+		words[i] = fmt.Sprint(n)
+	}
+	list := strings.Join(words, ", ")
+	if t.Packets > int64(len(words)) {
+		list += ", ..."
+	}
+	return fmt.Sprintf("%d %s (%s)", t.Packets, plural(int(t.Packets), "packet", "packets"), list)
+}
+
+// groupTitle says how many packets there are, and what the first is.
+func groupTitle(g *packetGroup, atLeast bool) string {
+	bound := ""
+	if atLeast {
+		bound = "at least "
+	}
+	return fmt.Sprintf("%s, %s%d %s, the first: %s", g.tally, bound, g.Flows, plural(g.Flows, "flow", "flows"), shortFlow(g.first))
+}
+
+// shortFlow spells a flow shortly: "udp 10.0.0.5:40000 > 203.0.113.10:2000".
+func shortFlow(f rpdb.Flow) string {
+	end := func(a netip.Addr, port uint16) string {
+		switch {
+		case !a.IsValid():
+			return "no source"
+		case port == 0:
+			return a.String()
+		}
+		return netip.AddrPortFrom(a, port).String()
+	}
+	name := map[rpdb.IPProto]string{rpdb.TCP: "tcp", rpdb.UDP: "udp", rpdb.ICMP: "icmp", rpdb.ICMPv6: "ipv6-icmp", 132: "sctp", 33: "dccp"}[f.IPProto]
+	if name == "" {
+		name = fmt.Sprintf("protocol %d", f.IPProto)
+	}
+	text := fmt.Sprintf("%s %s > %s", name, end(f.Src, f.SPort), end(f.Dst, f.DPort))
+	if (f.IPProto == rpdb.ICMP || f.IPProto == rpdb.ICMPv6) && !f.IsInput() {
+		text = fmt.Sprintf("%s %d/%d %s > %s", name, f.DPort>>8, f.DPort&0xff, end(f.Src, 0), end(f.Dst, 0))
+	}
+	if f.OIF != "" {
+		text += " oif " + safe(f.OIF)
+	}
+	if f.TOS != 0 {
+		text += fmt.Sprintf(" tos 0x%02x", f.TOS)
+	}
+	return text
+}
+
+// groupNotes says what else there is to know about the packets of a group.
+func groupNotes(g *packetGroup) []string {
+	var notes []string
+	if g.Cut {
+		notes = append(notes, "note: the capture cut off the ports of these packets, and rules look at ports or protocol: this is the answer for port 0")
+	}
+	if g.Fragments > 0 {
+		text := "note: fragments among them: %d: no fragment has ports here, not even the first; where connections are tracked, packets are put together before"
+		if !g.first.IsInput() {
+			text = "note: first fragments among them: %d: the packet was routed as a whole, with its ports"
+		}
+		notes = append(notes, fmt.Sprintf(text, g.Fragments))
+	}
+	if g.Expiring > 0 {
+		notes = append(notes, fmt.Sprintf("note: packets whose time to live ends here: %d: they are not sent on, and their senders get ICMP time exceeded", g.Expiring))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Elsewhere)) {
+		notes = append(notes, fmt.Sprintf("note: the capture shows %d leaving by %s: for a mark, a user or a bound interface that no packet carries, or under rules and routes that have changed",
+			g.Elsewhere[name], safe(name)))
+	}
+	return notes
+}
