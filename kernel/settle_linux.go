@@ -43,7 +43,7 @@ func ofFamily(f rpdb.Family, four, six class) class {
 }
 
 // classSet is a set of classes.
-type classSet uint8
+type classSet uint16
 
 const allClasses classSet = 1<<classes - 1
 
