@@ -16,7 +16,7 @@ IP   ?=
 WORKERS ?=
 REPORT  ?= docs
 
-.PHONY: all check format vet lint arch cross test test-root race twin differential mutants bench fuzz generate golden fmt
+.PHONY: all check format vet lint arch cross test test-root race twin differential stateful mutants bench fuzz generate golden fmt
 
 all: check test
 
@@ -63,9 +63,13 @@ twin:
 differential:
 	cd internal/differential && RPDB_NO_SKIP=1 go test -run 'TestAgainstKernel$$' -count=1 -timeout 0 -args -lookups $(if $(filter file,$(origin N)),2000000,$(N)) -seed $(if $(filter file,$(origin SEED)),0,$(SEED)) -report $(abspath $(REPORT)) $(if $(WORKERS),-workers $(WORKERS))
 
-## mutants: plant faults in copies of the engine; the comparison must find each
+## stateful: N changes of namespaces, what a follower makes of their events against the kernel; 20000 without N
+stateful:
+	cd internal/differential && RPDB_NO_SKIP=1 go test -run 'TestFollower$$' -count=1 -timeout 0 -v -args -steps $(if $(filter file,$(origin N)),20000,$(N)) -seed $(SEED)
+
+## mutants: plant faults in copies of the engine and the follower; the comparisons must find each
 mutants:
-	go test ./internal/differential -run 'TestMutants$$' -count=1 -timeout 0 -v -args -mutants .
+	go test ./internal/differential -run 'Test(Follower)?Mutants$$' -count=1 -timeout 0 -v -args -mutants .
 
 ## bench: benchmarks; with OLD=REVISION, that revision against this tree
 bench:

@@ -75,7 +75,7 @@ func TestMutants(t *testing.T) {
 		}
 		planted++
 		t.Run(m.name, func(t *testing.T) {
-			out, err := m.run(t)
+			out, err := m.run(t, "-test.run", "AgainstKernel", "-lookups", fmt.Sprint(1_000_000), "-seed", "7")
 			if err == nil {
 				t.Errorf("not found:\n%s", out)
 				return
@@ -89,8 +89,8 @@ func TestMutants(t *testing.T) {
 	t.Logf("%d of %d planted faults found", found, planted)
 }
 
-// run compiles and runs the comparison with the fault.
-func (m mutant) run(t *testing.T) (output string, err error) {
+// run compiles this test with the fault and runs it with the arguments.
+func (m mutant) run(t *testing.T, args ...string) (output string, err error) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -114,8 +114,7 @@ func (m mutant) run(t *testing.T) (output string, err error) {
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v:\n%s", err, text)
 	}
-	compare := exec.Command(binary, "-test.run", "AgainstKernel", "-lookups", fmt.Sprint(1_000_000), "-seed", "7")
-	text, err := compare.CombinedOutput()
+	text, err := exec.Command(binary, args...).CombinedOutput()
 	return string(text), err
 }
 
