@@ -33,6 +33,8 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"netns":     completeNetNS,
 		"snapshot":  anyFile,
 		"pcap":      anyFile,
+		"socket":    a.completeSocket,
+		"pid":       a.completePID,
 		"to":        noArguments,
 		"rp-filter": completeRPFilter,
 		"redact":    completeRedact,

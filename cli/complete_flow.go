@@ -59,6 +59,7 @@ func (a *app) completeFlow(cmd *cobra.Command, before []string, begun string) ([
 		offered = captureFlowWords()
 	}
 	given := map[string]bool{}
+	ofSockets := cmd.Flags().Changed("socket") || cmd.Flags().Changed("pid")
 	for i := 0; i < len(before); i++ {
 		word := before[i]
 		if full, ok := flowAliases()[word]; ok {
@@ -78,6 +79,9 @@ func (a *app) completeFlow(cmd *cobra.Command, before []string, begun string) ([
 		given[word] = true
 	}
 	for _, w := range offered {
+		if ofSockets && !slices.Contains(openWords(), w.word) {
+			continue // a socket has that of its own
+		}
 		excluded := slices.ContainsFunc(w.instead, func(other string) bool { return given[other] })
 		if !given[w.word] && !excluded {
 			v.add(w.word, w.about)

@@ -14,6 +14,7 @@ import (
 
 func (a *app) explainCommand() *cobra.Command {
 	var capture string
+	var sockets socketQuery
 	cmd := &cobra.Command{
 		Use:   "explain [to] ADDRESS [from ADDRESS] [FLOW...]",
 		Short: "which rule decides about a packet, and why every other one does not",
@@ -40,10 +41,15 @@ said in words:
 "iif" is needed where the capture does not name the interface, and picks one
 where it does; Ethernet captures tell no direction, and what NAME sent out for
 others is then taken as coming in. "local" takes all packets for those of this
-host. Up to 1000 groups are kept, and 262144 flows told apart.`,
-		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10",
+host. Up to 1000 groups are kept, and 262144 flows told apart.
+
+` + socketLong,
+		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10" + socketExample,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if sockets.asked() {
+				return a.explainSockets(cmd.Context(), &sockets, args)
+			}
 			if cmd.Flags().Changed("pcap") {
 				return a.explainPcap(cmd.Context(), capture, args)
 			}
@@ -64,6 +70,7 @@ host. Up to 1000 groups are kept, and 262144 flows told apart.`,
 	a.rawFlag(cmd)
 	cmd.Flags().StringVar(&capture, "pcap", "", "explain the packets of a capture in `FILE`, - for standard input")
 	a.snapshotFlag(cmd)
+	sockets.socketFlags(cmd)
 	return cmd
 }
 
@@ -80,10 +87,9 @@ type explanation struct {
 	Agrees *bool `json:"agrees,omitempty"`
 	// Unasked says why the kernel was not asked.
 	Unasked string `json:"unasked,omitzero"`
-
-	// observed is a flow made of a real packet: nothing that a packet carries
-	// is assumed.
-	observed bool
+	// known reports whether a part of the flow, by its name in [openFields], is
+	// known though it is zero; nil: none is.
+	known func(field string) bool
 }
 
 // explanations is the JSON of explain for flows that it found itself.

@@ -371,7 +371,7 @@ func (x *captureExplainer) explanation(ctx context.Context) (captureExplanation,
 		if err != nil {
 			return c, err
 		}
-		e.observed = true
+		e.known = func(field string) bool { return carried(field, e.Trace.Flow) }
 		g.Explanation = e
 	}
 	for _, l := range x.reasons {

@@ -188,8 +188,8 @@ const maxAsked = 10
 func (p *printer) assumed(s *rpdb.Snapshot, e explanation) {
 	f := e.Trace.Flow
 	open := openFields(f)
-	if e.observed {
-		open = slices.DeleteFunc(open, func(o openField) bool { return carried(o.name, f) })
+	if e.known != nil {
+		open = slices.DeleteFunc(open, func(o openField) bool { return e.known(o.name) })
 	}
 	if len(open) == 0 {
 		return

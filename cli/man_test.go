@@ -325,12 +325,25 @@ func understands(line string) error {
 	}
 	switch cmd.Name() {
 	case "explain":
+		if flags := cmd.Flags(); flags.Changed("socket") || flags.Changed("pid") {
+			return understandsSockets(cmd)
+		}
 		_, err := ParseFlow(cmd.Flags().Args())
 		return err
 	case "rule", "route", "ip":
 		return understandsObject(cmd.Name(), args)
 	}
 	return cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+// understandsSockets is understands for sockets.
+func understandsSockets(cmd *cobra.Command) error {
+	q := socketQuery{cmd: cmd, socket: cmd.Flags().Lookup("socket").Value.String(), pid: cmd.Flags().Lookup("pid").Value.String()}
+	_, err := q.parse()
+	if err == nil {
+		_, err = parseSocketWords(cmd.Flags().Args())
+	}
+	return err
 }
 
 // manSections are the sections that pages may have, in the order of

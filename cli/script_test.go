@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"rpdb/kernel/kerneltest"
 )
@@ -26,6 +27,9 @@ import (
 //	code N         the last rpdb ended with this exit code
 //	unhex IN OUT   write the bytes that a file spells in hexadecimal; # begins
 //	               a comment
+//	socket ...     make a socket on the host: see socketOfScript
+//
+// $TESTPID is the process that holds the sockets.
 //
 // The files of names are those of the script: etc/iproute2/rt_tables and so on.
 //
@@ -42,6 +46,7 @@ func TestScripts(t *testing.T) {
 				Files: []string{file},
 				Setup: func(env *testscript.Env) error {
 					env.Setenv(rootVariable, env.WorkDir)
+					env.Setenv("TESTPID", strconv.Itoa(os.Getpid()))
 					return nil
 				},
 				UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
@@ -52,6 +57,7 @@ func TestScripts(t *testing.T) {
 					"rpdb":   h.cmdRPDB,
 					"code":   h.cmdCode,
 					"unhex":  cmdUnhex,
+					"socket": h.cmdSocket,
 				},
 			})
 		})
@@ -124,4 +130,72 @@ func (h *scriptHost) cmdCode(ts *testscript.TestScript, neg bool, args []string)
 	if h.code != want {
 		ts.Fatalf("exit code %d, want %d", h.code, want)
 	}
+}
+
+func (h *scriptHost) cmdSocket(ts *testscript.TestScript, neg bool, args []string) {
+	family, kind, setUp, err := socketOfScript(args)
+	ts.Check(err)
+	fd := -1
+	err = h.kernel.NetNS().Do(func() (err error) {
+		if fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		for _, step := range setUp {
+			if err := step(fd); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if fd >= 0 {
+		ts.Defer(func() { unix.Close(fd) })
+	}
+	if neg != (err != nil) {
+		ts.Fatalf("socket %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// socketOfScript reads how a socket is to be made: "tcp", "tcp6", "udp" or
+// "udp6", then what is done with it in this order: "mark N", "tos N", "dev NAME",
+// "bind ADDRESS:PORT", "connect ADDRESS:PORT", "listen".
+func socketOfScript(words []string) (family, kind int, setUp []func(fd int) error, err error) {
+	family, kind = unix.AF_INET, unix.SOCK_DGRAM
+	if len(words) > 0 && strings.HasPrefix(words[0], "tcp") {
+		kind = unix.SOCK_STREAM
+	}
+	if len(words) > 0 && strings.HasSuffix(words[0], "6") {
+		family = unix.AF_INET6
+	}
+	for i := 1; i < len(words); i++ {
+		if words[i] == "listen" {
+			setUp = append(setUp, func(fd int) error { return unix.Listen(fd, 1) })
+			continue
+		}
+		if i++; i == len(words) {
+			return 0, 0, nil, fmt.Errorf("socket: no value for %q", words[i-1])
+		}
+		step, err := socketStep(words[i-1], words[i])
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		setUp = append(setUp, step)
+	}
+	return family, kind, setUp, nil
+}
+
+func socketStep(word, value string) (func(fd int) error, error) {
+	n, _ := strconv.ParseInt(value, 0, 32)
+	switch word {
+	case "mark":
+		return socketOption(unix.SOL_SOCKET, unix.SO_MARK, int(n)), nil
+	case "tos":
+		return socketOption(unix.IPPROTO_IP, unix.IP_TOS, int(n)), nil
+	case "dev":
+		return func(fd int) error { return unix.BindToDevice(fd, value) }, nil
+	case "bind":
+		return bound(value), nil
+	case "connect":
+		return connects(value), nil
+	}
+	return nil, fmt.Errorf("socket: %q is no word", word)
 }

@@ -57,6 +57,12 @@ func (c *Conn) Close() error { return errors.Join(c.nl.Close(), c.list.close(), 
 // NetNS returns the namespace of the connection; it is closed with it.
 func (c *Conn) NetNS() *NetNS { return c.ns }
 
+// LinkName returns the name of an interface as it is now.
+func (c *Conn) LinkName(index rpdb.LinkIndex) (rpdb.LinkName, error) {
+	name, err := c.linkName(index)
+	return name, opError("look up", fmt.Sprintf("interface %d", index), err)
+}
+
 // linkIndex returns the number of an interface.
 func (c *Conn) linkIndex(name rpdb.LinkName) (rpdb.LinkIndex, error) { return linkIndex(c.nl, name) }
 
