@@ -52,7 +52,8 @@ type app struct {
 	netns    string
 	json     bool
 	snapshot string
-	raw      bool // show the rules that hold a generation
+	raw      bool        // show the rules that hold a generation
+	whyNot   whyNotValue // of explain
 	// root stands for "/" where the files of names are, "" for that itself.
 	root string
 }

@@ -38,6 +38,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"to":        noArguments,
 		"rp-filter": completeRPFilter,
 		"redact":    completeRedact,
+		"why-not":   a.completeWhyNot,
 	}
 	for _, cmd := range commandsOf(root) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "rpdb ")

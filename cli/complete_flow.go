@@ -54,6 +54,12 @@ func captureFlowWords() []flowWord {
 // completeFlow offers the words of explain.
 func (a *app) completeFlow(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	v := a.newOffers(cmd.Context(), begun)
+	if f := &a.whyNot; f.keyword != "" && f.next == len(before) {
+		v.addWhyNotValue(f.keyword)
+		return v.list, noFiles
+	} else if f.keyword != "" && f.next >= 0 {
+		before = slices.Delete(slices.Clone(before), f.next, f.next+1)
+	}
 	offered := flowWords()
 	if cmd.Flags().Changed("pcap") {
 		offered = captureFlowWords()
@@ -135,4 +141,27 @@ func askedFor(s rpdb.Selector, keyword string) string {
 		return fmt.Sprint(s.TunID)
 	}
 	return ""
+}
+
+// completeWhyNot offers what the answer to a flow may be expected to be.
+func (a *app) completeWhyNot(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	v := a.newOffers(cmd.Context(), begun)
+	v.addLinks()
+	for _, w := range whyNotWords() {
+		v.add(w.word, w.about)
+	}
+	return v.list, noFiles
+}
+
+// addWhyNotValue offers the values of a keyword of --why-not. Gateways are in
+// no list that is quickly read.
+func (v *hostOffers) addWhyNotValue(keyword string) {
+	switch keyword {
+	case "dev":
+		v.addLinks()
+	case "table":
+		v.addTables()
+	case "rule":
+		v.addPriorities(0)
+	}
 }

@@ -43,10 +43,14 @@ where it does; Ethernet captures tell no direction, and what NAME sent out for
 others is then taken as coming in. "local" takes all packets for those of this
 host. Up to 1000 groups are kept, and 262144 flows told apart.
 
-` + socketLong,
-		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10" + socketExample,
+` + socketLong + whyNotLong,
+		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10" + socketExample + whyNotExample,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := a.whyNot.take(args)
+			if err != nil {
+				return err
+			}
 			if sockets.asked() {
 				return a.explainSockets(cmd.Context(), &sockets, args)
 			}
@@ -71,6 +75,7 @@ host. Up to 1000 groups are kept, and 262144 flows told apart.
 	cmd.Flags().StringVar(&capture, "pcap", "", "explain the packets of a capture in `FILE`, - for standard input")
 	a.snapshotFlag(cmd)
 	sockets.socketFlags(cmd)
+	a.whyNotFlag(cmd)
 	return cmd
 }
 
@@ -87,6 +92,8 @@ type explanation struct {
 	Agrees *bool `json:"agrees,omitempty"`
 	// Unasked says why the kernel was not asked.
 	Unasked string `json:"unasked,omitzero"`
+	// WhyNot answers --why-not; absent without it.
+	WhyNot *fib.WhyNot `json:"why_not,omitempty"`
 	// known reports whether a part of the flow, by its name in [openFields], is
 	// known though it is zero; nil: none is.
 	known func(field string) bool
@@ -108,8 +115,12 @@ type namedFlow struct {
 // explainFlow explains one flow, in the state of a host and of the kernel that
 // it came from, as [app.state] returns them.
 func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Conn, flow rpdb.Flow) error {
-	e, err := newExplainer(s, conn).explain(ctx, namedFlow{flow: flow})
+	x := newExplainer(s, conn)
+	e, err := x.explain(ctx, namedFlow{flow: flow})
 	if err != nil {
+		return err
+	}
+	if err := a.answerWhyNot(x, &e); err != nil {
 		return err
 	}
 	if a.json {
@@ -130,6 +141,9 @@ func (a *app) explainFlows(ctx context.Context, s *rpdb.Snapshot, conn *kernel.C
 	for _, f := range flows {
 		e, err := x.explain(ctx, f)
 		if err != nil {
+			return err
+		}
+		if err := a.answerWhyNot(x, &e); err != nil {
 			return err
 		}
 		all.Flows = append(all.Flows, e)

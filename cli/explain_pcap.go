@@ -95,6 +95,11 @@ func (a *app) explainPcap(ctx context.Context, file string, words []string) erro
 	if err != nil {
 		return err
 	}
+	for _, g := range c.Groups {
+		if err := a.answerWhyNot(x.explainer, &g.Explanation); err != nil {
+			return err
+		}
+	}
 	if a.json {
 		return a.printJSON(c)
 	}

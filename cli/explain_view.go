@@ -10,6 +10,9 @@ import (
 )
 
 func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
+	if e.WhyNot != nil {
+		return a.viewWhyNot(s, e)
+	}
 	w := newPrinter(a.Out)
 	v := newWords(s.LinkName, a.loadNames())
 	v.hideProtocol = true

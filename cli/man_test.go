@@ -328,7 +328,10 @@ func understands(line string) error {
 		if flags := cmd.Flags(); flags.Changed("socket") || flags.Changed("pid") {
 			return understandsSockets(cmd)
 		}
-		_, err := ParseFlow(cmd.Flags().Args())
+		words, err := cmd.Flags().Lookup("why-not").Value.(*whyNotValue).take(cmd.Flags().Args())
+		if err == nil {
+			_, err = ParseFlow(words)
+		}
 		return err
 	case "rule", "route", "ip":
 		return understandsObject(cmd.Name(), args)

@@ -60,7 +60,8 @@ type WhyNot struct {
 	// Without are changes of one rule that fulfil the wish for the flow as it
 	// is, in the order of the list.
 	Without []RuleChange `json:"rule_changes,omitempty"`
-	// Bounded says that not every change was tried, since there are too many.
+	// Bounded says that the search ended before all was tried that it tries
+	// where there are fewer rules: a smaller change is possible.
 	Bounded bool `json:"bounded,omitzero"`
 }
 
@@ -131,16 +132,19 @@ type Obstacle struct {
 // looked up, and is decided as wished.
 //
 // A change of the flow sets one, two or three fields to values that the rules,
-// the interfaces and the addresses suggest; the destination and the kind of
-// socket stay. A packet of this host stays one, and so does one that comes in:
-// from, for the former, is an address of the host. Changes that only add what
-// the flow leaves open come first; among those the order is mark, from, oif,
-// uid, tos, ipproto, dport, sport, iif, flowlabel, tun_id. At most five are
-// named, each with other fields. The on-link guess of a bound IPv4 socket
-// without a route fulfils no wish.
+// the interfaces and the addresses suggest; of two and three fields only the
+// most promising are tried together. The destination and the kind of socket
+// stay. A packet of this host stays one, from an address of the host, and one
+// that comes in still does. Changes that only add what the flow leaves open
+// come first; among those the order is mark, from, oif, uid, tos, ipproto,
+// dport, sport, iif, flowlabel, tun_id. At most five are named, each of other
+// fields. A change after which an IPv4 packet is sent without a route, to be on
+// the link of the bound interface, is none.
 //
-// The work is bounded: linear in the number of rules, and lookups of some
-// twenty million rules. In pristine rule lists no change of a rule is named.
+// The work is bounded: linear in the number of rules, and lookups that go past
+// some twenty million rules. In pristine rule lists no change of a rule is
+// named, and nowhere that of a rule that looks up table local, without which a
+// host hears nothing.
 func (f *FIB) WhyNot(flow rpdb.Flow, wish Wish) WhyNot {
 	q := f.inquire(flow, wish)
 	out := WhyNot{Wish: wish, Decision: q.decision, Fulfilled: q.fulfilled(q.decision), Decided: q.tape.decided()}

@@ -388,7 +388,8 @@ func (q *inquiry) suspects() []int {
 	}
 	var list []int
 	for i := range acted {
-		if acted[i] && len(list) < maxSuspects {
+		toLocal := q.rs.rules[i].Action == rpdb.ToTable(rpdb.TableLocal)
+		if acted[i] && !toLocal && len(list) < maxSuspects {
 			list = append(list, i)
 		}
 	}

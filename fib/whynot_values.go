@@ -121,9 +121,7 @@ func (s *search) values(x field, set fieldSet, limit int) []value {
 		each(func(f ruleFields) bool { return f.selects.has(x) }, s.matching, s.differing)
 		l.add(s.mirrored(x)...)
 	}
-	if l.full() {
-		s.bounded = true
-	}
+	s.bounded = s.bounded || l.full() && len(set.list()) == 1
 	return l.list
 }
 
