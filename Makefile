@@ -20,7 +20,7 @@ REPORT  ?= docs
 
 all: check test
 
-## check: format, vet, lint, architecture and cross builds; changes nothing
+## check: format, vet, lint, architecture, and the core and its tests for other systems; changes nothing
 check: format vet lint arch cross
 
 format:
@@ -36,8 +36,8 @@ arch:
 	go test ./internal/archtest
 
 cross:
-	GOOS=darwin  go build $(PURE)
-	GOOS=windows go build $(PURE)
+	GOOS=darwin  go build $(PURE) && GOOS=darwin  go vet $(PURE)
+	GOOS=windows go build $(PURE) && GOOS=windows go vet $(PURE)
 
 ## fmt: rewrite the sources as check wants them
 fmt:
