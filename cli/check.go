@@ -96,6 +96,13 @@ func (a *app) makeReport(cmd *cobra.Command, to []string) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if conn != nil {
+		others, err := a.managers()
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, others...)
+	}
 	doors := answers.Doors(s, engine, options)
 	return &report{Version: 1, OK: !analysis.HasErrors(findings), Doors: list(doors), Findings: list(findings), snapshot: s}, nil
 }

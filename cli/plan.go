@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rpdb"
+	"rpdb/analysis"
 	"rpdb/kernel"
 	"rpdb/plan"
 	"rpdb/policy"
@@ -73,7 +74,11 @@ if there is something to change.`,
 			if err != nil {
 				return err
 			}
-			if err := a.viewPlan(p); err != nil {
+			warnings, err := a.warnings(p, conn != nil)
+			if err != nil {
+				return err
+			}
+			if err := a.viewPlan(p, warnings); err != nil {
 				return err
 			}
 			if detailed && !p.plan.Empty() {
@@ -91,11 +96,13 @@ if there is something to change.`,
 type planDocument struct {
 	Version int       `json:"version"`
 	Plan    plan.Plan `json:"plan"`
+	// Warnings say what on the host is in the way of the policy.
+	Warnings []analysis.Diagnostic `json:"warnings"`
 }
 
-func (a *app) viewPlan(p planned) error {
+func (a *app) viewPlan(p planned, warnings []analysis.Diagnostic) error {
 	if a.json {
-		return a.printJSON(planDocument{Version: 1, Plan: p.plan})
+		return a.printJSON(planDocument{Version: 1, Plan: p.plan, Warnings: list(warnings)})
 	}
 	w := newPrinter(a.Out)
 	v := newWords(p.before.LinkName, a.loadNames())
@@ -104,6 +111,9 @@ func (a *app) viewPlan(p planned) error {
 	}
 	w.waiting(p.plan.Waiting)
 	w.notes(p.plan.Notes)
+	for _, d := range warnings {
+		w.finding(d)
+	}
 	add, change, remove := p.plan.Count()
 	switch {
 	case p.plan.Empty():

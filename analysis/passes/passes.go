@@ -10,6 +10,7 @@ import (
 	"rpdb/analysis/passes/linkdown"
 	"rpdb/analysis/passes/missingdefault"
 	"rpdb/analysis/passes/nat"
+	"rpdb/analysis/passes/residents"
 	"rpdb/analysis/passes/shadowed"
 	"rpdb/analysis/passes/stalesource"
 	"rpdb/analysis/passes/unresolved"
@@ -30,5 +31,6 @@ func All() []*analysis.Analyzer {
 		unresolved.Analyzer(),
 		detached.Analyzer(),
 		inert.Analyzer(),
+		residents.Analyzer(),
 	}
 }
