@@ -312,6 +312,9 @@ func exampleCommands(page string) []string {
 func understands(line string) error {
 	line, _, _ = strings.Cut(line, " > ")
 	line, _, _ = strings.Cut(line, " < ")
+	if first, second, piped := strings.Cut(line, " | "); piped && strings.HasPrefix(first, "tcpdump ") {
+		line = second
+	}
 	words := strings.Fields(line)
 	if len(words) == 0 || words[0] != "rpdb" {
 		return fmt.Errorf("does not call rpdb")
@@ -325,10 +328,15 @@ func understands(line string) error {
 	}
 	switch cmd.Name() {
 	case "explain":
-		if flags := cmd.Flags(); flags.Changed("socket") || flags.Changed("pid") {
+		flags := cmd.Flags()
+		if flags.Changed("socket") || flags.Changed("pid") {
 			return understandsSockets(cmd)
 		}
-		words, err := cmd.Flags().Lookup("why-not").Value.(*whyNotValue).take(cmd.Flags().Args())
+		if flags.Changed("pcap") {
+			_, err := parseCaptureWords(flags.Args())
+			return err
+		}
+		words, err := flags.Lookup("why-not").Value.(*whyNotValue).take(flags.Args())
 		if err == nil {
 			_, err = ParseFlow(words)
 		}
