@@ -29,32 +29,20 @@ Without iif the packet is one of this host. "connect" asks as connect(2) does
 (IPv4 asks again with the source that it found), "sendto" as a datagram of an
 unconnected socket; without either it is asked once, as "ip route get" asks.
 
-With --pcap the packets are those of a capture (pcap or pcapng), in groups of
-equal decision, as the rules see them: no fragment that comes in has ports, the
-first included, and no ICMP message. Packets with a source of this host, or that
-the capture shows leaving, are asked as packets of this host, from a socket
-bound to their source (or, with "connect" or "sendto", without one); there the
-type and code of ICMP stand in the place of dport. What no packet carries is
-said in words:
-  [iif NAME | local] [oif NAME] [mark N] [uid N] [tun_id N] [flowlabel N]
-  [connect | sendto]
-"iif" is needed where the capture does not name the interface, and picks one
-where it does; Ethernet captures tell no direction, and what NAME sent out for
-others is then taken as coming in. "local" takes all packets for those of this
-host. Up to 1000 groups are kept, and 262144 flows told apart.
+` + captureLong + `
 
 ` + socketLong + whyNotLong,
-		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10" + socketExample + whyNotExample,
+		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443" + captureExample + socketExample + whyNotExample,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := a.whyNot.take(args)
 			if err != nil {
 				return err
 			}
-			if sockets.asked() {
+			switch {
+			case sockets.asked():
 				return a.explainSockets(cmd.Context(), &sockets, args)
-			}
-			if cmd.Flags().Changed("pcap") {
+			case cmd.Flags().Changed("pcap"):
 				return a.explainPcap(cmd.Context(), capture, args)
 			}
 			flow, err := ParseFlow(args)

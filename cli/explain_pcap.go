@@ -28,6 +28,24 @@ type captureWords struct {
 // captureUsage is the grammar of what is said about all packets of a capture.
 const captureUsage = "[iif NAME | local] [oif NAME] [mark N] [uid N] [tun_id N] [flowlabel N] [connect | sendto]"
 
+// captureLong and captureExample are the part of the help about captures.
+const (
+	captureLong = `With --pcap the packets are those of a capture (pcap or pcapng), in groups of
+equal decision, as the rules see them: no fragment that comes in has ports, the
+first included, and no ICMP message. Packets with a source of this host, or that
+the capture shows leaving, are asked as packets of this host, from a socket
+bound to their source (or, with "connect" or "sendto", without one); there the
+type and code of ICMP stand in the place of dport. What no packet carries is
+said in words:
+  [iif NAME | local] [oif NAME] [mark N] [uid N] [tun_id N] [flowlabel N]
+  [connect | sendto]
+"iif" is needed where the capture does not name the interface, and picks one
+where it does; Ethernet captures tell no direction, and what NAME sent out for
+others is then taken as coming in. "local" takes all packets for those of this
+host. Up to 1000 groups are kept, and 262144 flows told apart.`
+	captureExample = "\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10"
+)
+
 // parseCaptureWords reads the words beside --pcap.
 func parseCaptureWords(words []string) (captureWords, error) {
 	var c captureWords
