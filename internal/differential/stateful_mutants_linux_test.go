@@ -23,7 +23,7 @@ func forgetful() []mutant {
 		{"routes through the interface of an address", state, "return r.PrefSrc == a.Prefix.Addr() || leadsThrough(r, a.Link)", "return r.PrefSrc == a.Prefix.Addr()"},
 		{"routes with a source that is gone", state, "return r.PrefSrc == a.Prefix.Addr() || leadsThrough(r, a.Link)", "return f == rpdb.IPv4 && leadsThrough(r, a.Link)"},
 		{"dead members that an address revives", state, "n.Link == a.Link && n.Flags&rpdb.NexthopDead != 0", "false"},
-		{"where an address stands", state, "case at < 0 || f == rpdb.IPv4:", "case at < 0:"},
+		{"where an address stands", state, "s.dirty(u)\n\tcase deleted:\n\t\ts.addresses.own()", "if !deleted {\n\t\t\ts.addresses.own()\n\t\t\ts.addresses.items, s.changed = append(s.addresses.items, a), true\n\t\t}\n\tcase deleted:\n\t\ts.addresses.own()"},
 		{"routes of a nexthop object", state, "return users[r.NexthopID]", "return false"},
 		{"groups of a nexthop object", state, "return m.ID == o.ID })", "return false })"},
 		{"neighbours that go", state, "case deleted && !had:\n\t\treturn\n\tcase deleted:", "case deleted:\n\t\treturn\n\tcase false:"},
@@ -53,7 +53,7 @@ func TestFollowerMutants(t *testing.T) {
 		}
 		planted++
 		t.Run(m.name, func(t *testing.T) {
-			out, err := m.run(t, "-test.run", "TestFollower$", "-test.timeout", "0", "-steps", "20000", "-seed", "1", "-shrink=false")
+			out, err := m.run(t, "-test.run", "TestFollower$", "-test.timeout", "0", "-steps", "20000", "-seed", "1", "-shrink=false", "-patience", "3s")
 			if err == nil {
 				t.Errorf("not found:\n%s", out)
 				return
