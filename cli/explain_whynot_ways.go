@@ -81,7 +81,12 @@ func (v *whyNotView) noWay() {
 	w := v.answer.Wish
 	switch {
 	case w.Table != 0:
-		v.wrap(fmt.Sprintf("no %v rule looks up table %s", v.flow.Family(), v.say.table(w.Table)))
+		which := "which has a route to"
+		if len(v.answer.Unasked) == 0 {
+			which = "which has no route to"
+		}
+		v.wrap(fmt.Sprintf("no %v rule looks up table %s, %s %v", v.flow.Family(), v.say.table(w.Table), which, v.flow.Dst))
+		return
 	case w.Rule.IsSet():
 		p, _ := w.Rule.Get()
 		v.wrap(fmt.Sprintf("there is no %v rule of priority %d", v.flow.Family(), p))
@@ -99,8 +104,11 @@ func (v *whyNotView) unasked() {
 	if len(names) == 0 {
 		return
 	}
-	plural := map[bool]string{true: "table %s has such a route, and no rule looks it up", false: "tables %s have such routes, and no rule looks them up"}[len(names) == 1]
-	v.wrap(fmt.Sprintf(plural, strings.Join(names, ", ")))
+	format := "tables %s have such routes, and no rule looks them up"
+	if len(names) == 1 {
+		format = "table %s has such a route, and no rule looks it up"
+	}
+	v.wrap(fmt.Sprintf(format, strings.Join(names, ", ")))
 }
 
 // obstacle spells one obstacle, each selector in a line of its own.

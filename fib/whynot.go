@@ -46,7 +46,7 @@ type WhyNot struct {
 	// list, and for each what stood in the way.
 	Ways []Way `json:"ways,omitempty"`
 	// Unasked are tables with a route to the destination as wished that no
-	// rule looks up, in order.
+	// rule looks up, in order; of a wish for a table, that one.
 	Unasked []rpdb.TableID `json:"unasked_tables,omitempty"`
 	// Link says what is wrong with the interface itself: "down", "no carrier"
 	// or nothing.

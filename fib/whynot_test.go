@@ -311,6 +311,15 @@ no: martian EINVAL
   rule 1000
   with iif e1 -> sent dev e1 via 198.51.100.9 src 10.1.1.1 table 100 rule 1000
 `, func(s *rpdb.Snapshot) { s.Sysctls.All.RPFilter = 1 }},
+		{"a VRF", "e2", "10.9.9.9", `
+no: sent dev e0 via 192.0.2.9 src 192.0.2.1 table 254 rule 32766
+  rule 1000: selector l3mdev: packet is in no VRF
+  with oif e2 -> sent dev e2 via 203.0.113.9 src 203.0.113.1 table 200 rule 1000
+`, func(s *rpdb.Snapshot) {
+			s.Links = append(s.Links, rpdb.Link{Index: 5, Name: "red", Kind: "vrf", VRFTable: 200, Flags: s.Links[1].Flags})
+			s.Links[3].Master = 5
+			s.Rules[1].Action, s.Rules[1].Selector.L3MDev = rpdb.ToTable(0), true
+		}},
 		{"unknown attributes", "e1", "10.9.9.9", `
 unknown: unknown rule 1000
   unknown (the deciding rule has attributes that this program does not know)

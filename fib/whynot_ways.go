@@ -91,8 +91,23 @@ func (q *inquiry) lookedUp(r *rule) *table {
 	if q.rs.merged != nil && r.Action.Table() != rpdb.TableDefault {
 		return q.rs.merged
 	}
+	if r.isVRFLookup && q.tape.key.l3mdev == 0 && !r.Selector.Not {
+		return q.tableOfVRF()
+	}
 	t, _ := q.f.tableOf(q.rs, r, &q.tape.key)
 	return t
+}
+
+// tableOfVRF returns the table of the VRF that the flow would have to be in,
+// which is in none: that of the wished interface, or with the wished table.
+func (q *inquiry) tableOfVRF() *table {
+	for _, l := range q.f.links {
+		isTable := q.wish.Table != 0 && l.VRFTable == q.wish.Table
+		if isTable || q.wish.Link != "" && l.Name == q.wish.Link && l.vrf != nil {
+			return q.rs.tables[l.vrf.VRFTable]
+		}
+	}
+	return nil
 }
 
 // leads reports whether a rule could lead to the wish.
@@ -337,7 +352,7 @@ func (q *inquiry) trouble(v *tableView) string {
 // unaskedTables lists the tables that have a route as wished and that no rule
 // looks up.
 func (q *inquiry) unaskedTables() []rpdb.TableID {
-	if !q.wish.isHop() || q.wish.Table != 0 || q.wish.Rule.IsSet() {
+	if q.wish.Rule.IsSet() {
 		return nil
 	}
 	asked := map[*table]bool{q.rs.merged: true}
@@ -348,7 +363,10 @@ func (q *inquiry) unaskedTables() []rpdb.TableID {
 	}
 	var list []rpdb.TableID
 	for id, t := range q.rs.tables {
-		if !asked[t] && q.view(t).route != nil {
+		if asked[t] || q.wish.Table != 0 && q.wish.Table != id {
+			continue
+		}
+		if v := q.view(t); v.route != nil || !q.wish.isHop() && v.answer.outcome == hit {
 			list = append(list, id)
 		}
 	}
