@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rpdb"
 	"rpdb/cli/ipcmd"
 )
 
@@ -54,6 +55,10 @@ type app struct {
 	snapshot string
 	raw      bool        // show the rules that hold a generation
 	whyNot   whyNotValue // of explain
+	fromText string
+	// assumed is what a text leaves open that the state was read from.
+	assumed   []string
+	textNames *rpdb.Names // the host's of the text, nil for none
 	// root stands for "/" where the files of names are, "" for that itself.
 	root string
 }
@@ -68,6 +73,7 @@ func run(ctx context.Context, args []string, s Streams, root string) int {
 	s.In, s.Out = &interruptible{ctx, s.In}, out
 	a := &app{Streams: s, root: root}
 	err := a.execute(ctx, args)
+	a.sayAssumed()
 	if err == nil {
 		err = out.err // of texts that are printed without asking, such as help
 	}
@@ -173,7 +179,8 @@ func oneFile(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// snapshotFlag adds the option that lets a reading command work on a file.
+// snapshotFlag adds the options that let a reading command work on a file.
 func (a *app) snapshotFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.fromText, "from-text", "", "read the state from `FILE` (the output of ip(8) commands, as in a support bundle) instead of this host; - is standard input")
 	cmd.Flags().StringVar(&a.snapshot, "snapshot", "", "read the state from `FILE` (written by \"rpdb snapshot save\") instead of this host; - is standard input")
 }

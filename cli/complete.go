@@ -32,6 +32,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 	flags := map[string]completeFunc{
 		"netns":     completeNetNS,
 		"snapshot":  anyFile,
+		"from-text": anyFile,
 		"pcap":      anyFile,
 		"socket":    a.completeSocket,
 		"pid":       a.completePID,

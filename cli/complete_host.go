@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -29,13 +30,15 @@ type hostOffers struct {
 
 func (a *app) newOffers(ctx context.Context, begun string) *hostOffers {
 	v := &hostOffers{offers: &offers{begun: begun}, a: a, names: a.loadNames(), ctx: ctx}
-	if a.snapshot == "" {
+	if !a.fromFile() {
 		return v
 	}
 	v.state = &rpdb.Snapshot{}
 	// Nothing else than a file may be read before the command itself is run.
-	if info, err := os.Stat(a.snapshot); err == nil && info.Mode().IsRegular() {
-		if s, err := a.readSnapshot(context.Background()); err == nil {
+	if info, err := os.Stat(a.snapshot + a.fromText); err == nil && info.Mode().IsRegular() {
+		here := *a
+		here.Err = io.Discard // where there is something to say of a text
+		if s, err := here.fileState(context.Background()); err == nil {
 			v.state = s
 		}
 	}

@@ -69,7 +69,10 @@ func (a *app) completeObject(cmd *cobra.Command, before []string, begun string, 
 
 // sourceOptions are those that name a file to read the state from.
 func sourceOptions() [][2]string {
-	return [][2]string{{"--snapshot", "read the state from a file"}}
+	return [][2]string{
+		{"--snapshot", "read the state from a file of \"rpdb snapshot save\""},
+		{"--from-text", "read the state from the output of ip commands"},
+	}
 }
 
 // completeOptions reads ip's options, which stand before everything else, and

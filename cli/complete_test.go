@@ -158,17 +158,18 @@ func TestCompletionSaysWhat(t *testing.T) {
 // TestCompletionOfFiles asks where a shell should offer files, and which.
 func TestCompletionOfFiles(t *testing.T) {
 	for line, want := range map[string]completed{
-		"plan ":                 {words: []string{"yaml", "yml"}, directive: cobra.ShellCompDirectiveFilterFileExt},
-		"apply -j ":             {words: []string{"yaml", "yml"}, directive: cobra.ShellCompDirectiveFilterFileExt},
-		"try --rp-filter 1 ":    {words: []string{"yaml", "yml"}, directive: cobra.ShellCompDirectiveFilterFileExt},
-		"plan a.yaml ":          {directive: cobra.ShellCompDirectiveNoFileComp},
-		"show --snapshot ":      {directive: cobra.ShellCompDirectiveDefault},
-		"explain --snapshot=":   {directive: cobra.ShellCompDirectiveDefault},
-		"explain --pcap ":       {directive: cobra.ShellCompDirectiveDefault},
-		"rule list --snapshot ": {directive: cobra.ShellCompDirectiveDefault},
-		"route --":              {words: []string{"--json", "--netns", "--snapshot"}, directive: noFiles},
-		"--netns /proc/1/ns/":   {directive: cobra.ShellCompDirectiveDefault},
-		"check --to ":           {directive: cobra.ShellCompDirectiveNoFileComp},
+		"plan ":                   {words: []string{"yaml", "yml"}, directive: cobra.ShellCompDirectiveFilterFileExt},
+		"apply -j ":               {words: []string{"yaml", "yml"}, directive: cobra.ShellCompDirectiveFilterFileExt},
+		"try --rp-filter 1 ":      {words: []string{"yaml", "yml"}, directive: cobra.ShellCompDirectiveFilterFileExt},
+		"plan a.yaml ":            {directive: cobra.ShellCompDirectiveNoFileComp},
+		"show --snapshot ":        {directive: cobra.ShellCompDirectiveDefault},
+		"explain --snapshot=":     {directive: cobra.ShellCompDirectiveDefault},
+		"explain --pcap ":         {directive: cobra.ShellCompDirectiveDefault},
+		"rule list --snapshot ":   {directive: cobra.ShellCompDirectiveDefault},
+		"table list --from-text ": {directive: cobra.ShellCompDirectiveDefault},
+		"route --":                {words: []string{"--json", "--netns", "--snapshot", "--from-text"}, directive: noFiles},
+		"--netns /proc/1/ns/":     {directive: cobra.ShellCompDirectiveDefault},
+		"check --to ":             {directive: cobra.ShellCompDirectiveNoFileComp},
 	} {
 		got := pressTab(t, strings.Split(line, " ")...)
 		if !slices.Equal(got.words, want.words) || got.directive != want.directive {

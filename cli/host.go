@@ -8,8 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"rpdb"
+	"rpdb/cli/bundle"
+	"rpdb/format/iptext"
 	"rpdb/format/snapshot"
 	"rpdb/kernel"
 	"rpdb/policy"
@@ -41,10 +44,7 @@ func (a *app) inNetNS(open func(kernel.Options) error) error {
 // that it came from, nil if it came from a file. The caller closes the kernel.
 func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 	if a.fromFile() {
-		if a.netns != "" {
-			return nil, nil, &usageError{text: "--snapshot and --netns exclude each other"}
-		}
-		s, err := a.readSnapshot(ctx)
+		s, err := a.fileState(ctx)
 		return s, nil, err
 	}
 	conn, err := a.open()
@@ -61,7 +61,89 @@ func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 
 // fromFile reports whether the state is to be read from a file, not from this
 // host.
-func (a *app) fromFile() bool { return a.snapshot != "" }
+func (a *app) fromFile() bool { return a.snapshot != "" || a.fromText != "" }
+
+// fileState reads the state from the file that was given.
+func (a *app) fileState(ctx context.Context) (*rpdb.Snapshot, error) {
+	option := "--snapshot"
+	if a.fromText != "" {
+		option = "--from-text"
+	}
+	switch {
+	case a.snapshot != "" && a.fromText != "":
+		return nil, &usageError{text: "--snapshot and --from-text exclude each other"}
+	case a.netns != "":
+		return nil, &usageError{text: option + " and --netns exclude each other"}
+	case a.fromText != "":
+		return a.readText(ctx)
+	}
+	return a.readSnapshot(ctx)
+}
+
+// readText reads the output of ip commands. What it does not tell is said on
+// standard error, or by the documents that have a field for it.
+func (a *app) readText(ctx context.Context) (*rpdb.Snapshot, error) {
+	var data []byte
+	err := a.withFile(ctx, a.fromText, func(r io.Reader) (err error) {
+		data, err = readBounded(r, a.fromText, maxText)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := bundle.Read(string(data), a.loadNames())
+	if err != nil {
+		return nil, &textError{inputName(a.fromText), err}
+	}
+	a.textNames = &result.Names
+	if a.assumed = result.Assumed; !a.json {
+		a.sayAssumed()
+	}
+	return result.Snapshot, nil
+}
+
+// textError is an error in the output of ip commands.
+type textError struct {
+	file string
+	err  error
+}
+
+func (e *textError) Error() string { return safe(e.file) + ":" + e.err.Error() }
+
+func (e *textError) Unwrap() error { return e.err }
+
+// Hint says how a text can name what this host does not know.
+func (e *textError) Hint() string {
+	var at *iptext.Error
+	if !errors.As(e.err, &at) {
+		return ""
+	}
+	const how = "put the host's own file into the text, behind a line \"# cat /etc/iproute2/%s\""
+	switch at.Reason {
+	case bundle.UnknownTable:
+		return fmt.Sprintf(how, "rt_tables")
+	case bundle.UnknownProtocol:
+		return fmt.Sprintf(how, "rt_protos")
+	}
+	return ""
+}
+
+// sayAssumed says what a text leaves open, unless a document has said it.
+func (a *app) sayAssumed() {
+	w := newPrinter(a.Err)
+	for _, line := range a.assumed {
+		w.wrap("assumed: " + safe(line))
+	}
+	a.assumed = nil
+}
+
+// inputName is what a file is called in messages.
+func inputName(name string) string {
+	if name == "-" {
+		return "<stdin>"
+	}
+	return name
+}
 
 // readSnapshot reads what "rpdb snapshot save" or "rpdb show --json" wrote.
 func (a *app) readSnapshot(ctx context.Context) (*rpdb.Snapshot, error) {
@@ -85,6 +167,7 @@ func (a *app) readSnapshot(ctx context.Context) (*rpdb.Snapshot, error) {
 const (
 	maxSnapshot = 1 << 30
 	maxPolicy   = 4 << 20
+	maxText     = 256 << 20
 )
 
 // withFile gives a file to read, or standard input for "-". Opening and reading
@@ -138,17 +221,36 @@ func (a *app) readPolicy(ctx context.Context, name string) (*policy.Document, er
 	if err != nil {
 		return nil, err
 	}
-	if name == "-" {
-		name = "<stdin>"
-	}
-	return policy.Parse(name, data)
+	return policy.Parse(inputName(name), data)
 }
 
 // list returns a list that JSON writes as [] when it is empty, not as null.
 func list[T any](l []T) []T { return append([]T{}, l...) }
 
+// withAssumed adds what the text leaves open that the state was read from, as
+// the last field of a document.
+func (a *app) withAssumed(v any) (any, error) {
+	if len(a.assumed) == 0 {
+		return v, nil
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	list, err := json.Marshal(a.assumed)
+	if err != nil {
+		return nil, err
+	}
+	a.assumed = nil
+	return json.RawMessage(slices.Concat(text[:len(text)-1], []byte(`,"assumed":`), list, []byte("}"))), nil
+}
+
 // printJSON writes a value as one JSON document with a schema version in it.
 func (a *app) printJSON(v any) error {
+	v, err := a.withAssumed(v)
+	if err != nil {
+		return err
+	}
 	enc := json.NewEncoder(a.Out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)

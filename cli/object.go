@@ -119,7 +119,7 @@ func (o *objectCall) help() error {
 func (o *objectCall) takeSource(args []string) (rest []string, err error) {
 	for i := 0; i < len(args); i++ {
 		name, value, hasValue := strings.Cut(args[i], "=")
-		to := map[string]*string{"--snapshot": &o.snapshot}[name]
+		to := map[string]*string{"--snapshot": &o.snapshot, "--from-text": &o.fromText}[name]
 		if to == nil {
 			rest = append(rest, args[i])
 			continue

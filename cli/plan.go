@@ -56,8 +56,8 @@ for standard input. Exit codes: 0, or 1 on an error; with --detailed-exitcode 2
 if there is something to change.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[0] == "-" && a.snapshot == "-" {
-				return &usageError{text: "plan: FILE and --snapshot cannot both be standard input"}
+			if args[0] == "-" && (a.snapshot == "-" || a.fromText == "-") {
+				return &usageError{text: "plan: the policy and the state cannot both be standard input"}
 			}
 			doc, err := a.readPolicy(cmd.Context(), args[0])
 			if err != nil {
@@ -69,6 +69,9 @@ if there is something to change.`,
 			}
 			if conn != nil {
 				defer conn.Close()
+			}
+			if err := isWhole(s); err != nil {
+				return err
 			}
 			p, err := a.planFor(doc, s)
 			if err != nil {
@@ -90,6 +93,16 @@ if there is something to change.`,
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is something to change")
 	a.snapshotFlag(cmd)
 	return cmd
+}
+
+// isWhole refuses a state that does not tell all of what a plan changes: it
+// would plan what may be there.
+func isWhole(s *rpdb.Snapshot) error {
+	const needed = rpdb.PartRules4 | rpdb.PartRules6 | rpdb.PartRoutes4 | rpdb.PartRoutes6 | rpdb.PartLinks | rpdb.PartAddresses
+	if s.Missing&needed != 0 || len(s.MissingTables) > 0 {
+		return fmt.Errorf("plan: the state does not tell all rules, tables, interfaces and addresses of both families, and so not what there is to change")
+	}
+	return nil
 }
 
 // planDocument is the JSON of plan.

@@ -118,6 +118,7 @@ func (r *routes) verb(ctx context.Context, verb iproute2.RouteVerb, words []stri
 func (r *routes) open(ctx context.Context) (err error) {
 	if r.fromFile() {
 		r.file, _, err = r.state(ctx)
+		r.names = r.loadNames() // of the text
 		return err
 	}
 	return r.inNetNS(func(o kernel.Options) error {
@@ -329,8 +330,9 @@ the other commands take the family of the addresses, and IPv4 without any.
   delete   delete the route that is exactly this one, and no other
   get      which way a packet goes, and which rule decided that
 
-SOURCE is --snapshot FILE: the state is read from what "rpdb snapshot save"
-wrote, and get asks the engine.
+SOURCE is --snapshot FILE, which "rpdb snapshot save" wrote, or --from-text
+FILE, which holds the output of ip commands of another host. There, get asks
+the engine.
 
 The words of routes are those of ip-route(8):
 

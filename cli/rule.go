@@ -157,6 +157,7 @@ func (r *rules) list(ctx context.Context, words []string) error {
 func (r *rules) source(ctx context.Context) (read func(rpdb.Family) ([]rpdb.Rule, error), closeSource func(), err error) {
 	if r.fromFile() {
 		s, _, err := r.state(ctx)
+		r.names = r.loadNames() // of the text
 		return func(f rpdb.Family) ([]rpdb.Rule, error) { return s.RulesOf(f), nil }, func() {}, err
 	}
 	conn, err := r.open()
@@ -205,8 +206,8 @@ the other commands take the family of the addresses, and IPv4 without any.
   save     write the rules to a file, for restore
   restore  add the saved rules that are not there, in their order, all or none
 
-SOURCE is --snapshot FILE: the rules are read from what "rpdb snapshot save"
-wrote.
+SOURCE is --snapshot FILE, which "rpdb snapshot save" wrote, or --from-text
+FILE, which holds the output of ip commands of another host.
 
 The words of rules are those of ip-rule(8):
 

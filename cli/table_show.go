@@ -24,15 +24,15 @@ are in it, in the words of ip(8).`,
 		Example: "  rpdb table show main",
 		Args:    takes("NAME or NUMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := a.tableOf(args[0])
-			if err != nil {
-				return err
-			}
 			r, err := a.openTables(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer r.close()
+			t, err := a.tableOf(args[0])
+			if err != nil {
+				return err
+			}
 			if a.json {
 				return a.tableJSON(cmd.Context(), r, t)
 			}

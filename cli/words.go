@@ -16,6 +16,9 @@ func (a *app) files() names.Files { return names.Files{Root: a.root, NetNS: a.ne
 // loadNames reads the names. What cannot be read costs names and nothing else:
 // numbers stand in their place.
 func (a *app) loadNames() rpdb.Names {
+	if a.textNames != nil {
+		return *a.textNames
+	}
 	n, _ := a.files().Load()
 	protocols := map[rpdb.Protocol]string{rpdb.ProtocolRPDB: "rpdb"}
 	maps.Copy(protocols, n.Protocols)

@@ -132,7 +132,7 @@ func (d *decoder) file() (*rpdb.Snapshot, error) {
 		case "snapshot":
 			s = &rpdb.Snapshot{}
 			return d.snapshot(s)
-		case "findings": // of "rpdb show --json"
+		case "findings", "assumed": // of "rpdb show --json"
 			return d.Decode(&json.RawMessage{})
 		}
 		return fmt.Errorf("unknown key %q", key)
