@@ -170,6 +170,10 @@ func (s *search) changes(now Fulfilment) (found []FlowChange, maybe bool) {
 			}
 		}
 		for _, set := range sets {
+			if s.tries <= 0 {
+				s.bounded = true
+				break
+			}
 			if size > 1 && len(found) >= maxChanges || s.has(found, set) {
 				continue
 			}
