@@ -199,6 +199,32 @@ func TestInetSocketsOfAConnection(t *testing.T) {
 	}
 }
 
+// Programs hold the sockets of MPTCP, and the kernel lists connections of TCP:
+// they have the same inode.
+func TestInetSocketsOfMPTCP(t *testing.T) {
+	ns, c := uplinks(t)
+	if _, err := ns.Sysctl("net.mptcp.enabled"); err != nil {
+		return // a kernel without MPTCP
+	}
+	must(t, ns.SetSysctl("net.mptcp.enabled", "1"))
+	server := inside(t, ns, unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, func(fd int) error {
+		return all(bindTo(fd, "[::]:7400"), unix.Listen(fd, 1))
+	})
+	client := inside(t, ns, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, func(fd int) error {
+		return all(option(fd, unix.SOL_SOCKET, unix.SO_MARK, 9), connectTo(fd, "127.0.0.1:7400"))
+	})
+	accepted, _, err := unix.Accept4(server.fd, unix.SOCK_CLOEXEC)
+	must(t, err)
+	defer unix.Close(accepted)
+	if s := socketOf(t, c, server.inode); s.State != SocketListen || s.Local != addrPort("[::]:7400") {
+		t.Errorf("the server is %+v", s)
+	}
+	near, far := socketOf(t, c, client.inode), socketOf(t, c, inodeOf(t, accepted))
+	if near.Local != far.Remote || near.Remote != far.Local || near.Protocol != rpdb.TCP || near.Mark != rpdb.Some[uint32](9) {
+		t.Errorf("%+v does not talk to %+v", near, far)
+	}
+}
+
 // The sockets of this process are those that it made, in whatever namespace.
 func TestProcessSockets(t *testing.T) {
 	ns, _ := namespace(t)
