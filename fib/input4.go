@@ -10,6 +10,7 @@ import (
 // input4 decides for a packet that came in by an interface
 // (ip_route_input_slow).
 func (f *FIB) input4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
+	flow = withoutPorts(flow)
 	rec.begin(Input, flow)
 	r := reverse{f: f, flow: flow, in: f.byName[flow.IIF], rec: rec}
 	r.conf = r.in.checkSettings()

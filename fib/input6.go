@@ -5,6 +5,7 @@ import "rpdb"
 // input6 decides for a packet that came in by an interface (ip6_rcv,
 // ip6_route_input, ip6_forward). IPv6 has no reverse-path check of its own.
 func (f *FIB) input6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
+	flow = withoutPorts(flow)
 	rec.begin(Input, flow)
 	d := f.receive6(flow, rec)
 	rec.end(d)
@@ -21,11 +22,11 @@ func (f *FIB) receive6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	}
 	k := newKey(flow)
 	k.uid, k.iif, k.want = 0, in.Index, in.Index
-	k.strict, k.reach = needsStrict6(k.dst), !f.sysctls.forward6
+	k.strict, k.reach, k.nobody = needsStrict6(k.dst), !f.sysctls.forward6, flow.Src.IsValid() && flow.Src.IsUnspecified()
 	v := f.walk(&f.v6, &k, rec)
 	d := v.decision()
 	switch {
-	case v.outcome == denied:
+	case v.outcome == denied && !k.nobody:
 		d.ICMP = icmp6(d.Errno)
 	case v.outcome == hit:
 		return f.forward6(&k, &v, d)
@@ -55,6 +56,8 @@ func (f *FIB) forward6(k *key, v *verdict, d rpdb.Decision) rpdb.Decision {
 		return d
 	case !f.sysctls.forward6:
 		return martian(rpdb.EHOSTUNREACH, "IPv6 forwarding is off")
+	case k.nobody && v.hop.link != f.byIndex[k.iif]:
+		return martian(rpdb.EINVAL, "a packet without a source is not forwarded")
 	case d.Src.IsLinkLocalUnicast() && v.hop.link != f.byIndex[k.iif]:
 		m := martian(rpdb.EINVAL, "a link-local source does not leave its link")
 		m.ICMP = rpdb.ICMPError{Type: 1, Code: 2}

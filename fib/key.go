@@ -21,6 +21,7 @@ type key struct {
 	out *link    // IPv6: the interface that it was chosen for, nil for any
 
 	output   bool // generated here
+	nobody   bool // came in with the source ::, which is not one that was left out
 	anySPort bool // the socket has not chosen its source port
 	peek     bool // count links without carrier (FIB_LOOKUP_IGNORE_LINKSTATE)
 	// want is the interface an IPv6 lookup prefers: oif, or iif on input.
@@ -61,4 +62,17 @@ func (f *FIB) setVRF(k *key) {
 	if k.iif > loopback {
 		k.l3mdev = f.byIndex[k.iif].vrfIndex()
 	}
+}
+
+// withoutPorts returns the flow as the rules see a packet that came in: of the
+// protocols that have no ports the kernel reads none, not even the type and
+// code of ICMP (proto_ports_offset).
+func withoutPorts(flow rpdb.Flow) rpdb.Flow {
+	const dccp, esp, ah, sctp, udplite = 33, 50, 51, 132, 136
+	switch flow.IPProto {
+	case 0, rpdb.TCP, rpdb.UDP, dccp, esp, ah, sctp, udplite:
+	default:
+		flow.SPort, flow.DPort = 0, 0
+	}
+	return flow
 }

@@ -91,8 +91,9 @@ func (w world) input6(flow rpdb.Flow) rpdb.Decision {
 	}
 	a := w.walk(p)
 	d := w.decision(a)
+	nobody := p.Src.IsValid() && p.sourceless()
 	switch {
-	case a.unknown:
+	case a.unknown || a.errno != 0 && nobody:
 		return d
 	case a.errno == rpdb.EACCES:
 		d.ICMP = rpdb.ICMPError{Type: 1, Code: 1}
@@ -111,6 +112,8 @@ func (w world) input6(flow rpdb.Flow) rpdb.Decision {
 		d.Disposition, d.Hop, d.Either = rpdb.Local, w.here6(a), nil
 	case !w.Sysctls.IPv6Forward:
 		return drop(rpdb.EHOSTUNREACH)
+	case nobody && a.hop.Link != in.Index:
+		return drop(rpdb.EINVAL)
 	case d.Src.IsLinkLocalUnicast() && a.hop.Link != in.Index:
 		d = drop(rpdb.EINVAL)
 		d.ICMP = rpdb.ICMPError{Type: 1, Code: 2}

@@ -21,6 +21,10 @@ func (w world) decide(flow rpdb.Flow) rpdb.Decision {
 	if !flow.Dst.IsValid() || flow.Src.IsValid() && flow.Src.Is4() != flow.Dst.Is4() {
 		return rpdb.Decision{}
 	}
+	withPorts := []rpdb.IPProto{0, rpdb.TCP, rpdb.UDP, 33, 50, 51, 132, 136}
+	if flow.IsInput() && !slices.Contains(withPorts, flow.IPProto) {
+		flow.SPort, flow.DPort = 0, 0
+	}
 	if flow.Dst.Is4() {
 		if flow.IsInput() {
 			return w.input4(flow)
