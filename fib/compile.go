@@ -20,6 +20,7 @@ func Compile(s *rpdb.Snapshot) *FIB {
 		sysctls: sysctls{
 			hashPolicy4: s.Sysctls.HashPolicy4, hashPolicy6: s.Sysctls.HashPolicy6, hashSeed: s.Sysctls.HashSeed,
 			useNeigh: s.Sysctls.UseNeigh, forward6: s.Sysctls.IPv6Forward,
+			reflect4: s.Sysctls.ReflectMark4, reflect6: s.Sysctls.ReflectMark6, acceptMark: s.Sysctls.TCPMarkAccept,
 		},
 	}
 	f.noteGaps(s)

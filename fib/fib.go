@@ -34,6 +34,8 @@ type sysctls struct {
 	hashSeed                 uint32
 	useNeigh                 bool
 	forward6                 bool
+	reflect4, reflect6       bool // fwmark_reflect
+	acceptMark               bool // tcp_fwmark_accept
 }
 
 // link is an interface with its settings, those of conf.all already mixed in
