@@ -15,6 +15,7 @@ import (
 func (a *app) explainCommand() *cobra.Command {
 	var capture string
 	var sockets socketQuery
+	var reply bool
 	cmd := &cobra.Command{
 		Use:   "explain [to] ADDRESS [from ADDRESS] [FLOW...]",
 		Short: "which rule decides about a packet, and why every other one does not",
@@ -29,10 +30,12 @@ Without iif the packet is one of this host. "connect" asks as connect(2) does
 (IPv4 asks again with the source that it found), "sendto" as a datagram of an
 unconnected socket; without either it is asked once, as "ip route get" asks.
 
+` + replyLong + `
+
 ` + captureLong + `
 
 ` + socketLong + whyNotLong,
-		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443" + captureExample + socketExample + whyNotExample,
+		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443" + replyExample + captureExample + socketExample + whyNotExample,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := a.whyNot.take(args)
@@ -40,6 +43,8 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 				return err
 			}
 			switch {
+			case reply && (sockets.asked() || cmd.Flags().Changed("pcap")):
+				return &usageError{text: "--reply is about one packet, and excludes --pcap, --socket and --pid"}
 			case sockets.asked():
 				return a.explainSockets(cmd.Context(), &sockets, args)
 			case cmd.Flags().Changed("pcap"):
@@ -49,6 +54,9 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 			if err != nil {
 				return err
 			}
+			if reply && !flow.IsInput() {
+				return &usageError{"--reply: a packet of this host is answered elsewhere", `add "iif NAME" for a packet that came in`}
+			}
 			s, conn, err := a.state(cmd.Context())
 			if err != nil {
 				return err
@@ -56,10 +64,11 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 			if conn != nil {
 				defer conn.Close()
 			}
-			return a.explainFlow(cmd.Context(), s, conn, flow)
+			return a.explainFlow(cmd.Context(), s, conn, flow, reply)
 		},
 	}
 	a.rawFlag(cmd)
+	cmd.Flags().BoolVar(&reply, "reply", false, "explain also how the answers to the packet leave")
 	cmd.Flags().StringVar(&capture, "pcap", "", "explain the packets of a capture in `FILE`, - for standard input")
 	a.snapshotFlag(cmd)
 	sockets.socketFlags(cmd)
@@ -82,6 +91,9 @@ type explanation struct {
 	Unasked string `json:"unasked,omitzero"`
 	// WhyNot answers --why-not; absent without it.
 	WhyNot *fib.WhyNot `json:"why_not,omitempty"`
+	// Replies are the ways of the answers to the packet; absent without
+	// --reply.
+	Replies []replyExplanation `json:"replies,omitzero"`
 	// known reports whether a part of the flow, by its name in [openFields], is
 	// known though it is zero; nil: none is.
 	known func(field string) bool
@@ -100,9 +112,9 @@ type namedFlow struct {
 	flow  rpdb.Flow
 }
 
-// explainFlow explains one flow, in the state of a host and of the kernel that
-// it came from, as [app.state] returns them.
-func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Conn, flow rpdb.Flow) error {
+// explainFlow explains one flow, and with reply its answers, in the state of a
+// host and of the kernel that it came from, as [app.state] returns them.
+func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Conn, flow rpdb.Flow, reply bool) error {
 	x := newExplainer(s, conn)
 	e, err := x.explain(ctx, namedFlow{flow: flow})
 	if err != nil {
@@ -111,11 +123,19 @@ func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Co
 	if err := a.answerWhyNot(x, &e); err != nil {
 		return err
 	}
+	if reply {
+		if err := x.answerReplies(ctx, &e); err != nil {
+			return err
+		}
+	}
 	if a.json {
 		e.Version = 1
 		return a.printJSON(e)
 	}
-	return a.viewExplain(s, e)
+	if err := a.viewExplain(s, e); err != nil {
+		return err
+	}
+	return a.viewReplies(s, e)
 }
 
 // explainFlows is explainFlow for any number of flows, one after the other

@@ -24,8 +24,8 @@ const (
 	ReplyError       Reply = "icmp-error"
 )
 
-// byKernel reports whether there is no socket behind the answer.
-func (r Reply) byKernel() bool {
+// ByKernel reports whether there is no socket behind the answer.
+func (r Reply) ByKernel() bool {
 	return r == ReplyEcho || r == ReplyReset || r == ReplyUnreachable || r == ReplyError
 }
 
@@ -94,7 +94,7 @@ func (f *FIB) Reply(flow rpdb.Flow, k Reply, about rpdb.ICMPError) rpdb.Flow {
 		f.errorSource(&r, flow)
 		icmpError(&r, flow, about)
 	}
-	if k.byKernel() && (f.sysctls.reflect4 && !v6 || f.sysctls.reflect6 && v6) {
+	if k.ByKernel() && (f.sysctls.reflect4 && !v6 || f.sysctls.reflect6 && v6) {
 		r.Mark = flow.Mark
 	}
 	f.replyLink(&r, flow)
