@@ -32,7 +32,7 @@ const (
 )
 
 // WhyNot says why the decision about a flow is not another one, and what would
-// make it that. The result of [FIB.WhyNot] is the caller's.
+// make it that. Like a [Trace] it refers to the FIB: read it only.
 type WhyNot struct {
 	Wish      Wish          `json:"wish"`
 	Fulfilled Fulfilment    `json:"fulfilled"`
