@@ -59,6 +59,10 @@ type app struct {
 	// assumed is what a text leaves open that the state was read from.
 	assumed   []string
 	textNames *rpdb.Names // the host's of the text, nil for none
+	// color is when explain colours: "auto", "always" or "never"; all says that
+	// it folds nothing.
+	color string
+	all   bool
 	// root stands for "/" where the files of names are, "" for that itself.
 	root string
 }

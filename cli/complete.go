@@ -38,6 +38,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"pid":       a.completePID,
 		"to":        noArguments,
 		"rp-filter": completeRPFilter,
+		"color":     completeColor,
 		"redact":    completeRedact,
 		"why-not":   a.completeWhyNot,
 	}
@@ -167,4 +168,13 @@ func plain(r rune) rune {
 		return '?'
 	}
 	return r
+}
+
+// completeColor offers when to colour.
+func completeColor(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	o := offers{begun: begun}
+	o.add("auto", "on a terminal, unless NO_COLOR is set")
+	o.add("always", "")
+	o.add("never", "")
+	return o.list, noFiles
 }

@@ -22,17 +22,19 @@ func flowWords() []flowWord {
 		{"to", "destination address", nil},
 		{"from", "source address", nil},
 		{"iif", "interface that the packet comes in by", []string{"oif", "connect", "sendto"}},
-		{"oif", "interface that the sender is bound to", []string{"iif"}},
+		{"oif", "interface that the sender is bound to", []string{"iif", "forwarded"}},
 		{"mark", "firewall mark", nil},
 		{"uid", "user of the sender", nil},
-		{"tos", "DS field, hexadecimal", nil},
+		{"tos", "DS field, hexadecimal", []string{"dscp"}},
+		{"dscp", "upper six bits of the DS field: a number or the name of a class", []string{"tos"}},
 		{"ipproto", "IP protocol", nil},
 		{"sport", "source port", nil},
 		{"dport", "destination port", nil},
 		{"flowlabel", "IPv6 flow label", nil},
 		{"tun_id", "id of the tunnel that the packet came out of", nil},
-		{"connect", "ask as connect(2) does", []string{"sendto", "iif"}},
-		{"sendto", "ask as a datagram of an unconnected socket", []string{"connect", "iif"}},
+		{"forwarded", "the packet comes in and is to be sent on: wants iif", []string{"oif", "connect", "sendto"}},
+		{"connect", "ask as connect(2) does", []string{"sendto", "iif", "forwarded"}},
+		{"sendto", "ask as a datagram of an unconnected socket", []string{"connect", "iif", "forwarded"}},
 	}
 }
 
@@ -107,7 +109,7 @@ func (v *hostOffers) addFlowValue(keyword string) {
 		v.addLinks()
 		return
 	case "ipproto":
-		for _, name := range []string{"tcp", "udp", "icmp", "ipv6-icmp", "sctp", "dccp"} {
+		for _, name := range []string{"tcp", "udp", "icmp", "ipv6-icmp", "sctp", "dccp", "udplite"} {
 			v.add(name, "")
 		}
 		return
@@ -127,6 +129,8 @@ func askedFor(s rpdb.Selector, keyword string) string {
 		return fmt.Sprintf("%#x", s.Mark.Value)
 	case keyword == "uid" && hasUIDs:
 		return fmt.Sprint(uids.First)
+	case keyword == "dscp" && hasDSCP:
+		return fmt.Sprint(dscp.Value)
 	case keyword == "tos" && hasDSCP:
 		return fmt.Sprintf("%#02x", dscp.Value<<2)
 	case keyword == "tos" && s.TOS != 0:

@@ -107,9 +107,10 @@ func TestCompletion(t *testing.T) {
 		{"", "show check explain plan apply try completion", "__complete"},
 		{"ex", "explain", "show"},
 		{"sh", "show", "check"},
-		{"explain -", "--snapshot --json", "--all --netns"},
+		{"explain -", "--snapshot --json --all --color", "--netns"},
+		{"explain --color ", "auto always never", "--color"},
 		{"show ", "", "show"},
-		{"explain ", "to from iif oif mark uid tos ipproto sport dport flowlabel tun_id connect sendto", "eth0"},
+		{"explain ", "to from iif oif mark uid tos dscp ipproto sport dport flowlabel tun_id forwarded connect sendto", "eth0"},
 		{"explain 203.0.113.10 ", "from iif oif connect", "to"},
 		{"explain 203.0.113.10 --why-not ", "eth0 dev table via rule", "from"},
 		{"explain 203.0.113.10 --why-not table ", "main 1001 1002", "eth0 from to"},
@@ -123,8 +124,8 @@ func TestCompletion(t *testing.T) {
 		{"explain src ", "192.0.2.10", "from"},
 		{"explain oif ", "lo eth0 eth1 gw0", "gone0"},
 		{"explain dev e", "eth0 eth1", "lo"},
-		{"explain oif eth0 ", "from connect", "iif oif"},
-		{"explain iif eth0 ", "from to", "oif connect sendto iif"},
+		{"explain oif eth0 ", "from connect", "iif oif forwarded"},
+		{"explain iif eth0 ", "from to forwarded", "oif connect sendto iif"},
 		{"explain connect ", "to oif", "sendto iif connect"},
 		{"explain --pcap x ", "iif local oif mark uid tun_id flowlabel connect sendto", "to from dport"},
 		{"explain --pcap x iif eth0 ", "mark connect oif", "iif local"},
@@ -137,6 +138,8 @@ func TestCompletion(t *testing.T) {
 		{"explain sport ", "", "443"},
 		{"explain tun_id ", "7", ""},
 		{"explain tos ", "0xb8", ""},
+		{"explain tos 10 ", "to", "dscp tos"},
+		{"explain dscp ", "46", ""},
 		{"explain flowlabel ", "0x5", ""},
 		{"explain 203.0.113.10 from 192.0.2.10 iif eth1 d", "dport", "dev"},
 	})
@@ -282,7 +285,7 @@ func TestFlowWordsAreAll(t *testing.T) {
 		offered = append(offered, w.word)
 	}
 	read := slices.Collect(maps.Keys(flowFields(&rpdb.Flow{})))
-	read = append(read, "connect", "sendto")
+	read = append(read, "forwarded", "connect", "sendto")
 	slices.Sort(offered)
 	slices.Sort(read)
 	if !slices.Equal(offered, read) {

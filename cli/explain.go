@@ -20,8 +20,9 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain [to] ADDRESS [from ADDRESS] [FLOW...]",
 		Short: "which rule decides about a packet, and why every other one does not",
 		Long: `explain walks the rules for one packet and says of each why it did not apply, or
-what its table answered; then the route, the source, and whether the kernel
-gives the same answer.
+what its table answered and which routes it passed over for that; then where the
+packet goes, why with that source, what the reverse-path check came to, and
+whether the kernel gives the same answer.
 
 A packet is described in the words of "ip route get":
   ` + flowUsage + `
@@ -38,6 +39,9 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 		Example: "  rpdb explain 203.0.113.10 from 10.10.0.10\n  rpdb explain 2001:db8::1 from 2001:db8:a::5 iif lan0 ipproto tcp dport 443" + replyExample + captureExample + socketExample + whyNotExample,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.checkColor(); err != nil {
+				return err
+			}
 			args, err := a.whyNot.take(args)
 			if err != nil {
 				return err
@@ -67,6 +71,8 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 			return a.explainFlow(cmd.Context(), s, conn, flow, reply)
 		},
 	}
+	cmd.Flags().BoolVar(&a.all, "all", false, "list all rules and routes, also long runs that have nothing to say")
+	cmd.Flags().StringVar(&a.color, "color", "auto", "`WHEN` to repeat in colour what the words say: auto (on a terminal, unless NO_COLOR is set), always or never")
 	a.rawFlag(cmd)
 	cmd.Flags().BoolVar(&reply, "reply", false, "explain also how the answers to the packet leave")
 	cmd.Flags().StringVar(&capture, "pcap", "", "explain the packets of a capture in `FILE`, - for standard input")

@@ -49,7 +49,7 @@ host. Up to 1000 groups are kept, and 262144 flows told apart.`
 // parseCaptureWords reads the words beside --pcap.
 func parseCaptureWords(words []string) (captureWords, error) {
 	var c captureWords
-	p := flowParser{words: words, seen: map[string]bool{}}
+	p := newFlowParser(words)
 	for p.at < len(words) {
 		word := words[p.at]
 		if full, ok := flowAliases()[word]; ok {
@@ -72,6 +72,9 @@ func parseCaptureWords(words []string) (captureWords, error) {
 		if err := p.next(); err != nil {
 			return c, err
 		}
+	}
+	if err := p.together(); err != nil {
+		return c, err
 	}
 	c.flow = p.flow
 	if c.local && c.flow.IIF != "" {

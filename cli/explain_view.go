@@ -16,23 +16,36 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 	w := newPrinter(a.Out)
 	v := newWords(s.LinkName, a.loadNames())
 	v.hideProtocol = true
+	look := a.look()
 	if e.Title != "" {
 		w.printf("%s\n", safe(e.Title))
 	}
-	for i, l := range e.Trace.Lookups {
+	for i := range e.Trace.Lookups {
+		l := &e.Trace.Lookups[i]
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {
-			w.printf("%s\n", purposeLine(i, l))
+			w.lines(look, "", purposeLine(i, l))
 		}
-		w.ruleSteps(v, a.shownSteps(l.Steps()))
+		walk := newWalkView(look, v, a.shownSteps(l.Steps()))
+		for _, line := range walk.lines() {
+			w.printf("%s\n", line)
+		}
 	}
-	w.printf("%s\n", safe(verdictLine(e.Trace.Decision)))
-	w.kernelLine(e)
-	w.assumed(s, e)
+	w.outcome(look, e)
+	w.assumed(look, s, e)
 	return w.err
 }
 
+// lines prints running text, broken to fit; further lines are indented.
+func (p *printer) lines(l look, attribute, text string) {
+	indent := ""
+	for _, line := range breakLines(text, l.width-2) {
+		p.printf("%s%s\n", indent, l.paint(attribute, line))
+		indent = "  "
+	}
+}
+
 // purposeLine says what a lookup is for, where there are several.
-func purposeLine(i int, l fib.LookupTrace) string {
+func purposeLine(i int, l *fib.LookupTrace) string {
 	word := map[fib.Purpose]string{
 		fib.Output:      "the packet, sent by this host",
 		fib.Repeat:      "asked again with the source that was found",
@@ -49,138 +62,55 @@ func fromWord(f rpdb.Flow) string {
 	return fmt.Sprintf(" from %v", f.Src)
 }
 
-// maxRuleColumn is the widest that the column of rules gets.
-const maxRuleColumn = 48
-
-// ruleColumn returns the width of the column of rules.
-func ruleColumn(v words, steps []fib.Step) int {
-	width := 0
-	for _, s := range steps {
-		width = max(width, len(v.rule(s.Rule)))
+// outcome says what becomes of the packet, and why.
+func (p *printer) outcome(l look, e explanation) {
+	d := e.Trace.Decision
+	attribute := alarm
+	if d.Disposition.Delivered() {
+		attribute = strong
 	}
-	return min(width, maxRuleColumn)
+	p.lines(l, attribute, safe(fateLine(e.Trace.Flow, d)))
+	if s, ok := lastSource(e.Trace); ok && d.Disposition.Delivered() {
+		p.source(l, s)
+	}
+	for _, c := range e.Trace.ReverseChecks {
+		p.lines(l, "", "reverse path: "+reverseWords(c, e.Trace.Flow))
+	}
+	p.kernelLine(l, e)
 }
 
-// ruleSteps prints the rules of one walk and what became of each; the one that
-// decided has a mark in front.
-func (p *printer) ruleSteps(v words, steps []fib.Step) {
-	width := ruleColumn(v, steps)
-	for _, s := range steps {
-		mark := " "
-		if decided(s) {
-			mark = ">"
+// lastSource is how the source of the packet was chosen.
+func lastSource(tr fib.Trace) (fib.Source, bool) {
+	for i := len(tr.Lookups) - 1; i >= 0; i-- {
+		if tr.Lookups[i].Purpose == fib.Output || tr.Lookups[i].Purpose == fib.Repeat {
+			return tr.Lookups[i].Source()
 		}
-		p.printf("%s%7d  %s  %s\n", mark, s.Rule.Priority, pad(v.rule(s.Rule), width), safe(v.detail(s.Detail)))
 	}
+	return fib.Source{}, false
 }
 
-// decided reports whether a step ended its walk.
-func decided(s fib.Step) bool {
-	switch s.Detail.(type) {
-	case fib.Chosen, fib.Denied, fib.Unknown:
-		return true
+// source says why the packet carries its source; that the sender gave it needs
+// no words.
+func (p *printer) source(l look, s fib.Source) {
+	if s.By == fib.SourceGiven {
+		return
 	}
-	return false
-}
-
-// detail spells what a rule did, with tables by name.
-func (w words) detail(d fib.Detail) string {
-	switch d := d.(type) {
-	case fib.NotMatched:
-		return d.Words(safe[string])
-	case fib.Miss:
-		return "no route in " + w.table(d.Table)
-	case fib.NoTable:
-		return w.table(d.Table) + " is empty"
-	case fib.Throw:
-		return fmt.Sprintf("throw %s in %s", destination(d.Route), w.table(d.Table))
-	case fib.Suppressed:
-		return destination(d.Route) + ", suppressed"
-	case fib.Chosen:
-		return fmt.Sprintf("%s %s", destination(d.Route), hopWords(d.Route.Type, d.Hop))
-	case fib.Denied:
-		if d.Table != 0 {
-			return fmt.Sprintf("%v %s in %s: %v", d.Route.Type, destination(d.Route), w.table(d.Table), d.Errno)
+	p.lines(l, "", fmt.Sprintf("source %v: %s", s.Addr, sourceWords(s)))
+	if l.all {
+		for _, r := range s.Rivals {
+			p.lines(l, "", fmt.Sprintf("  not %v (%s): %s", r.Addr, safe(r.Link), rivalRule(r)))
 		}
-		return fmt.Sprintf("denies: %v", d.Errno)
 	}
-	return d.String()
 }
 
-func destination(r rpdb.Route) string {
-	if r.IsDefault() {
-		return "default"
-	}
-	return r.Dst.String()
-}
-
-func hopWords(t rpdb.RouteType, h rpdb.Hop) string {
-	var parts []string
-	if t != rpdb.RouteUnicast {
-		parts = append(parts, t.String())
-	}
-	if h.Via.IsValid() {
-		parts = append(parts, "via "+h.Via.String())
-	}
-	if h.Link != "" {
-		parts = append(parts, "dev "+safe(h.Link))
-	}
-	return strings.Join(parts, " ")
-}
-
-// verdictLine says in one sentence what becomes of the packet.
-func verdictLine(d rpdb.Decision) string {
-	var line string
-	switch d.Disposition {
-	case rpdb.Sent:
-		line = "leaves by " + hopSentence(d.Hop)
-		if len(d.Either) > 1 {
-			line = "leaves by one of: " + joinHops(d.Either)
-		}
-		if d.Src.IsValid() {
-			line += ", source " + d.Src.String()
-		}
-	case rpdb.Local:
-		line = "is delivered on this host"
-	case rpdb.Refused:
-		line = "is not sent: " + d.Errno.String()
-		if icmp := d.ICMP.String(); icmp != "" {
-			line += ", the sender gets ICMP " + icmp
-		}
-	case rpdb.Martian:
-		line = "is dropped on arrival"
-	default:
-		line = "unknown"
-	}
-	if d.Note != "" {
-		line += " (" + d.Note + ")"
-	}
-	return line
-}
-
-func hopSentence(h rpdb.Hop) string {
-	if h.Via.IsValid() {
-		return fmt.Sprintf("%s via %v", safe(h.Link), h.Via)
-	}
-	return safe(h.Link)
-}
-
-func joinHops(hops []rpdb.Hop) string {
-	var words []string
-	for _, h := range hops {
-		words = append(words, hopSentence(h))
-	}
-	return strings.Join(words, "; ")
-}
-
-func (p *printer) kernelLine(e explanation) {
+func (p *printer) kernelLine(l look, e explanation) {
 	switch {
 	case e.Unasked != "":
-		p.printf("kernel not asked: %s\n", safe(e.Unasked))
+		p.lines(l, "", "kernel not asked: "+safe(e.Unasked))
 	case *e.Agrees:
 		p.printf("kernel agrees (route get)\n")
 	default:
-		p.printf("KERNEL DISAGREES (route get): %s\n", safe(verdictLine(*e.Kernel)))
+		p.lines(l, alarm, "KERNEL DISAGREES (route get): "+safe(fateLine(e.Trace.Flow, *e.Kernel)))
 	}
 }
 
@@ -188,7 +118,7 @@ func (p *printer) kernelLine(e explanation) {
 const maxAsked = 10
 
 // assumed says what the flow leaves open, and which rules look at it.
-func (p *printer) assumed(s *rpdb.Snapshot, e explanation) {
+func (p *printer) assumed(l look, s *rpdb.Snapshot, e explanation) {
 	f := e.Trace.Flow
 	open := openFields(f)
 	if e.known != nil {
@@ -198,24 +128,36 @@ func (p *printer) assumed(s *rpdb.Snapshot, e explanation) {
 		return
 	}
 	var words, asked []string
+	more := 0
 	for _, field := range open {
 		words = append(words, field.word)
-		for _, r := range s.RulesOf(f.Family()) {
-			word := fmt.Sprintf("rule %d looks at %s", r.Priority, field.name)
-			if field.selects(r.Selector) && (len(asked) == 0 || asked[len(asked)-1] != word) {
-				asked = append(asked, word)
+		last := rpdb.Priority(0)
+		for i, r := range s.RulesOf(f.Family()) {
+			switch {
+			case !field.selects(r.Selector) || i > 0 && r.Priority == last:
+				continue
+			case len(asked) < maxAsked:
+				asked = append(asked, fmt.Sprintf("rule %d looks at %s", r.Priority, field.name))
+			default:
+				more++
 			}
+			last = r.Priority
 		}
 	}
 	text := "assumed: " + strings.Join(words, ", ")
-	if len(asked) == 0 {
-		p.wrap(text + "; no rule looks at any of these")
-		return
+	switch {
+	case len(asked) == 0:
+		text += "; no rule looks at any of these"
+	case more > 0:
+		text += fmt.Sprintf("; %s, and so on, %s more", strings.Join(asked, ", "), thousands(more))
+	default:
+		text += "; " + strings.Join(asked, ", ")
 	}
-	if more := len(asked) - maxAsked; more > 0 {
-		asked = append(asked[:maxAsked], fmt.Sprintf("and so on, %d more", more))
+	width := lineWidth
+	if l.width > 0 {
+		width = min(l.width, lineWidth)
 	}
-	p.wrap(text + "; " + strings.Join(asked, ", "))
+	p.fill("", strings.Fields(text), width)
 }
 
 // openField is a part of a flow that was not given.

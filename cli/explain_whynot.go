@@ -192,7 +192,7 @@ func (a *app) viewWhyNot(s *rpdb.Snapshot, e explanation) error {
 		v.changes()
 		v.obstacles()
 	}
-	v.kernelLine(e)
+	v.kernelLine(a.look(), e)
 	return v.err
 }
 
@@ -228,7 +228,7 @@ func (v *whyNotView) headline() {
 	word := map[fib.Fulfilment]string{
 		fib.FulfilledNo: "not ", fib.FulfilledMaybe: "perhaps ", fib.FulfilledYes: "already ",
 	}[v.answer.Fulfilled]
-	v.wrap(word + v.wish() + ": the packet " + verdictLine(d) + v.decidedBy())
+	v.wrap(word + v.wish() + ": the packet " + fateLine(v.flow, d) + v.decidedBy())
 }
 
 func (v *whyNotView) decidedBy() string {

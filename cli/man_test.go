@@ -168,7 +168,7 @@ func flagItems(flags *pflag.FlagSet) string {
 
 func flowItems() string {
 	var b strings.Builder
-	values := map[string]string{"to": "ADDRESS", "from": "ADDRESS", "iif": "NAME", "oif": "NAME", "ipproto": "NAME|N", "connect": "", "sendto": ""}
+	values := map[string]string{"to": "ADDRESS", "from": "ADDRESS", "iif": "NAME", "oif": "NAME", "ipproto": "NAME|N", "connect": "", "sendto": "", "forwarded": "", "dscp": "N|NAME"}
 	for _, w := range flowWords() {
 		value, ok := values[w.word]
 		if !ok {

@@ -24,16 +24,16 @@ func openWords() []string {
 // parseSocketWords reads words of a flow beside a socket. All may be missing,
 // and those that every socket has of its own are refused.
 func parseSocketWords(args []string) (socketWords, error) {
-	p := flowParser{words: args, seen: map[string]bool{}}
+	p := newFlowParser(args)
 	for p.at < len(args) {
 		word, at := args[p.at], p.at
 		if full, ok := flowAliases()[word]; ok {
 			word = full
 		}
 		_, isField := flowFields(&p.flow)[word]
-		if isField && !slices.Contains(openWords(), word) {
+		if (isField || word == "forwarded") && !slices.Contains(openWords(), word) {
 			reason := "a socket has that of its own"
-			if word == "iif" || word == "tun_id" {
+			if word == "iif" || word == "tun_id" || word == "forwarded" {
 				reason = "that is for packets that come in, and a socket sends"
 			}
 			return socketWords{}, p.fail(at, "%s", reason)
@@ -42,7 +42,10 @@ func parseSocketWords(args []string) (socketWords, error) {
 			return socketWords{}, err
 		}
 	}
-	w := socketWords{p.flow, p.seen}
+	w := socketWords{p.flow, map[string]bool{}}
+	for keyword := range p.seen {
+		w.given[keyword] = true
+	}
 	switch f := p.flow; {
 	case f.Src.IsValid() && !f.Dst.IsValid():
 		return w, &FlowError{Reason: `"from" says where answers come from, and "to" is missing that says where they go`}
