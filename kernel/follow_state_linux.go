@@ -237,12 +237,36 @@ func (s *followed) link(l rpdb.Link, conf rpdb.LinkSysctls, deleted bool) {
 	u := part{class: classLinks}
 	old, had := s.linkOf(l.Index)
 	if !s.open(u) && had && !deleted && old == l && s.settings.Links[l.Name] == conf {
+		s.carrier(l)
 		return
 	}
 	s.dirty(u)
 	s.along(l.Index, !had || deleted || old.Name != l.Name)
 	if deleted {
 		s.forget(l.Index)
+	}
+}
+
+// carrier has that read which does not know yet whether an interface has a carrier.
+// A list shows it at once, but routes learn it up to a second later, just before
+// the event, which then says nothing new.
+func (s *followed) carrier(l rpdb.Link) {
+	late := func(n rpdb.Nexthop) bool {
+		down, dead := n.Flags&rpdb.NexthopLinkdown != 0, n.Flags&rpdb.NexthopDead != 0
+		return n.Link == l.Index && (l.HasCarrier() && (down || dead) || !l.HasCarrier() && !down && !dead)
+	}
+	affected := false
+	for _, f := range rpdb.Families() {
+		if s.touch(f, func(r *rpdb.Route) bool { return slices.ContainsFunc(r.Nexthops, late) }) {
+			affected = true
+		}
+	}
+	if slices.ContainsFunc(s.nexthops.items, func(o rpdb.NexthopObject) bool { return late(o.Nexthop) }) {
+		s.dirty(part{class: classNexthops})
+		affected = true
+	}
+	if affected {
+		s.dirty(part{class: classLinks})
 	}
 }
 
@@ -317,26 +341,18 @@ func (s *followed) address(a rpdb.Address, deleted bool) {
 	}
 }
 
-// nexthop takes in a nexthop object. Routes and groups change and go with it
-// without an event; a new object has none.
+// nexthop takes in a nexthop object. Routes change and go with it without an event;
+// a new one has none yet. Groups that it changes are told.
 func (s *followed) nexthop(o rpdb.NexthopObject, deleted bool) {
-	u := part{class: classNexthops}
 	at, had := slices.BinarySearchFunc(s.nexthops.items, o.ID, func(o rpdb.NexthopObject, id uint32) int { return cmp.Compare(o.ID, id) })
-	open := s.open(u)
+	open := s.open(part{class: classNexthops})
 	if open || had || deleted {
-		users := map[uint32]bool{o.ID: true}
-		for _, g := range s.nexthops.items {
-			if slices.ContainsFunc(g.Group, func(m rpdb.GroupMember) bool { return m.ID == o.ID }) {
-				users[g.ID] = true
-				s.dirty(u)
-			}
-		}
-		for _, f := range rpdb.Families() {
-			s.touch(f, func(r *rpdb.Route) bool { return users[r.NexthopID] })
-		}
 		s.dirty(part{class: classLinks})
+		for _, f := range rpdb.Families() {
+			s.touch(f, func(r *rpdb.Route) bool { return r.NexthopID == o.ID })
+		}
 	}
-	if open || s.todo.has(u) {
+	if open {
 		return
 	}
 	switch {

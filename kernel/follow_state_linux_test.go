@@ -102,6 +102,7 @@ func TestFollowedReadsAgain(t *testing.T) {
 		{"IPv6 is switched off", func(s *followed) {
 			s.route(rpdb.Route{Family: rpdb.IPv6, Table: 255, Dst: prefix("ff00::/8"), Type: rpdb.RouteMulticast, Protocol: rpdb.ProtocolKernel, Nexthops: []rpdb.Nexthop{{Link: 3}}}, true, false)
 		}, "links; routes (IPv6) of table 12; routes (IPv6) of table 255"},
+		{"a link says what a route did not know yet", func(s *followed) { s.link(s.links.items[2], rpdb.LinkSysctls{}, false) }, "links; routes (IPv4) of table 13"},
 		{"a link says the same again", func(s *followed) { s.link(s.links.items[1], rpdb.LinkSysctls{RPFilter: 1}, false) }, ""},
 		{"a link has another setting", func(s *followed) { s.link(s.links.items[1], rpdb.LinkSysctls{}, false) }, throughE0},
 		{"a link goes down", func(s *followed) { s.link(down, rpdb.LinkSysctls{RPFilter: 1}, false) }, throughE0},
@@ -115,8 +116,8 @@ func TestFollowedReadsAgain(t *testing.T) {
 			s.address(rpdb.Address{Link: 2, Prefix: prefix("2001:db8::1/64"), Flags: rpdb.AddressDeprecated}, false)
 		}, ""},
 		{"a new nexthop object", func(s *followed) { s.nexthop(rpdb.NexthopObject{ID: 3, Family: rpdb.IPv4}, false) }, ""},
-		{"a nexthop object goes", func(s *followed) { s.nexthop(rpdb.NexthopObject{ID: 1}, true) }, "links; nexthop objects; routes (IPv4) of table 12"},
-		{"a group is replaced", func(s *followed) { s.nexthop(rpdb.NexthopObject{ID: 5}, false) }, "links; routes (IPv4) of table 12"},
+		{"a nexthop object goes", func(s *followed) { s.nexthop(rpdb.NexthopObject{ID: 5}, true) }, "links; routes (IPv4) of table 12"},
+		{"a nexthop object is replaced", func(s *followed) { s.nexthop(rpdb.NexthopObject{ID: 5}, false) }, "links; routes (IPv4) of table 12"},
 		{"a neighbour", func(s *followed) { s.neighbour(rpdb.Neighbour{Link: 2, Addr: addr("192.0.2.9")}, false) }, ""},
 	} {
 		s := known()
@@ -205,6 +206,38 @@ func TestFollowedLinksAreRead(t *testing.T) {
 	s.putLinks(slices.Clone(s.links.items), map[rpdb.LinkName]rpdb.LinkSysctls{"e0": {RPFilter: 1}, "e1": {IgnoreLinkdown4: true}})
 	if got := todoOf(s); !slices.Equal(got, []string{"routes (IPv4) of table 13"}) {
 		t.Errorf("links without carrier are ignored: reads %v", got)
+	}
+}
+
+// A list of all tables says which have no routes any more, and may give those of two
+// tables in turns.
+func TestFollowedTablesAreRead(t *testing.T) {
+	s := known()
+	route := func(table rpdb.TableID, text string) rpdb.Route {
+		return rpdb.Route{Family: rpdb.IPv4, Table: table, Dst: prefix(text), Type: rpdb.RouteBlackhole}
+	}
+	list := []rpdb.Route{route(254, "10.0.0.0/8"), route(255, "127.0.0.0/8"), route(254, "128.0.0.0/1"), route(254, "128.0.0.0/8"), route(255, "192.0.2.1/32")}
+	s.putRoutes(tablePart(rpdb.IPv4, 0), slices.Clone(list))
+	now := s.publish(nil)
+	if n := len(now.Table(rpdb.IPv4, 10)) + len(now.Table(rpdb.IPv4, 14)); n != 0 || len(now.Table(rpdb.IPv6, 10)) != 1 {
+		t.Errorf("%d routes that are gone, %d of IPv6", n, len(now.Table(rpdb.IPv6, 10)))
+	}
+	order := func(table rpdb.TableID) (texts []string) {
+		for _, r := range now.Table(rpdb.IPv4, table) {
+			texts = append(texts, r.Dst.String())
+		}
+		return texts
+	}
+	if got := order(254); !slices.Equal(got, []string{"10.0.0.0/8", "128.0.0.0/8", "128.0.0.0/1"}) {
+		t.Errorf("main has %v", got)
+	}
+	if got := order(255); !slices.Equal(got, []string{"127.0.0.0/8", "192.0.2.1/32"}) {
+		t.Errorf("local has %v", got)
+	}
+	s.changed = false
+	s.putRoutes(tablePart(rpdb.IPv4, 0), slices.Clone(list))
+	if s.changed {
+		t.Error("the same list is a change")
 	}
 }
 
