@@ -24,8 +24,7 @@ func forgetful() []mutant {
 		{"routes with a source that is gone", state, "return r.PrefSrc == a.Prefix.Addr() || leadsThrough(r, a.Link)", "return f == rpdb.IPv4 && leadsThrough(r, a.Link)"},
 		{"dead members that an address revives", state, "n.Link == a.Link && n.Flags&rpdb.NexthopDead != 0", "false"},
 		{"where an address stands", state, "s.dirty(u)\n\tcase deleted:\n\t\ts.addresses.own()", "if !deleted {\n\t\t\ts.addresses.own()\n\t\t\ts.addresses.items, s.changed = append(s.addresses.items, a), true\n\t\t}\n\tcase deleted:\n\t\ts.addresses.own()"},
-		{"routes of a nexthop object", state, "return users[r.NexthopID]", "return false"},
-		{"groups of a nexthop object", state, "return m.ID == o.ID })", "return false })"},
+		{"routes of a nexthop object", state, "return r.NexthopID == o.ID", "return false"},
 		{"neighbours that go", state, "case deleted && !had:\n\t\treturn\n\tcase deleted:", "case deleted:\n\t\treturn\n\tcase false:"},
 		{"settings that are told", state, "\t\ts.dirty(part{class: classLinks})\n\t\ts.dirty(part{class: classSettings})\n\tdefault:", "\tdefault:"},
 		{"settings that are not told", state, "[]class{classLinks, classSettings, classAddresses, classNeighbours}", "[]class{classAddresses, classNeighbours}"},
@@ -35,7 +34,6 @@ func forgetful() []mutant {
 		{"that a route may take the place of another", routes, "case !deleted && n == 1 && replaces:", "case !deleted && replaces && n == 2:\n\tcase !deleted && replaces:"},
 		{"that IPv6 is switched off on an interface", routes, "\ts.switched(&r)\n", ""},
 		{"routes whose nexthop object is not told", routes, "return r.NexthopID != 0 && len(r.Nexthops) == 0", "return false"},
-		{"a table that is empty now", routes, "if known.class == u.class && tables[known] == nil {", "if false {"},
 		{"that routes show whether links without carrier are ignored", lists, "\tif !changed {\n\t\treturn\n\t}\n\ts.touch", "\tif !changed || true {\n\t\treturn\n\t}\n\ts.touch"},
 		{"tables beyond one", parts, "\t\ts.tables[u] = true\n", "\t\tclear(s.tables)\n\t\ts.tables[u] = true\n"},
 	}

@@ -74,6 +74,9 @@ func (s *script) begin() {
 			s.add("ip addr add %v dev %s nodad", a.Prefix, s.plan.LinkName(a.Link))
 		}
 	}
+	for _, o := range s.plan.Nexthops {
+		s.object("add", o)
+	}
 	for range 20 {
 		s.route()
 		s.rule()
@@ -104,12 +107,12 @@ func (s *script) step() {
 		s.add("ip %s route flush table %d", s.family().Flag(), choose(s, s.plan.Routes).Table)
 	case n < 74:
 		s.address()
-	case n < 86:
+	case n < 85:
 		s.link()
-	case n < 90:
+	case n < 89:
 		s.neighbour()
-	case n < 95:
-		s.nexthop()
+	case n < 96:
+		s.object(choose(s, []string{"add", "add", "replace", "replace", "del"}), choose(s, s.plan.Nexthops))
 	default:
 		s.setting()
 	}
@@ -213,9 +216,9 @@ func (s *script) neighbour() {
 	}
 }
 
-func (s *script) nexthop() {
-	o := choose(s, s.plan.Nexthops)
-	verb := choose(s, []string{"add", "add", "replace", "replace", "del"})
+// object adds, replaces or deletes a nexthop object, with fewer members or another
+// gateway now and then.
+func (s *script) object(verb string, o rpdb.NexthopObject) {
 	line := fmt.Sprintf("ip nexthop %s id %d", verb, o.ID)
 	switch {
 	case verb == "del":
@@ -241,7 +244,7 @@ func (s *script) nexthop() {
 
 func (s *script) setting() {
 	link := choose(s, []string{"e0", "e1", "e2", "all"})
-	switch s.g.Number(10) {
+	switch s.g.Number(12) {
 	case 0:
 		s.add("sysctl net.ipv4.conf.%s.rp_filter=%d", link, s.g.Number(3))
 	case 1, 2:
@@ -261,9 +264,14 @@ func (s *script) setting() {
 		s.add("sysctl net.ipv4.fib_multipath_use_neigh=%d", s.g.Number(2))
 	case 9:
 		s.add("sysctl net.ipv6.route.skip_notify_on_dev_down=%d", s.g.Number(2))
-		if s.chance(3) { // with the setting above, nothing at all tells of it if there is no address
-			s.add("sysctl net.ipv6.route.skip_notify_on_dev_down=0")
-			s.add("sysctl net.ipv6.conf.e%d.disable_ipv6=%d", s.g.Number(3), s.g.Number(2))
+	default:
+		i := s.g.Number(3)
+		if s.chance(2) {
+			s.add("ip -6 addr flush dev e%d", i)
+			s.add(look)
 		}
+		// With the setting above and without addresses, nothing at all tells of it.
+		s.add("sysctl net.ipv6.route.skip_notify_on_dev_down=0")
+		s.add("sysctl net.ipv6.conf.e%d.disable_ipv6=%d", i, min(1, s.g.Number(3)))
 	}
 }
