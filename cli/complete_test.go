@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 	"rpdb/kernel/kerneltest"
@@ -131,6 +133,10 @@ func TestCompletion(t *testing.T) {
 		{"explain --pcap x iif eth0 ", "mark connect oif", "iif local"},
 		{"explain --pcap x local ", "mark oif uid", "iif local"},
 		{"explain --pcap x mark ", "0x10", "eth0"},
+		{"explain --pid 1 ", "to from oif mark dport flowlabel connect sendto", "iif uid tos ipproto sport tun_id"},
+		{"explain --socket :22 to 203.0.113.10 ", "from dport", "to iif"},
+		{"explain --socket ", "", ""},
+		{"explain --pid ", "", ""},
 		{"explain ipproto ", "tcp udp icmp ipv6-icmp", "eth0"},
 		{"explain mark ", "0x10", "eth0"},
 		{"explain uid ", "0", ""},
@@ -155,6 +161,29 @@ func TestCompletionSaysWhat(t *testing.T) {
 		if about, ok := got.about[c.word]; !ok || about != c.about {
 			t.Errorf("rpdb %s<TAB>: %s is said to be %q, want %q", c.line, c.word, about, c.about)
 		}
+	}
+}
+
+// TestCompletionOfSockets offers those of the host, and who holds them.
+func TestCompletionOfSockets(t *testing.T) {
+	host, ns := completionHost(t)
+	opened(t, host, unix.AF_INET, unix.SOCK_DGRAM, connects("203.0.113.9:53", bound("192.0.2.10:4001")))
+	opened(t, host, unix.AF_INET6, unix.SOCK_STREAM, func(fd int) error {
+		return errors.Join(unix.Bind(fd, sockaddr("[::]:443")), unix.Listen(fd, 1))
+	})
+	opened(t, host, unix.AF_INET6, unix.SOCK_DGRAM, bound("[2001:db8:a::10]:53"))
+	pressTabs(t, ns, []tab{
+		{"explain --socket ", "192.0.2.10:4001,203.0.113.9:53 :443", "[2001:db8:a::10]:53"},
+		{"explain --socket 192", "192.0.2.10:4001,203.0.113.9:53", ":443"},
+		{"explain --pid ", fmt.Sprint(os.Getpid()), "1 2"},
+		{"explain --pid x", "", ""},
+	})
+	got := pressTab(t, "-n", ns, "explain", "--socket", "")
+	if about := got.about["192.0.2.10:4001,203.0.113.9:53"]; about != "udp ESTAB" {
+		t.Errorf("a socket is said to be %q", about)
+	}
+	if about := pressTab(t, "-n", ns, "explain", "--pid", "").about[fmt.Sprint(os.Getpid())]; about == "" {
+		t.Error("a process has no name")
 	}
 }
 

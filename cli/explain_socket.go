@@ -113,6 +113,11 @@ func (a *app) explainSockets(ctx context.Context, q *socketQuery, args []string)
 			return err
 		}
 	}
+	for i := range e.Flows {
+		if err := a.answerWhyNot(g.x, &e.Flows[i].explanation); err != nil {
+			return err
+		}
+	}
 	e.PID, e.Elsewhere = wanted.pid, elsewhere
 	if a.json {
 		return a.printJSON(e)
