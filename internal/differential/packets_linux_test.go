@@ -36,6 +36,7 @@ func packetHost() []string {
 		"sysctl net.ipv4.ip_forward=1", "sysctl net.ipv6.conf.all.forwarding=1",
 		"sysctl net.ipv4.conf.all.rp_filter=0", "sysctl net.ipv4.conf.e0.rp_filter=0",
 		"sysctl net.ipv4.icmp_ratelimit=0", "sysctl net.ipv6.icmp.ratelimit=0",
+		"sysctl net.ipv4.icmp_ratemask=0", "sysctl net.ipv6.icmp.ratemask=255", // nor by how many all hosts send
 		"ip link set e0 up", "ip link set e1 up", "ip link set p0 up", "ip link set p1 up",
 		"ip addr add 192.0.2.1/24 dev e0", "ip addr add 198.51.100.1/24 dev e1",
 		"ip addr add 2001:db8::1/64 dev e0 nodad", "ip addr add 2001:db8:1::1/64 dev e1 nodad",
@@ -129,6 +130,7 @@ func TestPackets(t *testing.T) {
 			k := kerneltest.Real(t)
 			must(t, kerneltest.Script(context.Background(), k, packetHost()...))
 			c := newCables(t, k)
+			c.settle()
 			must(t, kerneltest.Script(context.Background(), k, commands...))
 			s, err := k.Snapshot(context.Background())
 			must(t, err)
@@ -212,13 +214,39 @@ func newCables(t *testing.T, k *kerneltest.Kernel) *cables {
 	return c
 }
 
+// settle waits until the host is ready: the kernel starts interfaces and adds
+// local routes some time after it was told to.
+func (c *cables) settle() {
+	c.t.Helper()
+	for _, to := range []string{"198.51.100.9", "2001:db8:1::9"} {
+		f := rpdb.Flow{Dst: netip.MustParseAddr(to), DPort: packetPort, Socket: rpdb.SendTo}
+		for began := time.Now(); c.send(f) != "sent by e1"; time.Sleep(10 * time.Millisecond) {
+			if time.Since(began) > time.Minute {
+				c.t.Fatalf("no packet to %s leaves by e1", to)
+			}
+		}
+	}
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		s, err := c.k.Snapshot(context.Background())
+		must(c.t, err)
+		if settled(s) && !torn(s) {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			c.t.Fatal("the addresses do not become usable")
+		}
+	}
+}
+
 // send sends the packet of a flow, and then asks for an echo. What is seen
 // before that comes back is all that became of the packet.
 func (c *cables) send(f rpdb.Flow) string {
 	c.t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer pinned(c.t)()
+	release, err := pin()
+	must(c.t, err)
+	defer release()
 	c.echo(f.Family()) // the cables carry, and nothing old is left on them
 	if f.IsInput() {
 		c.inject(packet(f.Src, f.Dst, f.IPProto, udp(f)))
@@ -240,18 +268,18 @@ func (c *cables) send(f rpdb.Flow) string {
 	return "local" // nobody listens, and the sender does not wait for the error
 }
 
-// pinned keeps the thread on one CPU, and returns how to let it go.
-func pinned(t *testing.T) func() {
-	t.Helper()
+// pin keeps the thread on one CPU until it is released.
+func pin() (release func(), err error) {
 	var all, one unix.CPUSet
-	must(t, unix.SchedGetaffinity(0, &all))
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return nil, err
+	}
 	for cpu := 0; one.Count() == 0; cpu++ {
 		if all.IsSet(cpu) {
 			one.Set(cpu)
 		}
 	}
-	must(t, unix.SchedSetaffinity(0, &one))
-	return func() { must(t, unix.SchedSetaffinity(0, &all)) }
+	return func() { _ = unix.SchedSetaffinity(0, &all) }, unix.SchedSetaffinity(0, &one)
 }
 
 // echo asks the host for an echo until it comes, and returns what else was seen
@@ -261,7 +289,7 @@ func (c *cables) echo(family rpdb.Family) (seen []string) {
 	if family == rpdb.IPv6 {
 		src, dst, proto, kind = netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("2001:db8::1"), rpdb.ICMPv6, 128
 	}
-	for began := time.Now(); time.Since(began) < 20*time.Second; {
+	for began := time.Now(); time.Since(began) < time.Minute; {
 		c.inject(packet(src, dst, proto, []byte{kind, 0, 0, 0, 0, 1, 0, 1}))
 		for asked := time.Now(); time.Since(asked) < 200*time.Millisecond; {
 			c.wait()
@@ -332,7 +360,12 @@ func (c *cables) inject(ip []byte) {
 
 // local sends a datagram as the socket of the flow does.
 func (c *cables) local(f rpdb.Flow) error {
-	return c.k.NetNS().Do(func() error {
+	return c.k.NetNS().Do(func() error { // on a thread of its own
+		release, err := pin()
+		if err != nil {
+			return err
+		}
+		defer release()
 		family := unix.AF_INET
 		if f.Dst.Is6() {
 			family = unix.AF_INET6
