@@ -34,10 +34,14 @@ func Read(text string, names rpdb.Names) (*Result, error) {
 	}
 	b := builder{
 		names: names, snap: &rpdb.Snapshot{}, links: map[rpdb.LinkIndex]*linkState{}, byName: map[rpdb.LinkName]rpdb.LinkIndex{},
-		tables: map[rpdb.TableRef]*tableState{}, covered: map[rpdb.TableRef]bool{}, all: map[rpdb.Family]bool{}, settings: map[string]iptext.Setting{},
+		tables: map[rpdb.TableRef]*tableState{}, covered: map[rpdb.TableRef]bool{}, all: map[rpdb.Family]bool{}, settings: map[string]iptext.Setting{}, next: 2,
+		seen: seen{map[rpdb.Address]int{}, map[rpdb.Neighbour]int{}, map[uint32]int{}},
 	}
 	for _, line := range parts.Interrupted {
 		b.assume("line %d: ip says that what it listed changed meanwhile: something may be missing, or here twice", line)
+	}
+	if last := len(text) - 1; text[last] != '\n' && text[last] != ']' {
+		b.assume("the text ends in the middle of a line: taken to be all of it")
 	}
 	for _, pass := range []struct {
 		kind iptext.Kind
@@ -75,6 +79,7 @@ type builder struct {
 
 	links        map[rpdb.LinkIndex]*linkState
 	byName       map[rpdb.LinkName]rpdb.LinkIndex
+	next         rpdb.LinkIndex // that may be free
 	placeholders []rpdb.LinkName
 	masters      []rpdb.LinkName // of which it is not known whether they are VRFs
 	addresses    [2]bool         // of which families the addresses were listed
@@ -83,10 +88,18 @@ type builder struct {
 	order        []rpdb.TableRef
 	covered      map[rpdb.TableRef]bool
 	all          map[rpdb.Family]bool // all tables of the family were listed
+	seen         seen
 	neighbours   bool
 	nexthops     bool
 	settings     map[string]iptext.Setting
 	whole        bool // all settings were listed, not a choice
+}
+
+// seen says where in the snapshot is what was listed.
+type seen struct {
+	addresses  map[rpdb.Address]int   // by interface, prefix and peer
+	neighbours map[rpdb.Neighbour]int // by interface and address
+	nexthops   map[uint32]int
 }
 
 func (b *builder) assume(format string, args ...any) {
@@ -149,14 +162,21 @@ func (b *builder) readNeighbours(s iptext.Section) error {
 	}
 	for _, n := range list {
 		n.Neighbour.Link = b.link(n.Dev)
-		same := func(o rpdb.Neighbour) bool { return o.Link == n.Neighbour.Link && o.Addr == n.Neighbour.Addr }
-		if i := slices.IndexFunc(b.snap.Neighbours, same); i >= 0 {
-			b.snap.Neighbours[i] = n.Neighbour // listed later
-			continue
-		}
-		b.snap.Neighbours = append(b.snap.Neighbours, n.Neighbour)
+		key := n.Neighbour
+		key.State = 0
+		put(&b.snap.Neighbours, b.seen.neighbours, key, n.Neighbour)
 	}
 	return nil
+}
+
+// put appends to a list, or puts in the place of what was listed before.
+func put[K comparable, V any](list *[]V, seen map[K]int, key K, v V) {
+	if i, ok := seen[key]; ok {
+		(*list)[i] = v
+		return
+	}
+	seen[key] = len(*list)
+	*list = append(*list, v)
 }
 
 // finish completes the snapshot and says what is missing.

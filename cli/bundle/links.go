@@ -77,12 +77,7 @@ func (b *builder) addLink(l iptext.Link) error {
 // addAddresses takes the addresses of an interface, each once.
 func (b *builder) addAddresses(list []rpdb.Address) {
 	for _, a := range list {
-		same := func(o rpdb.Address) bool { return o.Link == a.Link && o.Prefix == a.Prefix && o.Peer == a.Peer }
-		if i := slices.IndexFunc(b.snap.Addresses, same); i >= 0 {
-			b.snap.Addresses[i] = a
-			continue
-		}
-		b.snap.Addresses = append(b.snap.Addresses, a)
+		put(&b.snap.Addresses, b.seen.addresses, rpdb.Address{Link: a.Link, Prefix: a.Prefix, Peer: a.Peer}, a)
 	}
 }
 
@@ -93,11 +88,11 @@ func (b *builder) link(name rpdb.LinkName) rpdb.LinkIndex {
 		return i
 	}
 	next := rpdb.LinkIndex(1)
-	if name != "lo" {
-		next = 2
-	}
-	for b.links[next] != nil {
-		next++
+	if name != "lo" || b.links[next] != nil {
+		for b.links[b.next] != nil {
+			b.next++
+		}
+		next = b.next
 	}
 	const up = rpdb.LinkUp | rpdb.LinkRunning | rpdb.LinkLowerUp
 	l := rpdb.Link{Index: next, Name: name, Flags: up}

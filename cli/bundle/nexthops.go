@@ -32,9 +32,6 @@ func (b *builder) readNexthops(s iptext.Section) error {
 }
 
 func (b *builder) addNexthop(o rpdb.NexthopObject, e iptext.Entry) error {
-	if slices.ContainsFunc(b.snap.Nexthops, func(x rpdb.NexthopObject) bool { return x.ID == o.ID }) {
-		return nil // listed before
-	}
 	leads := o.Nexthop.Link != 0 || o.Blackhole || o.FDB || len(o.Group) > 0
 	if o.ID == 0 || !leads {
 		return e.FailWord("", "the nexthop object stops short")
@@ -42,7 +39,7 @@ func (b *builder) addNexthop(o rpdb.NexthopObject, e iptext.Entry) error {
 	if o.Family == 0 && o.Nexthop.Via.IsValid() {
 		o.Family = rpdb.FamilyOf(o.Nexthop.Via)
 	}
-	b.snap.Nexthops = append(b.snap.Nexthops, o)
+	put(&b.snap.Nexthops, b.seen.nexthops, o.ID, o)
 	return nil
 }
 

@@ -139,6 +139,9 @@ func (b *builder) parseRoutes(s iptext.Section, e iptext.Entry) ([]rpdb.Route, e
 			return nil, failed(e, err)
 		}
 		r, err := whole(e, entry)
+		if err == nil && r.NexthopID == 0 && isCutList(e.Text) {
+			err = e.FailWord("", "the route stops short: it has a list of one nexthop")
+		}
 		return []rpdb.Route{r}, err
 	}
 	var routes []rpdb.Route
@@ -158,6 +161,18 @@ func (b *builder) parseRoutes(s iptext.Section, e iptext.Entry) ([]rpdb.Route, e
 		return nil, failed(e, err)
 	}
 	return routes, nil
+}
+
+// isCutList reports whether a text has a list of nexthops with a single one,
+// which ip lists in the line of the route.
+func isCutList(text string) bool {
+	members := 0
+	for _, word := range strings.Fields(text) {
+		if word == "nexthop" {
+			members++
+		}
+	}
+	return members == 1
 }
 
 // whole checks that an entry is a route of a table, and all of it.

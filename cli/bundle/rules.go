@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -271,12 +272,14 @@ func failed(e iptext.Entry, err error) error {
 		text, _, _ := strings.Cut(e.Text[min(syntax.Offset, len(e.Text)):], "\n")
 		return e.Fail(syntax.Offset, text, syntax.Text)
 	}
+	object := 0 // where it begins
+	_, _ = fmt.Sscanf(err.Error(), "read JSON: object at byte %d:", &object)
 	for _, prefix := range []string{"read rule: ", "read route: "} {
 		if _, after, ok := strings.Cut(err.Error(), prefix); ok {
-			return failedField(e, after)
+			return failedField(e, object, after)
 		}
 	}
-	return e.FailWord("", err.Error())
+	return e.FailBehind(object, "", err.Error())
 }
 
 // The reasons of errors about names that are neither here nor in the text.
@@ -286,15 +289,15 @@ const (
 )
 
 // failedField says what is wrong in the words of listings.
-func failedField(e iptext.Entry, text string) error {
+func failedField(e iptext.Entry, object int, text string) error {
 	word := lastQuoted(text)
 	switch {
 	case strings.HasPrefix(text, `field "table": bad value`):
-		return e.FailWord(word, UnknownTable)
+		return e.FailBehind(object, word, UnknownTable)
 	case strings.HasPrefix(text, `field "protocol": bad value`):
-		return e.FailWord(word, UnknownProtocol)
+		return e.FailBehind(object, word, UnknownProtocol)
 	}
-	return e.FailWord(word, text)
+	return e.FailBehind(object, word, text)
 }
 
 // lastQuoted returns the last quoted part of a text, "" if there is none.

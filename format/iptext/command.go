@@ -18,7 +18,7 @@ func heading(line string) (c Command, ok bool) {
 		content, marked = unprompted(text)
 	}
 	if !marked {
-		content = text
+		content = strings.TrimLeft(text, "%>+ ") // which are prompts before a command only
 	}
 	words := commandWords(content)
 	if len(words) > 0 {
@@ -29,11 +29,11 @@ func heading(line string) (c Command, ok bool) {
 	return Command{Text: text}, marked
 }
 
-// unmarked takes off what marks a heading: a single sign of a shell or a
-// comment, or a row of others.
+// unmarked takes off what marks a heading: the sign of a shell or a comment, or a
+// row of others.
 func unmarked(s string) (string, bool) {
-	const signs, rows = "#$%<>+", "=-*~_"
-	if strings.IndexByte(signs, s[0]) >= 0 {
+	const signs, rows = "#$<>", "=-*~_+"
+	if s[0] == '#' || s[0] == '$' {
 		return strings.Trim(s, signs+rows+" \t[]:"), true
 	}
 	if len(s) > 1 && strings.IndexByte(rows, s[0]) >= 0 && s[0] == s[1] {

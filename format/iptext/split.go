@@ -92,8 +92,13 @@ func (e Entry) Fail(offset int, text, reason string) *Error {
 
 // FailWord is Fail for a word of the entry, or for the whole entry if the word
 // does not stand in it.
-func (e Entry) FailWord(word, reason string) *Error {
-	for from := 0; word != ""; {
+func (e Entry) FailWord(word, reason string) *Error { return e.FailBehind(0, word, reason) }
+
+// FailBehind is FailWord for what stands behind a byte of the entry, which is
+// where an object of JSON begins.
+func (e Entry) FailBehind(offset int, word, reason string) *Error {
+	offset = max(min(offset, len(e.Text)), 0)
+	for from := offset; word != ""; {
 		i := strings.Index(e.Text[from:], word)
 		if i < 0 {
 			break
@@ -104,8 +109,8 @@ func (e Entry) FailWord(word, reason string) *Error {
 		}
 		from = i + 1
 	}
-	first, _, _ := strings.Cut(e.Text, "\n")
-	return e.Fail(0, first, reason)
+	first, _, _ := strings.Cut(e.Text[offset:], "\n")
+	return e.Fail(offset, first, reason)
 }
 
 // boundary reports whether no word goes on at a byte.
@@ -160,7 +165,7 @@ func splitLines(text string) []textLine {
 		if begins || !strings.HasPrefix(line, base) {
 			base = line[:len(line)-len(content)]
 		}
-		begins = content == ""
+		begins = strings.TrimSpace(content) == ""
 		if !begins {
 			_, begins = heading(content)
 			lines = append(lines, textLine{line[len(base):], len(base)})

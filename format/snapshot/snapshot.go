@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"rpdb"
 )
@@ -52,8 +53,9 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Read reads a snapshot to the end of r, compressed or not. A text of more than
-// limit bytes after decompression is refused; memory grows with the snapshot,
-// not with the text. The error is of type *[Error] unless r failed.
+// limit bytes after decompression is refused, and so is one whose entries take
+// more than twice that in memory, such as a long list of empty ones; memory grows
+// with the snapshot, not with the text. The error is of type *[Error] unless r failed.
 func Read(r io.Reader, limit int64) (*rpdb.Snapshot, error) {
 	in := bufio.NewReader(r)
 	text := &bounded{r: in, left: limit, limit: limit}
@@ -64,7 +66,7 @@ func Read(r io.Reader, limit int64) (*rpdb.Snapshot, error) {
 		}
 		text.r = z
 	}
-	d := &decoder{Decoder: json.NewDecoder(text)}
+	d := &decoder{Decoder: json.NewDecoder(text), memory: 2 * limit}
 	d.DisallowUnknownFields()
 	s, err := d.file()
 	if err != nil {
@@ -109,7 +111,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 // decoder reads a file value by value, so that it is never in memory as text.
 type decoder struct {
 	*json.Decoder
-	in string // what is being read
+	in     string // what is being read
+	memory int64  // that entries may still take
 }
 
 // offset returns where an error is.
@@ -245,6 +248,9 @@ func array[T any](d *decoder, list *[]T) error {
 	for d.More() {
 		var v T
 		d.in = fmt.Sprintf("%s[%d]", name, len(*list))
+		if d.memory -= int64(reflect.TypeFor[T]().Size()); d.memory < 0 {
+			return fmt.Errorf("more entries than any host has")
+		}
 		if err := d.Decode(&v); err != nil {
 			return err
 		}

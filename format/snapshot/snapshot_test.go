@@ -110,6 +110,26 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// A small file can hold a long list of nothing, each entry of which takes memory.
+func TestEntriesAreBounded(t *testing.T) {
+	bomb := compressed(`{"version":1,"snapshot":{"rules":[{}` + strings.Repeat(",{}", limit/4) + `]}}`)
+	_, err := Read(bytes.NewReader(bomb), limit)
+	var bad *Error
+	if !errors.As(err, &bad) || !strings.HasPrefix(bad.In, "rules[") || bad.Err.Error() != "more entries than any host has" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Nothing may stand behind a compressed snapshot.
+func TestTrailingGarbage(t *testing.T) {
+	whole := written(t, corpus.New(5).Snapshot())
+	for _, more := range []string{"x", "\x00\x00", "\x1f\x8b", string(whole)} {
+		if s, err := Read(bytes.NewReader(append(bytes.Clone(whole), more...)), limit); err == nil || s != nil {
+			t.Errorf("%.4q behind the file: %v", more, err)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"version":1,"snapshot":{"rules":[{"family":"ipv4","priority":1}]}}`))
 	f.Add(compressed(`{"version":1,"snapshot":{"routes":[],"kernel":"6.18"}}`))
