@@ -3,8 +3,9 @@
 // makes one [rpdb.Change] at a time and reads it back, restores saved rules and
 // routes, asks the kernel for its own routing decision, watches events, and keeps
 // a snapshot current by them ([Follower]). A [Socket] is the plain way, which
-// trusts what it is told as ip(8) does. It also builds the small worlds of
-// interfaces and namespaces that a sandbox and tests need.
+// trusts what it is told as ip(8) does. It lists the sockets of programs, which
+// packets come from ([InetSocket]), and builds the small worlds of interfaces and
+// namespaces that a sandbox and tests need.
 //
 // It trusts neither acknowledgements nor dumps. The kernel acknowledges rules
 // whose newer selectors it has dropped, so every change is compared, by

@@ -35,6 +35,21 @@ func FuzzDecodeRule(f *testing.F) {
 	})
 }
 
+// What is read of a socket lies in the ranges that its fields have.
+func FuzzDecodeSocket(f *testing.F) {
+	f.Add(make([]byte, sizeofDiagMsg), uint8(rpdb.TCP))
+	f.Add(append(make([]byte, sizeofDiagMsg), 8, 0, diagMark, 0, 1, 2, 3, 4, 5, 0, diagTOS, 0, 9, 0, 0, 0), uint8(protoRaw))
+	f.Fuzz(func(t *testing.T, b []byte, proto uint8) {
+		s, err := decodeSocket(b, rpdb.IPProto(proto))
+		if err != nil {
+			return
+		}
+		if !s.Local.IsValid() || s.Local.Addr().Is4In6() || s.IsConnected() && s.Remote.Addr().IsUnspecified() {
+			t.Errorf("%x is %+v", b, s)
+		}
+	})
+}
+
 func FuzzDecodeRoute(f *testing.F) {
 	for _, r := range routeShapes(2, 3) {
 		f.Add(encodeRoute(unix.RTM_NEWROUTE, 0, r).Payload())
