@@ -16,7 +16,7 @@ IP   ?=
 WORKERS ?=
 REPORT  ?= docs
 
-.PHONY: all check format vet lint arch cross test test-root race twin differential stateful mutants bench fuzz generate golden fmt
+.PHONY: all check format vet lint arch cross test test-root race twin differential stateful mutants faults bench fuzz generate golden fmt
 
 all: check test
 
@@ -70,6 +70,10 @@ stateful:
 ## mutants: plant faults in copies of the engine and the follower; the comparisons must find each
 mutants:
 	go test ./internal/differential -run 'Test(Follower)?Mutants$$' -count=1 -timeout 0 -v -args -mutants .
+
+## faults: stop and fail apply, confirm, rollback and remove at every call
+faults:
+	go test ./apply -run 'TestEveryCallStopsOrFails$$|TestRecoveryIsStopped$$' -count=1 -timeout 0 -v -args -faults
 
 ## bench: benchmarks; with OLD=REVISION, that revision against this tree
 bench:

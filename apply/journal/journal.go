@@ -15,6 +15,7 @@ const (
 	stateFile    = "journal"
 	previousFile = "journal.previous"
 	lockFile     = "lock"
+	logFile      = "guard.log"
 	bodyPrefix   = "generation-"
 )
 
@@ -223,7 +224,8 @@ func (j *Journal) readError(name string, err error) error {
 		e.hint = fmt.Sprintf("nothing was changed; %s beside it is the record before, and takes its place with: mv %s %s",
 			previousFile, filepath.Join(j.path, previousFile), filepath.Join(j.path, stateFile))
 	case errors.Is(err, errDamaged):
-		e.hint = "nothing was changed; apply the policy itself instead of this generation"
+		e.hint = fmt.Sprintf("nothing was changed; apply a policy instead of this generation, and if it is the one to go back to, first: mv %s %s",
+			filepath.Join(j.path, previousFile), filepath.Join(j.path, stateFile))
 	}
 	return e
 }
@@ -306,6 +308,18 @@ func (j *Journal) Prune(s State) {
 			_ = j.disk.remove(name)
 		}
 	}
+}
+
+// Log returns an empty file for what a guard has to say; the caller closes it.
+func (j *Journal) Log() (*os.File, error) {
+	err := j.disk.remove(logFile)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		var f *os.File
+		if f, err = j.disk.create(logFile); err == nil {
+			return f, nil
+		}
+	}
+	return nil, j.writeError(logFile, err)
 }
 
 func bodyName(id uint64) string { return bodyPrefix + strconv.FormatUint(id, 10) }

@@ -96,7 +96,7 @@ type State struct {
 }
 
 // maxGenerations is how many generations are kept, the confirmed one and the
-// one on trial among them.
+// one on trial among them. Those that were rolled back go before others.
 const maxGenerations = 100
 
 // Find returns the entry of a generation.
@@ -142,21 +142,20 @@ func (s State) Begin(e Entry, p Pending) State {
 		p.Old = c.ID
 	}
 	s.Generations = append(slices.Clone(s.Generations), e)
-	s.Generations = s.Generations[s.surplus():]
+	for len(s.Generations) > maxGenerations {
+		i := s.oldest(RolledBack)
+		if i < 0 {
+			i = s.oldest(Superseded)
+		}
+		s.Generations = slices.Delete(s.Generations, i, i+1)
+	}
 	s.Pending = &p
 	return s
 }
 
-// surplus is how many of the oldest generations are not kept. The confirmed one
-// always is.
-func (s State) surplus() int {
-	n := max(len(s.Generations)-maxGenerations, 0)
-	for i, e := range s.Generations[:n] {
-		if e.Status == Confirmed {
-			return i
-		}
-	}
-	return n
+// oldest returns where the first generation of a status stands, -1 for none.
+func (s State) oldest(status Status) int {
+	return slices.IndexFunc(s.Generations, func(e Entry) bool { return e.Status == status })
 }
 
 // Written returns the record with the generation on trial written to the kernel

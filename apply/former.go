@@ -1,0 +1,156 @@
+package apply
+
+import (
+	"fmt"
+	"slices"
+
+	"rpdb"
+	"rpdb/apply/journal"
+	"rpdb/plan"
+)
+
+// diff is [plan.Diff] for a host on which the former generations may stand.
+// What carries our protocol number outside our ranges is ours only if the
+// record says so: rules that a former generation pinned, and tables that it
+// named. It returns the desired state with these tables, for the verification.
+func diff(actual *rpdb.Snapshot, desired rpdb.Desired, former []journal.Body) (plan.Plan, rpdb.Desired, error) {
+	desired.Tables = slices.Clone(desired.Tables)
+	for _, b := range former {
+		for _, t := range b.Desired.Tables {
+			if !slices.ContainsFunc(desired.Tables, func(d rpdb.DesiredTable) bool { return d.ID == t.ID }) {
+				desired.Tables = append(desired.Tables, t)
+			}
+		}
+	}
+	pinned := pinnedBefore(actual, desired, former)
+	if len(pinned) == 0 {
+		p, err := plan.Diff(actual, desired)
+		return p, desired, err
+	}
+	without := *actual
+	without.Rules = slices.DeleteFunc(slices.Clone(actual.Rules), func(r rpdb.Rule) bool { return slices.Contains(pinned, r) })
+	p, err := plan.Diff(&without, desired)
+	if err != nil {
+		return p, desired, err
+	}
+	dropPinned(&p, pinned)
+	return p, desired, nil
+}
+
+// pinnedBefore returns the rules outside our range that a former generation
+// pinned and that are not wanted any more. Where a rule is pinned at the same
+// number, plan knows what is ours there.
+func pinnedBefore(actual *rpdb.Snapshot, desired rpdb.Desired, former []journal.Body) []rpdb.Rule {
+	type place struct {
+		family   rpdb.Family
+		priority rpdb.Priority
+	}
+	wanted, ours := map[place]bool{}, map[rpdb.Rule]bool{}
+	for _, w := range desired.Rules {
+		if w.Pinned {
+			wanted[place{w.Rule.Family, w.Rule.Priority}] = true
+		}
+	}
+	for _, b := range former {
+		for _, w := range b.Desired.Rules {
+			if w.Pinned && !wanted[place{w.Rule.Family, w.Rule.Priority}] {
+				ours[withoutTarget(w.Rule)] = true
+			}
+		}
+	}
+	var found []rpdb.Rule
+	for _, r := range actual.Rules {
+		if r.Protocol == rpdb.ProtocolRPDB && !plan.IsOwnRule(r) && ours[withoutTarget(r)] {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// withoutTarget is a rule in canonical form; where a goto leads was allotted.
+func withoutTarget(r rpdb.Rule) rpdb.Rule {
+	r = r.Canonical()
+	if r.Action.Type() == rpdb.ActionGoto {
+		r.Action = rpdb.Goto(0)
+	}
+	return r
+}
+
+// dropPinned adds the removal of rules to a plan that was made as if they were
+// not there: when the new generation is live, and before the routes go that
+// nothing else leads to.
+func dropPinned(p *plan.Plan, rules []rpdb.Rule) {
+	tables := map[rpdb.TableID]bool{}
+	var drops []plan.Step
+	for _, r := range rules {
+		if r.Action.Type() == rpdb.ActionTable {
+			tables[r.Action.Table()] = true
+		}
+		drops = append(drops, plan.Step{
+			Change: rpdb.RuleChange(rpdb.Delete, r), Inverse: rpdb.RuleChange(rpdb.Add, r),
+			Reason: "pinned by an earlier generation, and not in the policy",
+		})
+		p.Transient = append(p.Transient, fmt.Sprintf("%v is pinned to its place: it goes by itself, after the others", r))
+	}
+	p.Changes = append(p.Changes, drops...)
+	var before, clean, last []plan.Step
+	for _, s := range p.Steps {
+		switch {
+		case s.Change.Op == rpdb.Delete && s.Change.Route != nil && tables[s.Change.Route.Table]:
+			s.Phase = plan.Clean
+			last = append(last, s)
+		case s.Phase == plan.Clean:
+			clean = append(clean, s)
+		default:
+			before = append(before, s)
+		}
+	}
+	for i := range drops {
+		drops[i].Phase = plan.Switch
+	}
+	p.Steps = slices.Concat(before, drops, clean, last)
+}
+
+// linksOf names the interfaces that a generation speaks of by number.
+func linksOf(b journal.Body, host *rpdb.Snapshot) map[rpdb.LinkIndex]rpdb.LinkName {
+	links := map[rpdb.LinkIndex]rpdb.LinkName{}
+	add := func(r rpdb.Route) {
+		for _, n := range r.Nexthops {
+			if name := host.LinkName(n.Link); name != "" {
+				links[n.Link] = name
+			}
+		}
+	}
+	for _, w := range b.Desired.Routes {
+		add(w.Route)
+	}
+	for _, c := range b.Changes {
+		if c.Route != nil {
+			add(*c.Route)
+		}
+	}
+	return links
+}
+
+// relink returns what a generation meant, with the numbers that its interfaces
+// have now. Routes by an interface that is gone are left out.
+func relink(b journal.Body, host *rpdb.Snapshot) rpdb.Desired {
+	d := b.Desired
+	d.Routes = nil
+	for _, w := range b.Desired.Routes {
+		w.Route.Nexthops = slices.Clone(w.Route.Nexthops)
+		gone := false
+		for i, n := range w.Route.Nexthops {
+			if n.Link == 0 {
+				continue
+			}
+			l, ok := host.LinkByName(b.Links[n.Link])
+			w.Route.Nexthops[i].Link = l.Index
+			gone = gone || !ok
+		}
+		if !gone {
+			d.Routes = append(d.Routes, w)
+		}
+	}
+	return d
+}
