@@ -1,49 +1,141 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"rpdb"
 	"rpdb/apply"
+	"rpdb/apply/journal"
 	"rpdb/plan"
 )
 
+// applyOptions are the options of apply.
+type applyOptions struct {
+	confirm time.Duration
+	message string
+}
+
 func (a *app) applyCommand() *cobra.Command {
-	return &cobra.Command{
+	var o applyOptions
+	cmd := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "make this host equal to a policy, verify it, and say what was done",
 		Long: `apply does what "rpdb plan" shows, one message after the other, new before old,
 and reads the result back. If a step fails or the result is not what was
 planned, it takes back what it did. Run again it changes nothing.
-FILE may be - for standard input. Exit codes: 0 done; 1 an error: nothing is
-changed, or what was is taken back, or the answer could not be written; 3 done as far as possible, a part waits for an interface or address.`,
-		Args: oneFile,
+FILE may be - for standard input.
+
+What is applied is a numbered generation (see "rpdb history"). With --confirm it
+is on trial: if nobody confirms it in time, the generation before comes back, by
+itself, also if rpdb is killed, the connection breaks or the machine boots. On a
+terminal apply then waits: Enter keeps the generation, Ctrl-C takes it back.
+Elsewhere it returns, and "rpdb confirm" keeps the generation; from a new
+connection, that proves that one can still get in.
+
+Exit codes: 0 done; 1 an error: nothing is changed, or what was is taken back, or
+the answer could not be written; 3 done as far as possible, a part waits for an
+interface or address.`,
+		Example: "  rpdb apply policy.yaml\n  rpdb apply policy.yaml --confirm 5m -m \"second uplink\"",
+		Args:    oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			conn, err := a.open()
-			if err != nil {
+			if err := checkTrial(cmd); err != nil {
 				return err
 			}
-			defer conn.Close()
-			p, err := a.makePlan(cmd.Context(), conn, args[0])
-			if err != nil {
-				return err
-			}
-			result, err := apply.Run(cmd.Context(), conn, p.plan, p.desired, apply.Options{})
-			viewErr := a.viewApply(p, result, err)
-			if viewErr != nil && len(result.Done) > 0 {
-				viewErr = fmt.Errorf("the %d changes are made; to say so: %w", len(result.Done), viewErr)
-			}
-			if viewErr != nil || err != nil {
-				return errors.Join(err, viewErr)
-			}
-			if len(p.plan.Waiting) > 0 {
-				return &codeError{code: exitWaiting}
-			}
-			return nil
+			return a.apply(cmd.Context(), args[0], o)
 		},
 	}
+	a.proposalFlags(cmd, &o.confirm, &o.message)
+	return cmd
+}
+
+// proposalFlags adds the options of what makes a generation.
+func (a *app) proposalFlags(cmd *cobra.Command, confirm *time.Duration, message *string) {
+	cmd.Flags().DurationVar(confirm, "confirm", 0, "take it back unless it is confirmed within `TIME`, as in 5m or 90s")
+	cmd.Flags().StringVarP(message, "message", "m", "", "say in `TEXT` what the generation is about, for \"rpdb history\"")
+	a.waitFlag(cmd)
+	a.stateFlag(cmd)
+}
+
+// shortestTrial is the shortest time to confirm a generation in.
+const shortestTrial = time.Second
+
+// checkTrial refuses a time that is none.
+func checkTrial(cmd *cobra.Command) error {
+	confirm, err := cmd.Flags().GetDuration("confirm")
+	if err == nil && cmd.Flags().Changed("confirm") && confirm < shortestTrial {
+		err = &usageError{fmt.Sprintf("--confirm %v: nobody could confirm it within less than %v", confirm, shortestTrial), "5m leaves time to log in once more"}
+	}
+	return err
+}
+
+func (a *app) apply(ctx context.Context, file string, o applyOptions) error {
+	doc, text, err := a.readPolicyText(ctx, file)
+	if err != nil {
+		return err
+	}
+	s, err := a.openSite(false)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	prop := apply.Proposal{Policy: text, File: doc.File, Message: o.message, Confirm: o.confirm}
+	return s.propose(ctx, prop, func(host *rpdb.Snapshot) (rpdb.Desired, error) { return doc.Resolve(host, a.loadNames()) })
+}
+
+// propose applies a proposal, shows what became of it, and waits for a confirm
+// if there is somebody to wait for.
+func (s *site) propose(ctx context.Context, prop apply.Proposal, resolve func(*rpdb.Snapshot) (rpdb.Desired, error)) error {
+	session, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	out, host, err := s.proposeIn(ctx, session, prop, resolve)
+	session.Close()
+	if host == nil {
+		return err
+	}
+	viewErr := s.app.viewApply(host, out, prop, err)
+	if viewErr != nil && len(out.Result.Done) > 0 && out.Pending == nil {
+		viewErr = fmt.Errorf("the %d changes are made; to say so: %w", len(out.Result.Done), viewErr)
+	}
+	if viewErr != nil || err != nil {
+		return errors.Join(err, viewErr)
+	}
+	if out.Pending != nil && s.app.interactive() {
+		if err := s.await(ctx, out.Entry.ID); err != nil {
+			return err
+		}
+	}
+	if len(out.Plan.Waiting) > 0 {
+		return &codeError{code: exitWaiting}
+	}
+	return nil
+}
+
+// proposeIn returns the state before, too; nil if it did not come to a plan.
+func (s *site) proposeIn(ctx context.Context, session *apply.Session, prop apply.Proposal, resolve func(*rpdb.Snapshot) (rpdb.Desired, error)) (apply.Outcome, *rpdb.Snapshot, error) {
+	if err := session.Free(); err != nil {
+		return apply.Outcome{}, nil, err
+	}
+	host, err := s.conn.Snapshot(ctx)
+	if err != nil {
+		return apply.Outcome{}, nil, err
+	}
+	prop.Before, prop.Author, prop.Guard = host, author(), s.startGuard
+	if prop.Desired, err = resolve(host); err != nil {
+		return apply.Outcome{}, nil, err
+	}
+	out, err := session.Apply(ctx, prop)
+	if err != nil && out.Plan.Steps == nil {
+		return out, nil, err
+	}
+	return out, host, err
 }
 
 // applyDocument is the JSON of apply.
@@ -51,7 +143,10 @@ type applyDocument struct {
 	Version int          `json:"version"`
 	Plan    plan.Plan    `json:"plan"`
 	Result  applyOutcome `json:"result"`
-	Error   string       `json:"error,omitzero"`
+	// Generation is the one that was made, absent if none was needed.
+	Generation *journal.Entry `json:"generation,omitempty"`
+	Pending    *pendingJSON   `json:"pending,omitempty"`
+	Error      string         `json:"error,omitzero"`
 }
 
 type applyOutcome struct {
@@ -60,27 +155,49 @@ type applyOutcome struct {
 	RolledBack bool `json:"rolled_back"`
 }
 
-func (a *app) viewApply(p planned, r apply.Result, failed error) error {
+// pendingJSON is a generation that waits to be confirmed.
+type pendingJSON struct {
+	ID uint64 `json:"id"`
+	// Old is the generation that comes back, 0 for none.
+	Old uint64 `json:"old"`
+	// Seconds are left to confirm it, until Until by the wall clock.
+	Seconds int       `json:"seconds"`
+	Until   time.Time `json:"until"`
+}
+
+func newPendingJSON(p *journal.Pending, left time.Duration) *pendingJSON {
+	until := time.Now().Add(left).UTC().Truncate(time.Second)
+	return &pendingJSON{ID: p.ID, Old: p.Old, Seconds: int(left / time.Second), Until: until}
+}
+
+func (a *app) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Proposal, failed error) error {
+	r := out.Result
 	if a.json {
-		doc := applyDocument{Version: 1, Plan: p.plan, Result: applyOutcome{len(r.Done), failed == nil, r.RolledBack}}
+		doc := applyDocument{Version: 1, Plan: out.Plan, Result: applyOutcome{len(r.Done), failed == nil, r.RolledBack}}
+		if out.Entry.ID != 0 {
+			doc.Generation = &out.Entry
+		}
+		if out.Pending != nil {
+			doc.Pending = newPendingJSON(out.Pending, prop.Confirm)
+		}
 		if failed != nil {
 			doc.Error = failed.Error()
 		}
 		return a.printJSON(doc)
 	}
 	w := newPrinter(a.Out)
-	v := newWords(p.before.LinkName, a.loadNames())
+	v := newWords(host.LinkName, a.loadNames())
 	if len(r.Done) > 0 {
-		for _, s := range p.plan.Changes {
+		for _, s := range out.Plan.Changes {
 			w.step(v, s)
 		}
 	}
-	w.waiting(p.plan.Waiting)
+	w.waiting(out.Plan.Waiting)
 	if failed == nil {
-		w.notes(p.plan.Notes)
+		w.notes(out.Plan.Notes)
 	}
 	var left *apply.RollbackError
-	switch n := len(p.plan.Changes); {
+	switch n := len(out.Plan.Changes); {
 	case errors.As(failed, &left):
 		w.printf("Failed, and %d %s could not be taken back.\n", len(left.Left), plural(len(left.Left), "change", "changes"))
 	case failed != nil && r.RolledBack:
@@ -88,11 +205,40 @@ func (a *app) viewApply(p planned, r apply.Result, failed error) error {
 	case failed != nil:
 		w.printf("Failed; nothing was changed.\n")
 	case n == 0 && len(r.Done) > 0:
-		w.printf("Nothing to change; %d %s put right; %s.\n", len(r.Done), plural(len(r.Done), "leftover", "leftovers"), thereAlready(p.plan))
+		w.printf("Nothing to change; %d %s put right; %s.\n", len(r.Done), plural(len(r.Done), "leftover", "leftovers"), stands(out, prop))
 	case n == 0:
-		w.printf("Nothing to change: %s.\n", thereAlready(p.plan))
+		w.printf("Nothing to change: %s.\n", stands(out, prop))
 	default:
-		w.printf("%d %s made and read back; %s.\n", n, plural(n, "change", "changes"), thereAlready(p.plan))
+		w.printf("%d %s made and read back; %s.\n", n, plural(n, "change", "changes"), stands(out, prop))
+	}
+	if failed == nil && out.Pending != nil {
+		a.viewPending(w, *out.Pending, prop.Confirm)
 	}
 	return w.err
+}
+
+// stands says what was there before, or that nothing is to be there.
+func stands(out apply.Outcome, prop apply.Proposal) string {
+	if prop.Policy == "" {
+		return "nothing of ours is left"
+	}
+	return thereAlready(out.Plan)
+}
+
+// viewPending says how to keep a generation, and what happens otherwise.
+func (a *app) viewPending(w *printer, p journal.Pending, left time.Duration) {
+	now := time.Now()
+	w.printf("Generation %d is unconfirmed until %s (%v); then %s.\n", p.ID, clock(now.Add(left), now), left.Round(time.Second), comesBack(p.Old))
+	if !a.interactive() {
+		w.printf("Confirm it from a new connection, which proves that one can still get in:\n    %s\n",
+			a.callAgain("confirm", strconv.FormatUint(p.ID, 10)))
+	}
+}
+
+// comesBack says what a rollback leads to.
+func comesBack(old uint64) string {
+	if old == 0 {
+		return "everything of ours is removed, as no generation was confirmed before"
+	}
+	return fmt.Sprintf("generation %d comes back", old)
 }

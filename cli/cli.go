@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +21,8 @@ const (
 	exitOK      = 0 // done, or nothing wrong
 	exitFailed  = 1 // an error, or something found wrong
 	exitTrouble = 2 // check: it could not be carried out
-	exitWaiting = 3 // apply: done as far as possible, part of the policy waits
+	exitWaiting = 3 // apply, rollback: done as far as possible, part of the policy waits; status: drifted
+	exitOpen    = 4 // status: something is unfinished
 )
 
 // Streams are where a command reads and writes. All three are used from one
@@ -63,6 +65,10 @@ type app struct {
 	// it folds nothing.
 	color string
 	all   bool
+	// stateDir is where generations are kept, "" for the namespace's own place,
+	// and wait how long another writer is waited for.
+	stateDir string
+	wait     time.Duration
 	// root stands for "/" where the files of names are, "" for that itself.
 	root string
 }
@@ -101,6 +107,9 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	if object, words := ipWords(args); object != "" {
 		return ipObjects()[object](a, ctx, words)
 	}
+	if len(args) > 0 && args[0] == guardWord {
+		return a.guard(ctx, args[1:])
+	}
 	if opts, _, err := ipcmd.ParseOptions(args); errors.Is(err, ipcmd.ErrVersion) {
 		a.json = opts.JSON
 		return a.version()
@@ -132,7 +141,8 @@ which rule decides where a packet goes, in IPv4 and IPv6.
 
 Exit codes: 0 done, or nothing wrong; 1 an error, or something wrong was found;
 2 "rpdb check" could not be carried out; 3 "rpdb apply" did what it could, and
-a part of the policy waits for an interface or an address.`
+a part of the policy waits for an interface or an address, or "rpdb status" found
+that the host has drifted; 4 "rpdb status" found something unfinished.`
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -155,6 +165,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetVersionTemplate(versionText())
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
+		a.confirmCommand(), a.rollbackCommand(), a.historyCommand(), a.statusCommand(), a.removeCommand(),
 		a.ruleCommand(), a.routeCommand(), a.tableCommand(), a.nexthopCommand(), a.ipCommand(), a.versionCommand(), a.snapshotCommand())
 	a.addCompletion(root)
 	for _, cmd := range root.Commands() {

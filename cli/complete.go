@@ -27,6 +27,9 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"table name": a.completeTableName, "table unname": a.completeTableUnname,
 		"nexthop": noArguments, "nexthop list": noArguments,
 		"snapshot": noArguments, "snapshot save": anyFile,
+		"confirm": a.completePending, "rollback": a.completeGeneration,
+		"history": noArguments, "history show": a.completeGeneration,
+		"status": noArguments, "remove": noArguments,
 		"completion": noArguments, "version": noArguments,
 	}
 	flags := map[string]completeFunc{
@@ -41,6 +44,11 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"color":     completeColor,
 		"redact":    completeRedact,
 		"why-not":   a.completeWhyNot,
+		"confirm":   completeWords("1m", "5m", "10m"),
+		"wait":      completeWords("10s", "30s", "1m"),
+		"last":      completeWords("1", "2", "3"),
+		"message":   noArguments,
+		"state-dir": directory,
 	}
 	for _, cmd := range commandsOf(root) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "rpdb ")

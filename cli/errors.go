@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"rpdb/apply/journal"
 	"rpdb/kernel"
 )
 
@@ -39,7 +40,10 @@ func hints(err error) []string {
 	})
 	var op *kernel.OpError
 	var file *fs.PathError
+	var state *journal.Error
 	switch {
+	case errors.Is(err, fs.ErrPermission) && errors.As(err, &state):
+		add("this needs more rights: run it as root")
 	case errors.Is(err, fs.ErrPermission) && errors.As(err, &file):
 		add("this needs more rights: run it as root")
 	case errors.Is(err, syscall.EPERM) && errors.As(err, &op) && op.Op == "open":

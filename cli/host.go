@@ -209,6 +209,12 @@ func readBounded(r io.Reader, name string, limit int64) ([]byte, error) {
 
 // readPolicy reads and parses a policy file.
 func (a *app) readPolicy(ctx context.Context, name string) (*policy.Document, error) {
+	doc, _, err := a.readPolicyText(ctx, name)
+	return doc, err
+}
+
+// readPolicyText is readPolicy, and returns the text too.
+func (a *app) readPolicyText(ctx context.Context, name string) (*policy.Document, string, error) {
 	var data []byte
 	err := a.withFile(ctx, name, func(r io.Reader) (err error) {
 		shown := name
@@ -219,9 +225,10 @@ func (a *app) readPolicy(ctx context.Context, name string) (*policy.Document, er
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return policy.Parse(inputName(name), data)
+	doc, err := policy.Parse(inputName(name), data)
+	return doc, string(data), err
 }
 
 // list returns a list that JSON writes as [] when it is empty, not as null.

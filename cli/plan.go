@@ -1,37 +1,21 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"rpdb"
 	"rpdb/analysis"
-	"rpdb/kernel"
 	"rpdb/plan"
 	"rpdb/policy"
 )
 
-// planned is what plan and apply have in common: a policy resolved on a host,
-// and the way there.
+// planned is a policy resolved on a host, and the way there.
 type planned struct {
 	before  *rpdb.Snapshot
 	desired rpdb.Desired
 	plan    plan.Plan
-}
-
-// makePlan reads a policy and compares it with the state of a kernel.
-func (a *app) makePlan(ctx context.Context, conn *kernel.Conn, file string) (planned, error) {
-	doc, err := a.readPolicy(ctx, file)
-	if err != nil {
-		return planned{}, err
-	}
-	s, err := conn.Snapshot(ctx)
-	if err != nil {
-		return planned{}, err
-	}
-	return a.planFor(doc, s)
 }
 
 // planFor compares a policy with a state.

@@ -38,7 +38,12 @@ func TestApplyWithoutPrivilege(t *testing.T) {
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Args = []string{"rpdb-program", "apply", file}
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+		cmd.Env = append(os.Environ(), rootVariable+"="+filepath.Dir(file))
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
 		return cmd.Run()
 	})
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != exitFailed {

@@ -65,6 +65,7 @@ func TestReadme(t *testing.T) {
 			_ = host.NetNS().Do(func() error {
 				cmd := exec.Command("/proc/self/exe")
 				cmd.Args, cmd.Dir = append([]string{"rpdb-program"}, args...), dir
+				cmd.Env = append(os.Environ(), rootVariable+"="+dir)
 				out, _ = cmd.Output()
 				return nil
 			})

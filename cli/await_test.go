@@ -1,0 +1,317 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/apply/journal"
+	"rpdb/kernel/kerneltest"
+)
+
+// trialHost is a host where generation 1 is confirmed, and the files of the
+// program.
+type trialHost struct {
+	*kerneltest.Kernel
+	dir string
+}
+
+func newTrialHost(t *testing.T) *trialHost {
+	t.Helper()
+	h := &trialHost{kerneltest.Real(t), t.TempDir()}
+	err := kerneltest.Script(t.Context(), h,
+		"sysctl net.ipv6.conf.default.addr_gen_mode=1",
+		"ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up",
+		"ip addr add 192.168.0.10/24 dev eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uplink := "uplinks: [{interface: eth0, gateways: [192.168.0.1]}]\n"
+	for name, text := range map[string]string{
+		"one.yaml": uplink,
+		"two.yaml": uplink + "rules: [{name: a, from: 10.9.0.0/16, lookup: main}]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(h.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := h.start(t, nil, "apply", "one.yaml").wait(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return h
+}
+
+// rpdbProcess is a process of rpdb, and what it has printed.
+type rpdbProcess struct {
+	cmd *exec.Cmd
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+// Write takes the output of the process.
+func (p *rpdbProcess) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
+}
+
+func (p *rpdbProcess) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+func (p *rpdbProcess) wait() (string, error) {
+	err := p.cmd.Wait()
+	return p.text(), err
+}
+
+// start starts rpdb on the host, on a terminal if one is given.
+func (h *trialHost) start(t *testing.T, terminal *os.File, args ...string) *rpdbProcess {
+	t.Helper()
+	p := &rpdbProcess{cmd: exec.Command("/proc/self/exe")}
+	p.cmd.Args = append([]string{"rpdb-program"}, append(args, "--state-dir", "state")...)
+	p.cmd.Dir = h.dir
+	p.cmd.Env = append(os.Environ(), rootVariable+"="+h.dir)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if terminal != nil {
+		p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = terminal, terminal, terminal
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	}
+	if err := h.NetNS().Do(p.cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// onTerminal starts rpdb on a terminal of its own, and returns when it asks.
+func (h *trialHost) onTerminal(t *testing.T, args ...string) (p *rpdbProcess, keyboard *os.File) {
+	t.Helper()
+	keyboard, screen := openTerminal(t)
+	p = h.start(t, screen, args...)
+	screen.Close()
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := keyboard.Read(buf)
+			_, _ = p.Write(buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	eventually(t, "asks: "+p.text(), func() bool { return strings.Contains(p.text(), "Enter keeps generation") })
+	return p, keyboard
+}
+
+// openTerminal makes a terminal.
+func openTerminal(t *testing.T) (keyboard, screen *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { keyboard.Close() })
+	conn, err := keyboard.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var number int
+	err = conn.Control(func(fd uintptr) {
+		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err == nil {
+			number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keyboard, screen
+}
+
+// eventually waits for something that happens within seconds, for as long as
+// the slowest machine may take.
+func eventually(t *testing.T, what string, happens func() bool) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if happens() {
+			return
+		}
+	}
+	t.Fatalf("it never came to this: %s", what)
+}
+
+// state is what is recorded.
+func (h *trialHost) state(t *testing.T) journal.State {
+	t.Helper()
+	j, err := journal.Open(filepath.Join(h.dir, "state"), "", journal.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	s, err := j.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// wantGeneration wants a generation confirmed, and its rules in the kernel.
+func (h *trialHost) wantGeneration(t *testing.T, id uint64) {
+	t.Helper()
+	if e, _ := h.state(t).Confirmed(); e.ID != id {
+		t.Errorf("generation %d is confirmed, want %d", e.ID, id)
+	}
+	s, err := h.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := false
+	for _, r := range s.RulesOf(rpdb.IPv4) {
+		has = has || r.Selector.From.IsValid() && r.Selector.From.String() == "10.9.0.0/16"
+	}
+	if has != (id == 2) {
+		t.Errorf("the rule of generation 2 is there: %v", has)
+	}
+}
+
+func (h *trialHost) rolledBack(t *testing.T) func() bool {
+	return func() bool {
+		s := h.state(t)
+		e, ok := s.Find(2)
+		return ok && e.Status == journal.RolledBack && s.Pending == nil
+	}
+}
+
+func TestEnterConfirms(t *testing.T) {
+	for _, key := range []string{"\n", "y\n", "what?\nYES\n"} {
+		h := newTrialHost(t)
+		p, keyboard := h.onTerminal(t, "apply", "two.yaml", "--confirm", "1h")
+		if _, err := keyboard.WriteString(key); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := p.wait(); err != nil {
+			t.Errorf("%q: %v: %s", key, err, out)
+		}
+		h.wantGeneration(t, 2)
+	}
+}
+
+func TestCtrlCTakesBack(t *testing.T) {
+	for _, key := range []string{"\x03", "n\n"} {
+		h := newTrialHost(t)
+		p, keyboard := h.onTerminal(t, "apply", "two.yaml", "--confirm", "1h")
+		if _, err := keyboard.WriteString(key); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := p.wait(); err == nil {
+			t.Errorf("%q: ended with 0: %s", key, out)
+		}
+		h.wantGeneration(t, 1)
+	}
+}
+
+// TestConfirmFromElsewhere ends the waiting, too.
+func TestConfirmFromElsewhere(t *testing.T) {
+	h := newTrialHost(t)
+	p, _ := h.onTerminal(t, "apply", "two.yaml", "--confirm", "1h")
+	if out, err := h.start(t, nil, "confirm", "2").wait(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := p.wait(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	h.wantGeneration(t, 2)
+}
+
+// TestNobodyConfirms in various ways: the guard goes back (E4, E13).
+func TestNobodyConfirms(t *testing.T) {
+	for name, end := range map[string]func(p *rpdbProcess, keyboard *os.File) error{
+		"time":    func(*rpdbProcess, *os.File) error { return nil },
+		"kill -9": func(p *rpdbProcess, _ *os.File) error { return p.cmd.Process.Kill() },
+		"hangup":  func(_ *rpdbProcess, keyboard *os.File) error { return keyboard.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newTrialHost(t)
+			p, keyboard := h.onTerminal(t, "apply", "two.yaml", "--confirm", "5s")
+			if err := end(p, keyboard); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Fatal(err)
+			}
+			if out, err := p.wait(); err == nil {
+				t.Errorf("ended with 0: %s", out)
+			}
+			eventually(t, "rolled back", h.rolledBack(t))
+			h.wantGeneration(t, 1)
+		})
+	}
+	t.Run("no terminal", func(t *testing.T) {
+		t.Parallel()
+		h := newTrialHost(t)
+		if out, err := h.start(t, nil, "apply", "two.yaml", "--confirm", "1s").wait(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		eventually(t, "rolled back", h.rolledBack(t))
+		h.wantGeneration(t, 1)
+		e, _ := h.state(t).Find(2)
+		if e.Why != "not confirmed in time" {
+			t.Errorf("rolled back: %s", e.Why)
+		}
+	})
+}
+
+// TestGuardIsToldToEnd, as with the login session that it was started in.
+func TestGuardIsToldToEnd(t *testing.T) {
+	h := newTrialHost(t)
+	if out, err := h.start(t, nil, "apply", "two.yaml", "--confirm", "1h").wait(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	pid := h.guard(t)
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "rolled back", h.rolledBack(t))
+	h.wantGeneration(t, 1)
+	eventually(t, "gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+}
+
+// guard finds the process that guards this host's generation 2.
+func (h *trialHost) guard(t *testing.T) int {
+	t.Helper()
+	want := []byte("\x00" + guardWord + "\x002\x00" + filepath.Join(h.dir, "state") + "\x00")
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range found {
+		if line, err := os.ReadFile(file); err == nil && bytes.HasSuffix(line, want) {
+			var pid int
+			if _, err := fmt.Sscanf(file, "/proc/%d/", &pid); err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	t.Fatal("no guard runs")
+	return 0
+}
+
+// zombie reports whether a process has ended, and nobody has asked how.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || bytes.Contains(stat, []byte(") Z "))
+}

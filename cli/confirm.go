@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"rpdb/apply/journal"
+)
+
+func (a *app) confirmCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "confirm [ID]",
+		Short: "keep the generation that \"rpdb apply --confirm\" put on trial",
+		Long: `confirm keeps the generation that is on trial, for good: it does not come undone
+any more. Called from a new connection it proves that one can still get in. With
+the ID of the generation, as apply prints it, no other is confirmed by mistake.
+To confirm once more changes nothing.
+
+Exit codes: 0 confirmed; 1 an error: it was rolled back before, or nothing is on
+trial.`,
+		Args: atMostOne("a generation's ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var id uint64
+			if len(args) > 0 {
+				var err error
+				if id, err = generationID(args[0]); err != nil {
+					return err
+				}
+			}
+			return a.confirm(cmd.Context(), id)
+		},
+	}
+	a.waitFlag(cmd)
+	a.stateFlag(cmd)
+	return cmd
+}
+
+// atMostOne checks that a command has one argument or none.
+func atMostOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return &usageError{fmt.Sprintf("%s: %s is enough: %q is too many", cmd.Name(), what, args[1]), fmt.Sprintf("see \"rpdb %s --help\"", cmd.Name())}
+		}
+		return nil
+	}
+}
+
+// generationDocument is the JSON of confirm, and of rollback where a trial was
+// ended.
+type generationDocument struct {
+	Version    int           `json:"version"`
+	Generation journal.Entry `json:"generation"`
+}
+
+func (a *app) confirm(ctx context.Context, id uint64) error {
+	s, err := a.openSite(false)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	session, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if r := session.Recovered(); r != nil && id == 0 {
+		id = r.Entry.ID // it is too late for this one
+	}
+	entry, err := session.Confirm(id)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(generationDocument{1, entry})
+	}
+	w := newPrinter(a.Out)
+	w.printf("Generation %d is confirmed.\n", entry.ID)
+	return w.err
+}

@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rpdb"
+	"rpdb/apply"
+	"rpdb/apply/journal"
+	"rpdb/plan"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "is this host as it was applied, and is something unfinished?",
+		Long: `status compares the host with the generation that is in force: what its policy
+means here and now. It says what has drifted, whether a generation waits to be
+confirmed, and which parts of the policy wait for an interface or an address. It
+changes nothing.
+
+Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted; 4 in sync,
+but a generation waits to be confirmed, or a part of the policy waits.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
+	}
+	a.stateFlag(cmd)
+	return cmd
+}
+
+// statusDocument is the JSON of status.
+type statusDocument struct {
+	Version int `json:"version"`
+	// State is "in sync", "drifted", or "nothing applied".
+	State string `json:"state"`
+	// Generation is the one in force, confirmed or on trial; absent if there is
+	// none.
+	Generation *journal.Entry `json:"generation,omitempty"`
+	Pending    *pendingJSON   `json:"pending,omitempty"`
+	// Drift are the changes that would put it right, and Leftovers counts the
+	// rules of an interrupted run, which decide nothing.
+	Drift     []plan.Step    `json:"drift"`
+	Leftovers int            `json:"leftovers,omitzero"`
+	Kept      int            `json:"kept"`
+	Waiting   []rpdb.Waiting `json:"waiting"`
+
+	// old is the generation that comes back, phase how far the trial has come.
+	pending *journal.Pending
+	left    time.Duration
+	host    *rpdb.Snapshot
+}
+
+func (a *app) status(ctx context.Context) error {
+	s, err := a.openSite(true)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	d, err := s.status(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = a.printJSON(d)
+	} else {
+		err = a.viewStatus(d)
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(d.Drift) > 0 || d.Leftovers > 0:
+		return &codeError{code: exitWaiting}
+	case d.Pending != nil || len(d.Waiting) > 0:
+		return &codeError{code: exitOpen}
+	}
+	return nil
+}
+
+func (s *site) status(ctx context.Context) (statusDocument, error) {
+	d := statusDocument{Version: 1, State: "in sync"}
+	state, err := s.journal.Read()
+	if err != nil {
+		return d, err
+	}
+	if d.host, err = s.conn.Snapshot(ctx); err != nil {
+		return d, err
+	}
+	entry, p, err := apply.Drift(s.config(), state, d.host)
+	if err != nil {
+		return d, err
+	}
+	d.Drift, d.Kept, d.Waiting = list(p.Changes), p.Kept, list(p.Waiting)
+	if len(d.Drift) == 0 {
+		d.Leftovers = len(p.Steps)
+	}
+	if entry.ID != 0 {
+		d.Generation = &entry
+	}
+	switch {
+	case !p.Empty():
+		d.State = "drifted"
+	case entry.ID == 0:
+		d.State = "nothing applied"
+	}
+	if d.pending = state.Pending; d.pending != nil {
+		if d.left, err = timeLeft(d.pending); err != nil {
+			return d, err
+		}
+		d.Pending = newPendingJSON(d.pending, max(d.left, 0))
+	}
+	return d, nil
+}
+
+func (a *app) viewStatus(d statusDocument) error {
+	w := newPrinter(a.Out)
+	if d.Generation == nil {
+		w.printf("Nothing was applied here.\n")
+	} else {
+		w.generation(*d.Generation)
+	}
+	switch n := len(d.Drift); {
+	case n > 0 && d.Generation == nil:
+		w.printf("Drifted: %d %s of ours, of no recorded generation. \"rpdb remove\" would do this:\n", n, plural(n, "object is", "objects are"))
+	case n > 0:
+		w.printf("Drifted, at some time since then: %d %s would put it right:\n", n, plural(n, "change", "changes"))
+	case d.Leftovers > 0:
+		w.printf("Drifted: %d %s to be put right, which change no decision.\n", d.Leftovers, plural(d.Leftovers, "leftover is", "leftovers are"))
+	case d.Generation != nil:
+		w.printf("In sync: %d %s as the policy wants.\n", d.Kept, plural(d.Kept, "rule or route is", "rules and routes are"))
+	}
+	v := newWords(d.host.LinkName, a.loadNames())
+	for _, step := range d.Drift {
+		w.step(v, step)
+	}
+	if d.State == "drifted" && d.Generation != nil && d.pending == nil {
+		w.printf("To put it right, apply the policy again, or: %s\n", a.callAgain("rollback", strconv.FormatUint(d.Generation.ID, 10)))
+	}
+	w.waiting(d.Waiting)
+	switch p := d.pending; {
+	case p == nil:
+	case p.Phase == journal.Writing:
+		w.printf("Generation %d is being written, or whoever wrote it is no more: then %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+	case d.left <= 0:
+		w.printf("Generation %d was not confirmed in time: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+	default:
+		a.viewPending(w, *p, d.left)
+	}
+	return w.err
+}
+
+// generation is the line of the generation in force.
+func (p *printer) generation(e journal.Entry) {
+	p.printf("Generation %d, %s, of %s by %s", e.ID, e.Status, e.Time.Local().Format(time.DateTime), safe(e.Author))
+	if e.Message != "" {
+		p.printf(": %s", safe(e.Message))
+	}
+	p.printf("\n")
+}
