@@ -216,17 +216,19 @@ func TestSettleIsNotCutShort(t *testing.T) {
 // What goes without an event of its own is read again when its interface or
 // address has one; skip_notify_on_dev_down keeps IPv6 routes from being told.
 func TestEventsTouchWhatTheyTakeAlong(t *testing.T) {
-	data := make([]byte, 16)
-	data[0] = unix.AF_INET
-	address := []class{classLinks, classAddresses, classRoutes4}
 	link := []class{classLinks, classNexthops, classRules4, classRules6, classRoutes4, classRoutes6}
-	for typ, want := range map[uint16][]class{
-		unix.RTM_NEWLINK: link, unix.RTM_DELLINK: link, unix.RTM_NEWADDR: address, unix.RTM_DELADDR: address,
-	} {
-		got := touched(netlink.Message{Type: typ, Data: data})
-		for _, cl := range want {
-			if !got.has(cl) {
-				t.Errorf("message %d: %v are not read again", typ, cl)
+	for _, f := range rpdb.Families() {
+		data := make([]byte, 16)
+		data[0] = byte(f)
+		address := []class{classLinks, classAddresses, ofFamily(f, classRoutes4, classRoutes6)}
+		for typ, want := range map[uint16][]class{
+			unix.RTM_NEWLINK: link, unix.RTM_DELLINK: link, unix.RTM_NEWADDR: address, unix.RTM_DELADDR: address,
+		} {
+			got := touched(netlink.Message{Type: typ, Data: data})
+			for _, cl := range want {
+				if !got.has(cl) {
+					t.Errorf("message %d (%v): %v are not read again", typ, f, cl)
+				}
 			}
 		}
 	}

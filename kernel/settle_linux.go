@@ -93,7 +93,7 @@ func (c *Conn) monitor(buffer int) (*netlink.Conn, error) {
 // touched returns the classes that an event says may have changed. An
 // interface that changes takes nexthop objects and routes with it without an
 // event of theirs (IPv6 routes under skip_notify_on_dev_down), as an address
-// does IPv4 routes; rules say whether their interfaces exist, and routes lead
+// does routes of its family, which also lose it as their source; rules say whether their interfaces exist, and routes lead
 // where their nexthop objects lead.
 //
 // The event comes before those silent deletions. The kernel makes both under
@@ -105,7 +105,11 @@ func touched(m netlink.Message) classSet {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		return allClasses &^ classSet(0).with(classAddresses)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		return classSet(0).with(classLinks).with(classAddresses).with(classRoutes4)
+		routes := classRoutes4
+		if v6 {
+			routes = classRoutes6
+		}
+		return classSet(0).with(classLinks).with(classAddresses).with(routes)
 	case rtmNewNexthop, rtmDelNexthop:
 		return classSet(0).with(classNexthops).with(classRoutes4).with(classRoutes6)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:

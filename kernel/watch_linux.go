@@ -38,9 +38,10 @@ func (t EventType) String() string {
 // is set, as it is now, or if Deleted as it was.
 //
 // What the kernel does not tell: IPv4 routes and nexthop objects that go with an
-// interface, IPv4 routes that go with an address, routes that go with their
-// nexthop object, gotos that find or lose their target, and rules whose
-// interface comes or goes.
+// interface, IPv4 routes that go with an address, the source that an IPv6 route
+// loses with its address, members of multipath routes that die and come back,
+// routes that go with their nexthop object, gotos that find or lose their target,
+// and rules whose interface comes or goes. A [Follower] knows.
 type Event struct {
 	Type    EventType
 	Deleted bool
