@@ -16,7 +16,9 @@ import (
 //
 // An event is taken in if it leaves one state possible. It may come late, when a
 // list was read that has it already; what would then be done twice is told from
-// what can be done once, and read again.
+// what can be done once, and read again. What the kernel changes along with what it
+// tells, it changes under the same lock but not always before it: links are then
+// read too, which come first and wait for the lock.
 type followed struct {
 	// todo is what is to be read. What is being read is in doing; what an event
 	// is about that comes meanwhile is in again.
@@ -228,9 +230,6 @@ func (s *followed) customise(f rpdb.Family, c rpdb.Customised) {
 	}
 }
 
-// The kernel changes some things along with what it tells, under the same lock
-// but not always before it. Links are then read first, which waits for the lock.
-
 // link takes in an interface. The kernel tells the same over and over; what is
 // new is read again, with what changes along.
 func (s *followed) link(l rpdb.Link, conf rpdb.LinkSysctls, deleted bool) {
@@ -335,7 +334,7 @@ func (s *followed) address(a rpdb.Address, deleted bool) {
 	case deleted:
 		s.addresses.own()
 		s.addresses.items, s.changed = slices.Delete(s.addresses.items, at, at+1), true
-	case s.addresses.items[at] != a:
+	case !sameAddress(s.addresses.items[at], a):
 		s.addresses.own()
 		s.addresses.items[at], s.changed = a, true
 	}
