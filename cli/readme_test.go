@@ -52,8 +52,32 @@ func TestReadme(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(fences(readme, "yaml")[0]), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	commands := 0
-	for _, fence := range fences(readme, "console") {
+	if commands := checkConsole(t, host, dir, readme); commands < 6 {
+		t.Errorf("the README shows %d commands only", commands)
+	}
+}
+
+// TestExplainPage runs the examples of docs/explain.md on the host that it
+// describes.
+func TestExplainPage(t *testing.T) {
+	data, err := os.ReadFile("../docs/explain.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := kerneltest.Real(t)
+	if err := kerneltest.Script(t.Context(), host, strings.Split(fences(string(data), "host")[0], "\n")...); err != nil {
+		t.Fatal(err)
+	}
+	if commands := checkConsole(t, host, t.TempDir(), string(data)); commands < 4 {
+		t.Errorf("the page shows %d commands only", commands)
+	}
+}
+
+// checkConsole runs the commands that a page shows, in its order, and compares
+// what they print. It returns how many there are.
+func checkConsole(t *testing.T, host *kerneltest.Kernel, dir, page string) (commands int) {
+	t.Helper()
+	for _, fence := range fences(page, "console") {
 		for block := range strings.SplitSeq("\n"+fence, "\n$ ") {
 			line, want, _ := strings.Cut(block, "\n")
 			if line == "" {
@@ -70,13 +94,11 @@ func TestReadme(t *testing.T) {
 				return nil
 			})
 			if got := string(out); !elided(want).MatchString(strings.TrimRight(got, "\n")) {
-				t.Errorf("$ %s\n%s\nthe README shows\n%s", line, got, want)
+				t.Errorf("$ %s\n%s\nthe page shows\n%s", line, got, want)
 			}
 		}
 	}
-	if commands < 6 {
-		t.Errorf("the README shows %d commands only", commands)
-	}
+	return commands
 }
 
 // fences returns the fenced blocks of a language.
