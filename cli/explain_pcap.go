@@ -8,12 +8,11 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
-	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"rpdb"
+	"rpdb/fib"
 	"rpdb/format/pcap"
 	"rpdb/kernel"
 )
@@ -196,6 +195,7 @@ type packetGroup struct {
 	Explanation explanation `json:"explanation"`
 
 	first rpdb.Flow
+	fib   *fib.FIB // that decided about it
 }
 
 // leftOut is the packets without an explanation, for one reason.
@@ -222,6 +222,10 @@ type captureExplainer struct {
 	links   map[rpdb.LinkName]rpdb.Link
 	indexes map[rpdb.LinkIndex]rpdb.Link
 	ports   map[rpdb.Family]bool // some rule looks at the protocol or at ports
+	// unseeded is the engine without the seed of the multipath hash, for packets
+	// that the kernel hashes by something that is not in their flow; nil: there
+	// is no seed.
+	unseeded *fib.FIB
 
 	packets int64
 	groups  map[decisionKey]*packetGroup
@@ -235,6 +239,11 @@ func newCaptureExplainer(s *rpdb.Snapshot, conn *kernel.Conn, words captureWords
 		explainer: newExplainer(s, conn), words: words, own: map[netip.Addr]bool{}, links: map[rpdb.LinkName]rpdb.Link{},
 		indexes: map[rpdb.LinkIndex]rpdb.Link{}, ports: map[rpdb.Family]bool{}, groups: map[decisionKey]*packetGroup{},
 		reasons: map[string]*leftOut{}, flows: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+	}
+	if s.Sysctls.HashSeed != 0 {
+		bare := *s
+		bare.Sysctls.HashSeed = 0
+		x.unseeded = fib.Compile(&bare)
 	}
 	for _, a := range s.Addresses {
 		x.own[a.Prefix.Addr()] = true
@@ -316,7 +325,8 @@ func (x *captureExplainer) leave(number int64, reason string) {
 // decide asks the engine about a packet and adds it to the group of the answer.
 func (x *captureExplainer) decide(number int64, ip pcap.IP, at placed) {
 	flow := x.flow(ip, at)
-	d := x.fib.Lookup(flow)
+	engine := x.engine(ip, at)
+	d := engine.Lookup(flow)
 	key := keyOf(flow, d, ip.Cut && x.ports[flow.Family()])
 	g := x.groups[key]
 	if g == nil {
@@ -324,7 +334,7 @@ func (x *captureExplainer) decide(number int64, ip pcap.IP, at placed) {
 			x.leave(number, fmt.Sprintf("decided otherwise than the first %d groups", maxGroups))
 			return
 		}
-		g = &packetGroup{first: flow, Cut: key.cut}
+		g = &packetGroup{first: flow, fib: engine, Cut: key.cut}
 		x.groups[key] = g
 	}
 	g.add(number)
@@ -345,6 +355,16 @@ func (x *captureExplainer) decide(number int64, ip pcap.IP, at placed) {
 		}
 		g.Elsewhere[at.seen]++
 	}
+}
+
+// engine returns the engine that decides about a packet. Between nexthops the
+// kernel sends an ICMP error by the packet that it quotes, and an IPv6 packet by
+// the first of its headers: those ways are not foretold.
+func (x *captureExplainer) engine(ip pcap.IP, at placed) *fib.FIB {
+	if at.incoming && x.unseeded != nil && (ip.IsICMPError() || ip.Protocol != ip.NextHeader) {
+		return x.unseeded
+	}
+	return x.fib
 }
 
 // hash tells flows of the capture apart, by the fields that packets carry.
@@ -393,7 +413,9 @@ func (x *captureExplainer) explanation(ctx context.Context) (captureExplanation,
 	}
 	slices.SortFunc(c.Groups, func(a, b *packetGroup) int { return byCount(a.tally, b.tally) })
 	for _, g := range c.Groups {
-		e, err := x.explain(ctx, namedFlow{flow: g.first})
+		of := x.explainer
+		of.fib = g.fib
+		e, err := of.explain(ctx, namedFlow{flow: g.first})
 		if err != nil {
 			return c, err
 		}
@@ -416,104 +438,4 @@ func byCount(a, b tally) int {
 		return 1
 	}
 	return int(a.Examples[0] - b.Examples[0])
-}
-
-// viewCapture prints the groups, and what was left out.
-func (a *app) viewCapture(s *rpdb.Snapshot, c captureExplanation) error {
-	w := newPrinter(a.Out)
-	for i, g := range c.Groups {
-		if i > 0 {
-			w.printf("\n")
-		}
-		w.wrap(groupTitle(g, c.FlowsCut))
-		if w.err == nil {
-			w.err = a.viewExplain(s, g.Explanation)
-		}
-		for _, line := range groupNotes(g) {
-			w.wrap(line)
-		}
-	}
-	if len(c.LeftOut) > 0 && len(c.Groups) > 0 {
-		w.printf("\n")
-	}
-	for _, l := range c.LeftOut {
-		w.wrap(fmt.Sprintf("not explained: %s: %s", l.tally, safe(l.Reason)))
-	}
-	if c.Packets == 0 {
-		w.printf("the capture holds no packets\n")
-	}
-	return w.err
-}
-
-// String returns "3 packets (1, 5, 6)".
-func (t tally) String() string {
-	words := make([]string, len(t.Examples))
-	for i, n := range t.Examples {
-		words[i] = fmt.Sprint(n)
-	}
-	list := strings.Join(words, ", ")
-	if t.Packets > int64(len(words)) {
-		list += ", ..."
-	}
-	return fmt.Sprintf("%d %s (%s)", t.Packets, plural(int(t.Packets), "packet", "packets"), list)
-}
-
-// groupTitle says how many packets there are, and what the first is.
-func groupTitle(g *packetGroup, atLeast bool) string {
-	bound := ""
-	if atLeast {
-		bound = "at least "
-	}
-	return fmt.Sprintf("%s, %s%d %s, the first: %s", g.tally, bound, g.Flows, plural(g.Flows, "flow", "flows"), shortFlow(g.first))
-}
-
-// shortFlow spells a flow shortly: "udp 10.0.0.5:40000 > 203.0.113.10:2000".
-func shortFlow(f rpdb.Flow) string {
-	end := func(a netip.Addr, port uint16) string {
-		switch {
-		case !a.IsValid():
-			return "no source"
-		case port == 0:
-			return a.String()
-		}
-		return netip.AddrPortFrom(a, port).String()
-	}
-	name := map[rpdb.IPProto]string{rpdb.TCP: "tcp", rpdb.UDP: "udp", rpdb.ICMP: "icmp", rpdb.ICMPv6: "ipv6-icmp", 132: "sctp", 33: "dccp"}[f.IPProto]
-	if name == "" {
-		name = fmt.Sprintf("protocol %d", f.IPProto)
-	}
-	text := fmt.Sprintf("%s %s > %s", name, end(f.Src, f.SPort), end(f.Dst, f.DPort))
-	if (f.IPProto == rpdb.ICMP || f.IPProto == rpdb.ICMPv6) && !f.IsInput() {
-		text = fmt.Sprintf("%s %d/%d %s > %s", name, f.DPort>>8, f.DPort&0xff, end(f.Src, 0), end(f.Dst, 0))
-	}
-	if f.OIF != "" {
-		text += " oif " + safe(f.OIF)
-	}
-	if f.TOS != 0 {
-		text += fmt.Sprintf(" tos 0x%02x", f.TOS)
-	}
-	return text
-}
-
-// groupNotes says what else there is to know about the packets of a group.
-func groupNotes(g *packetGroup) []string {
-	var notes []string
-	if g.Cut {
-		notes = append(notes, "note: the capture cut off the ports of these packets, and rules look at ports or protocol: this is the answer for port 0")
-	}
-	if g.Fragments > 0 {
-		text := "note: fragments among them: %d: no fragment has ports here, not even the first; where connections are tracked, packets are put together before"
-		if !g.first.IsInput() {
-			text = "note: first fragments among them: %d: the packet was routed as a whole, with its ports"
-		}
-		notes = append(notes, fmt.Sprintf(text, g.Fragments))
-	}
-	if g.Expiring > 0 {
-		notes = append(notes, fmt.Sprintf("note: packets whose time to live ends here: %d: they are not sent on, and their senders get ICMP time exceeded", g.Expiring))
-	}
-	for _, name := range slices.Sorted(maps.Keys(g.Elsewhere)) {
-		notes = append(notes, fmt.Sprintf("note: the capture shows %d leaving by %s: for a mark, a user or a bound interface that no packet carries, or under rules and routes that have changed",
-			g.Elsewhere[name], safe(name)))
-	}
-	return notes
 }

@@ -181,6 +181,40 @@ func TestCaptureLimits(t *testing.T) {
 	}
 }
 
+// Where the kernel chooses a nexthop by what is not in the flow, none is named.
+func TestCaptureMultipath(t *testing.T) {
+	s := captureHost()
+	s.Sysctls.HashSeed = 7
+	s.Routes = []rpdb.Route{{
+		Family: rpdb.IPv4, Table: rpdb.TableMain, Type: rpdb.RouteUnicast, Dst: netip.MustParsePrefix("0.0.0.0/0"),
+		Nexthops: []rpdb.Nexthop{{Link: 2, Via: netip.MustParseAddr("192.0.2.1"), Weight: 1}, {Link: 2, Via: netip.MustParseAddr("192.0.2.9"), Weight: 1}},
+	}}
+	x := newCaptureExplainer(s, nil, captureWords{flow: rpdb.Flow{IIF: "eth1"}})
+	for i, first := range [][]byte{{0x0f, 0xa0}, {11, 0}, {8, 0}} { // a port, time exceeded, an echo request
+		packet := datagram("10.0.0.5", 0, 64)
+		copy(packet[20:], first)
+		if i > 0 {
+			packet[9] = byte(rpdb.ICMP)
+		}
+		if err := x.take(pcap.Packet{Number: int64(i + 1), Link: pcap.LinkRaw, Data: packet, Length: len(packet)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := x.explanation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Groups) != 2 {
+		t.Fatalf("%d groups, want 2", len(c.Groups))
+	}
+	for _, g := range c.Groups {
+		either := len(g.Explanation.Trace.Decision.Either)
+		if want := map[int64]int{1: 0, 2: 2}[g.Examples[0]]; either != want {
+			t.Errorf("packets %v: one of %d nexthops, want %d", g.Examples, either, want)
+		}
+	}
+}
+
 // A large capture is read in one pass, and its memory does not grow with it.
 func TestCaptureIsStreamed(t *testing.T) {
 	x := newCaptureExplainer(captureHost(), nil, captureWords{flow: rpdb.Flow{IIF: "eth1"}})

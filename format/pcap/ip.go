@@ -226,6 +226,21 @@ func (ip *IP) transport(r rest) {
 	}
 }
 
+// IsICMPError reports whether the packet is an ICMP or ICMPv6 error, which
+// quotes the packet that it is about. Among several nexthops the kernel may send
+// it the way of that packet.
+func (ip IP) IsICMPError() bool {
+	switch {
+	case ip.Later:
+		return false
+	case ip.Protocol == rpdb.ICMP:
+		return ip.Type >= 3 && ip.Type <= 5 || ip.Type == 11 || ip.Type == 12
+	case ip.Protocol == rpdb.ICMPv6:
+		return ip.Type >= 1 && ip.Type <= 4
+	}
+	return false
+}
+
 // Input returns the flow of the packet coming in by an interface. Fragments
 // have no ports there, the first included, and ICMP messages have none. The
 // mark, which no packet carries, is 0.

@@ -3,6 +3,7 @@ package pcap_test
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -139,6 +140,24 @@ func TestDamaged(t *testing.T) {
 		if _, err := (pcap.Frame{Type: c.typ, Payload: b, Length: len(b)}).IP(); !errors.Is(err, pcap.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestICMPErrors(t *testing.T) {
+	want := map[rpdb.IPProto]string{rpdb.ICMP: "[3 4 5 11 12]", rpdb.ICMPv6: "[1 2 3 4]", rpdb.UDP: "[]"}
+	for proto, types := range want {
+		got := []int{}
+		for i := range 256 {
+			if (pcap.IP{Protocol: proto, Type: uint8(i)}).IsICMPError() {
+				got = append(got, i)
+			}
+		}
+		if fmt.Sprint(got) != types {
+			t.Errorf("protocol %d: %v are errors, want %s", proto, got, types)
+		}
+	}
+	if (pcap.IP{Protocol: rpdb.ICMP, Type: 3, Later: true}).IsICMPError() {
+		t.Error("a later fragment is an error")
 	}
 }
 
