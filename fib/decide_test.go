@@ -219,6 +219,7 @@ func TestInput(t *testing.T) {
 		{"ICMP has no ports when it comes in", []string{"rule add pref 100 dport 2048 table 100"}, fwd + " proto 1 dport 2048", "sent dev e0 via 192.0.2.9 src 203.0.113.77 table 254 rule 32766"},
 		{"UDP has", []string{"rule add pref 100 dport 2048 table 100"}, fwd + " proto 17 dport 2048", "sent dev e1 via 198.51.100.9 src 203.0.113.77 table 100 rule 100"},
 		{"IPv6 does not forward without a source", nil, "2001:db9::1 from :: iif e2", "martian EINVAL"},
+		{"but compares its source", []string{"-6 rule add pref 100 from ::/64 blackhole"}, "2001:db9::1 from :: iif e2", "refused EINVAL rule 100"},
 		{"nor answer nobody", []string{"-6 rule add pref 100 prohibit"}, "2001:db9::1 from :: iif e2", "refused EACCES rule 100"},
 		{"a link-local source is told that it stays", nil, "2001:db9::1 from fe80::7 iif e2", "martian EINVAL icmp 1/2"},
 		{"multicast membership is not known", nil, "224.0.0.5 from 203.0.113.77 iif e2", "unknown"},

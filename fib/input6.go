@@ -22,7 +22,9 @@ func (f *FIB) receive6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	}
 	k := newKey(flow)
 	k.uid, k.iif, k.want = 0, in.Index, in.Index
-	k.strict, k.reach, k.nobody = needsStrict6(k.dst), !f.sysctls.forward6, flow.Src.IsValid() && flow.Src.IsUnspecified()
+	k.strict, k.reach = needsStrict6(k.dst), !f.sysctls.forward6
+	k.nobody = flow.Src.IsValid() && flow.Src.IsUnspecified()
+	k.hasSrc = flow.Src.IsValid() // rules compare :: too
 	v := f.walk(&f.v6, &k, rec)
 	d := v.decision()
 	switch {

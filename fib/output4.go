@@ -206,7 +206,7 @@ func (f *FIB) deliver4(k *key, v *verdict, rec *recorder) rpdb.Decision {
 	if !src.IsValid() && len(v.either) == 0 {
 		src, k.by = f.source4(k, v.route, v.hop)
 	} else if !src.IsValid() {
-		src, k.by = commonSource4(v)
+		src, k.by = f.commonSource4(k, v)
 	}
 	if len(v.either) > 0 && d.Note == "" {
 		d.Note = noteMultipath
@@ -218,20 +218,17 @@ const noteMultipath = "the multipath hash cannot be foreseen"
 
 // commonSource4 returns the source that all hops of a route agree on, invalid
 // if they differ.
-func commonSource4(v *verdict) (netip.Addr, SourceBy) {
+func (f *FIB) commonSource4(k *key, v *verdict) (netip.Addr, SourceBy) {
 	if v.note != "" { // default routes that take turns
 		return netip.Addr{}, SourceNone
 	}
-	if v.route.prefsrc.IsValid() {
-		return v.route.prefsrc, SourceRoute
-	}
-	first := &v.route.hops[0]
+	src, by := f.source4(k, v.route, &v.route.hops[0])
 	for i := range v.route.hops {
-		if v.route.hops[i].src != first.src {
+		if other, _ := f.source4(k, v.route, &v.route.hops[i]); other != src {
 			return netip.Addr{}, SourceNone
 		}
 	}
-	return first.src, first.srcBy
+	return src, by
 }
 
 // source4 returns the source for a packet without one (fib_result_prefsrc);

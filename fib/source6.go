@@ -33,29 +33,41 @@ func (f *FIB) source6(dst netip.Addr, r *route, h *hop) (netip.Addr, bool) {
 		out = h.link
 	}
 	want := newWanted6(dst, out)
-	var best *address6
-	sure := true
-	for i := range f.addrs6 {
-		a := &f.addrs6[i]
-		switch {
-		case !want.admits(a):
-			continue
-		case best == nil:
-			best = a
-			continue
-		}
-		better, by := want.prefers(a, best)
-		if by == ruleTemporary {
-			sure = false
-		}
-		if better {
-			best = a
-		}
-	}
-	if best == nil || !sure {
+	best := f.best6(&want)
+	if best == nil || !f.surely6(&want, best) {
 		return netip.Addr{}, false
 	}
 	return best.addr, true
+}
+
+// best6 returns the address that is better than all others, the first of
+// equals; nil if none comes into question.
+func (f *FIB) best6(want *wanted6) (best *address6) {
+	for i := range f.addrs6 {
+		a := &f.addrs6[i]
+		if !want.admits(a) {
+			continue
+		}
+		if best == nil {
+			best = a
+		} else if better, _ := want.prefers(a, best); better {
+			best = a
+		}
+	}
+	return best
+}
+
+// surely6 reports whether no setting that is not known makes another address
+// better than the best.
+func (f *FIB) surely6(want *wanted6, best *address6) bool {
+	for i := range f.addrs6 {
+		if a := &f.addrs6[i]; want.admits(a) {
+			if _, by := want.prefers(best, a); by == ruleTemporary {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // wanted6 is what a source is chosen for.

@@ -139,7 +139,7 @@ func (f *FIB) consult(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) r
 // suppressors, and in IPv6 the source that it is to lead to.
 func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) result {
 	if r.findsSource(k) {
-		src, ok := f.source6(k.dst, v.route, v.hop)
+		src, ok := f.source6(k.dst, nil, v.hop) // what the route says of a source does not count
 		if !ok {
 			return result{outcome: unclear, note: noteNoSource}
 		}

@@ -56,13 +56,11 @@ func (w world) send6(flow rpdb.Flow) rpdb.Decision {
 	if local6(a.route) {
 		d.Disposition, d.Hop, d.Either = rpdb.Local, w.here6(a), nil
 	}
-	if isFindSaddr(a, p) {
-		d.Src, _ = w.source6(p.Dst, a.route, w.LinkName(a.hop.Link))
+	if a.asked.IsValid() {
+		d.Src = a.asked
 	}
 	return d
 }
-
-func isFindSaddr(a answer, p packet) bool { return a.rule != nil && findsSource(a.rule, p) }
 
 func local6(r *rpdb.Route) bool { return r.Type == rpdb.RouteLocal || r.Type == rpdb.RouteAnycast }
 
@@ -106,6 +104,8 @@ func (w world) input6(flow rpdb.Flow) rpdb.Decision {
 	}
 	if !p.sourceless() {
 		d.Src = p.Src
+	} else {
+		d.Src = a.asked
 	}
 	switch {
 	case local6(a.route):

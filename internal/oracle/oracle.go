@@ -48,12 +48,20 @@ type packet struct {
 	vrf     rpdb.LinkName // the VRF it belongs to
 	prefer  rpdb.LinkName // IPv6: the interface wanted
 	strict  bool          // IPv6: and no other
+	asked   netip.Addr    // IPv6: the source that a rule has looked for
 }
 
 func (p packet) sourceless() bool { return !p.Src.IsValid() || p.Src.IsUnspecified() }
 
-// source is the source, or the unspecified address.
+// lacksSource reports whether IPv6 rules have no source to compare: what came
+// in has one, and be it ::.
+func (p packet) lacksSource() bool { return p.sourceless() && (p.output || !p.Src.IsValid()) }
+
+// source is the source, the one that a rule found, or the unspecified address.
 func (p packet) source() netip.Addr {
+	if p.asked.IsValid() {
+		return p.asked
+	}
 	if p.sourceless() {
 		return p.Family().Unspecified()
 	}
@@ -70,6 +78,7 @@ type answer struct {
 	hop     rpdb.Nexthop
 	either  []rpdb.Hop
 	turns   []*rpdb.Route // default routes that take turns
+	asked   netip.Addr    // IPv6: the source that a rule has looked for
 }
 
 func (a answer) found() bool { return !a.unknown && a.errno == 0 }

@@ -157,21 +157,26 @@ func (w world) source4(p packet, a answer) netip.Addr {
 	if len(a.turns) > 0 {
 		return netip.Addr{}
 	}
-	if a.route.PrefSrc.IsValid() {
-		return a.route.PrefSrc
-	}
-	link := w.LinkName(a.hop.Link)
-	if len(a.either) == 0 && p.vrf != "" && w.vrfOf(link) != p.vrf {
-		l, _ := w.LinkByName(p.vrf)
-		return w.address4(rpdb.Nexthop{Link: l.Index}, rpdb.ScopeLink)
-	}
-	src := w.address4(a.hop, a.route.Scope)
+	src := w.sourceOf(p, a.route, a.hop)
 	for _, n := range hops {
-		if len(a.either) > 0 && w.address4(n, a.route.Scope) != src {
+		if len(a.either) > 0 && w.sourceOf(p, a.route, n) != src {
 			return netip.Addr{}
 		}
 	}
 	return src
+}
+
+// sourceOf is the source for a packet that takes one hop of a route. Where that
+// leaves the packet's VRF, it is an address of the VRF, whatever the route says.
+func (w world) sourceOf(p packet, r *rpdb.Route, n rpdb.Nexthop) netip.Addr {
+	if p.vrf != "" && w.vrfOf(w.LinkName(n.Link)) != p.vrf {
+		l, _ := w.LinkByName(p.vrf)
+		return w.address4(rpdb.Nexthop{Link: l.Index}, rpdb.ScopeLink)
+	}
+	if r.PrefSrc.IsValid() {
+		return r.PrefSrc
+	}
+	return w.address4(n, r.Scope)
 }
 
 // leave4 makes the last checks before a packet leaves by an interface.

@@ -55,8 +55,8 @@ func (w world) walk(p packet) answer {
 			}
 			continue
 		}
-		if a, done := w.act(r, p); done {
-			a.rule = r
+		if a, done := w.act(r, &p); done {
+			a.rule, a.asked = r, p.asked
 			if r.Unknown != "" {
 				return answer{unknown: true, rule: r}
 			}
@@ -81,7 +81,7 @@ func (w world) enterVRF(p packet) packet {
 }
 
 // act does what a matching rule says; not done means the next rule.
-func (w world) act(r *rpdb.Rule, p packet) (answer, bool) {
+func (w world) act(r *rpdb.Rule, p *packet) (answer, bool) {
 	switch r.Action.Type() {
 	case rpdb.ActionNop:
 		return answer{}, false
@@ -106,9 +106,9 @@ func (w world) act(r *rpdb.Rule, p packet) (answer, bool) {
 	}
 	var a answer
 	if p.Dst.Is4() {
-		a = w.table4([]rpdb.TableID{table}, p)
+		a = w.table4([]rpdb.TableID{table}, *p)
 	} else {
-		a = w.table6(table, p)
+		a = w.table6(table, *p)
 	}
 	a.table = table
 	switch {
@@ -117,14 +117,15 @@ func (w world) act(r *rpdb.Rule, p packet) (answer, bool) {
 	case a.route == nil || routeType(a.route) == rpdb.RouteThrow:
 		return answer{}, false
 	}
-	if findsSource(r, p) {
-		src, ok := w.source6(p.Dst, a.route, w.LinkName(a.hop.Link))
+	if findsSource(r, *p) {
+		src, ok := w.source6(p.Dst, nil, w.LinkName(a.hop.Link))
 		if !ok {
 			return answer{unknown: true}, true
 		}
 		if !r.Selector.From.Contains(src) {
 			return answer{}, false
 		}
+		p.asked = src // and stays so, even if the route is refused now
 	}
 	refused, unsure := w.suppressed(r, a)
 	if unsure {
@@ -134,7 +135,7 @@ func (w world) act(r *rpdb.Rule, p packet) (answer, bool) {
 }
 
 func findsSource(r *rpdb.Rule, p packet) bool {
-	return p.Dst.Is6() && p.sourceless() && r.Selector.From.Bits() > 0 && r.Flags&rpdb.RuleFindSaddr != 0
+	return p.Dst.Is6() && p.lacksSource() && r.Selector.From.Bits() > 0 && r.Flags&rpdb.RuleFindSaddr != 0
 }
 
 func (w world) suppressed(r *rpdb.Rule, a answer) (refused, unsure bool) {
@@ -223,7 +224,7 @@ func (w world) all(s *rpdb.Selector, r *rpdb.Rule, p packet) bool {
 		(s.TunID == 0 || s.TunID == p.TunID) &&
 		(!s.L3MDev || p.vrf != "") &&
 		(!hasUID || uids.First <= p.UID && p.UID <= uids.Last) &&
-		within(s.To, p.Dst) && (within(s.From, p.source()) && !(p.Dst.Is6() && p.sourceless() && s.From.Bits() > 0) || findsSource(r, p)) &&
+		within(s.To, p.Dst) && (within(s.From, p.source()) && !(p.Dst.Is6() && p.lacksSource() && s.From.Bits() > 0) || findsSource(r, p)) &&
 		tos && (!hasDSCP || (dscp.Value^p.TOS>>2)&dscp.Mask == 0) &&
 		(s.FlowLabel.Value^p.FlowLabel)&s.FlowLabel.Mask == 0 &&
 		(s.IPProto == 0 || s.IPProto == p.IPProto) && port(s.SPort, p.SPort) && port(s.DPort, p.DPort)

@@ -85,36 +85,32 @@ func (w world) source6(dst netip.Addr, r *rpdb.Route, by rpdb.LinkName) (netip.A
 		return r.PrefSrc, true
 	}
 	out, _ := w.LinkByName(by)
-	var best rpdb.Address
-	sure := true
+	var able []rpdb.Address
 	for _, a := range w.byLink() {
 		addr := a.Prefix.Addr()
 		switch {
 		case !addr.Is6() || !a.Usable() || addr.IsMulticast() || addr.IsUnspecified():
-			continue
-		case by != "" && (dst.IsMulticast() || reach6(dst) <= 2):
-			if a.Link != out.Index {
-				continue
-			}
+		case by != "" && (dst.IsMulticast() || reach6(dst) <= 2) && a.Link != out.Index:
 		case w.vrfOf(w.LinkName(a.Link)) != w.vrfOf(by):
-			continue
-		}
-		if !best.Prefix.IsValid() {
-			best = a
-			continue
-		}
-		x, y := w.merits(a, dst, out), w.merits(best, dst, out)
-		i := 0
-		for i < len(x) && x[i] == y[i] {
-			i++
-		}
-		if i == temporary {
-			sure = false
-		} else if i < len(x) && x[i] > y[i] {
-			best = a
+		default:
+			able = append(able, a)
 		}
 	}
-	return best.Prefix.Addr(), sure && best.Prefix.IsValid()
+	for i, best := range able {
+		wins := true
+		for j, a := range able {
+			x, y := w.merits(best, dst, out), w.merits(a, dst, out)
+			k := 0
+			for k < len(x) && x[k] == y[k] {
+				k++
+			}
+			wins = wins && (k == len(x) && i <= j || k < len(x) && k != temporary && x[k] > y[k])
+		}
+		if wins {
+			return best.Prefix.Addr(), true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // temporary is the place among the merits that a setting outside the snapshot
