@@ -41,7 +41,10 @@ said in words:
 "iif" is needed where the capture does not name the interface, and picks one
 where it does; Ethernet captures tell no direction, and what NAME sent out for
 others is then taken as coming in. "local" takes all packets for those of this
-host. Up to 1000 groups are kept, and 262144 flows told apart.`
+host. Where addresses are translated, a capture shows what comes in before it
+and what leaves after it: rules may see another destination of what comes
+in, and what leaves masqueraded is taken for packets of this host. Up to 1000
+groups are kept, and 262144 flows told apart.`
 	captureExample = "\n  tcpdump -i any -c 1000 -w - | rpdb explain --pcap -\n  rpdb explain --pcap lan.pcap iif lan0 mark 0x10"
 )
 

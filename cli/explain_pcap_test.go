@@ -70,6 +70,7 @@ func TestPlacePackets(t *testing.T) {
 	}{
 		{"cooked, coming in", pcap.Packet{Link: pcap.LinkSLL2, Data: cooked(2, in, theirs)}, "", "in by eth0"},
 		{"cooked, of us", pcap.Packet{Link: pcap.LinkSLL2, Data: cooked(2, out, ours)}, "", "ours, at eth0"},
+		{"cooked, of us without an address", pcap.Packet{Link: pcap.LinkSLL2, Data: cooked(2, out, datagram("0.0.0.0", 0, 64))}, "", "ours, at eth0"},
 		{"cooked, going on", pcap.Packet{Link: pcap.LinkSLL2, Data: cooked(2, out, theirs)}, "", reasonLeaving},
 		{"cooked, for another host", pcap.Packet{Link: pcap.LinkSLL2, Data: cooked(2, foreign, theirs)}, "", reasonForeign},
 		{"cooked, our address from outside", pcap.Packet{Link: pcap.LinkSLL2, Data: cooked(2, in, ours)}, "", "in by eth0"},

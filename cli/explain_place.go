@@ -32,7 +32,7 @@ const (
 
 // place finds out whether a packet came in, and where, or is one of this host.
 func (x *captureExplainer) place(p pcap.Packet, f pcap.Frame, ip pcap.IP) (placed, error) {
-	own := x.own[ip.Src] || ip.Src.IsLoopback()
+	own := x.own[ip.Src] || ip.Src.IsLoopback() || ip.Src.IsUnspecified() && f.Direction == pcap.Outgoing
 	if x.words.local {
 		return outgoing(ip, ""), nil
 	}
