@@ -38,13 +38,16 @@ terminal apply then waits: Enter keeps the generation, Ctrl-C takes it back.
 Elsewhere it returns, and "rpdb confirm" keeps the generation; from a new
 connection, that proves that one can still get in.
 
+A plan that would cut the ssh connection one sits on, at its end or for a moment
+on the way, is refused unless --force is given; --protect names more flows.
+
 Exit codes: 0 done; 1 an error: nothing is changed, or what was is taken back, or
 the answer could not be written; 3 done as far as possible, a part waits for an
 interface or address.`,
 		Example: "  rpdb apply policy.yaml\n  rpdb apply policy.yaml --confirm 5m -m \"second uplink\"",
 		Args:    oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkTrial(cmd); err != nil {
+			if err := a.checkProposal(cmd); err != nil {
 				return err
 			}
 			return a.apply(cmd.Context(), args[0], o)
@@ -58,18 +61,29 @@ interface or address.`,
 func (a *app) proposalFlags(cmd *cobra.Command, confirm *time.Duration, message *string) {
 	cmd.Flags().DurationVar(confirm, "confirm", 0, "take it back unless it is confirmed within `TIME`, as in 5m or 90s")
 	cmd.Flags().StringVarP(message, "message", "m", "", "say in `TEXT` what the generation is about, for \"rpdb history\"")
+	a.protection.addFlags(cmd)
 	a.waitFlag(cmd)
 	a.stateFlag(cmd)
 }
 
-// shortestTrial is the shortest time to confirm a generation in.
-const shortestTrial = time.Second
+// The shortest and the longest time to confirm a generation in.
+const (
+	shortestTrial = time.Second
+	longestTrial  = 30 * 24 * time.Hour
+)
 
-// checkTrial refuses a time that is none.
-func checkTrial(cmd *cobra.Command) error {
+// checkProposal refuses a time that is none, and flows that cannot be read.
+func (a *app) checkProposal(cmd *cobra.Command) error {
 	confirm, err := cmd.Flags().GetDuration("confirm")
-	if err == nil && cmd.Flags().Changed("confirm") && confirm < shortestTrial {
+	switch {
+	case err != nil || !cmd.Flags().Changed("confirm"):
+	case confirm < shortestTrial:
 		err = &usageError{fmt.Sprintf("--confirm %v: nobody could confirm it within less than %v", confirm, shortestTrial), "5m leaves time to log in once more"}
+	case confirm > longestTrial:
+		err = &usageError{fmt.Sprintf("--confirm %v: nothing is on trial for more than %v", confirm, longestTrial), "5m leaves time to log in once more"}
+	}
+	if err == nil {
+		_, err = a.protection.parse()
 	}
 	return err
 }
@@ -129,6 +143,9 @@ func (s *site) proposeIn(ctx context.Context, session *apply.Session, prop apply
 	}
 	prop.Before, prop.Author, prop.Guard = host, author(), s.startGuard
 	if prop.Desired, err = resolve(host); err != nil {
+		return apply.Outcome{}, nil, err
+	}
+	if prop.Check, err = s.app.check(host); err != nil {
 		return apply.Outcome{}, nil, err
 	}
 	out, err := session.Apply(ctx, prop)

@@ -67,8 +67,9 @@ type app struct {
 	all   bool
 	// stateDir is where generations are kept, "" for the namespace's own place,
 	// and wait how long another writer is waited for.
-	stateDir string
-	wait     time.Duration
+	stateDir   string
+	wait       time.Duration
+	protection protection // of apply, rollback and remove
 	// root stands for "/" where the files of names are, "" for that itself.
 	root string
 }

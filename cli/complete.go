@@ -48,6 +48,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"wait":      completeWords("10s", "30s", "1m"),
 		"last":      completeWords("1", "2", "3"),
 		"message":   noArguments,
+		"protect":   noArguments,
 		"state-dir": directory,
 	}
 	for _, cmd := range commandsOf(root) {

@@ -20,7 +20,7 @@ elsewhere. Nothing else is touched. It makes a generation as apply does, so that
 Exit codes: 0 done; 1 an error: nothing is changed, or what was is taken back.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkTrial(cmd); err != nil {
+			if err := a.checkProposal(cmd); err != nil {
 				return err
 			}
 			s, err := a.openSite(false)

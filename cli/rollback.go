@@ -42,7 +42,7 @@ done as far as possible, a part waits for an interface or address.`,
 			if cmd.Flags().Changed("last") && o.last < 1 {
 				return &usageError{fmt.Sprintf("--last %d: the generation before is 1 back", o.last), `see "rpdb history"`}
 			}
-			if err := checkTrial(cmd); err != nil {
+			if err := a.checkProposal(cmd); err != nil {
 				return err
 			}
 			var id uint64
