@@ -84,10 +84,8 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 
 // explanation is the JSON of explain for one flow.
 type explanation struct {
-	Version int `json:"version,omitzero"`
-	// Title says which of several flows this is; absent where there is one.
-	Title string    `json:"title,omitzero"`
-	Trace fib.Trace `json:"trace"`
+	Version int       `json:"version,omitzero"` // absent in lists
+	Trace   fib.Trace `json:"trace"`
 	// Kernel is the running kernel's own answer, absent for a snapshot from a
 	// file and for flows that it cannot be asked about.
 	Kernel *rpdb.Decision `json:"kernel,omitempty"`
@@ -105,24 +103,11 @@ type explanation struct {
 	known func(field string) bool
 }
 
-// explanations is the JSON of explain for flows that it found itself.
-type explanations struct {
-	Version int           `json:"version"`
-	Flows   []explanation `json:"flows"`
-}
-
-// namedFlow is one of several flows to explain. The title, which may come from
-// outside, stands above its explanation; "" leaves it out.
-type namedFlow struct {
-	title string
-	flow  rpdb.Flow
-}
-
 // explainFlow explains one flow, and with reply its answers, in the state of a
 // host and of the kernel that it came from, as [app.state] returns them.
 func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Conn, flow rpdb.Flow, reply bool) error {
 	x := newExplainer(s, conn)
-	e, err := x.explain(ctx, namedFlow{flow: flow})
+	e, err := x.explain(ctx, flow)
 	if err != nil {
 		return err
 	}
@@ -144,38 +129,6 @@ func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Co
 	return a.viewReplies(s, e)
 }
 
-// explainFlows is explainFlow for any number of flows, one after the other
-// under their titles. Its JSON is an object with the version and a list, also
-// where there is one flow or none. The first flow that cannot be explained,
-// because its interface does not exist here, is the error, and nothing is
-// printed.
-func (a *app) explainFlows(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Conn, flows []namedFlow) error {
-	x := newExplainer(s, conn)
-	all := explanations{Version: 1, Flows: []explanation{}}
-	for _, f := range flows {
-		e, err := x.explain(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := a.answerWhyNot(x, &e); err != nil {
-			return err
-		}
-		all.Flows = append(all.Flows, e)
-	}
-	if a.json {
-		return a.printJSON(all)
-	}
-	for i, e := range all.Flows {
-		if i > 0 {
-			newPrinter(a.Out).printf("\n")
-		}
-		if err := a.viewExplain(s, e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // explainer explains flows in one state.
 type explainer struct {
 	snap *rpdb.Snapshot
@@ -188,14 +141,14 @@ func newExplainer(s *rpdb.Snapshot, conn *kernel.Conn) explainer {
 }
 
 // explain traces a flow and asks the kernel about it, where it can be asked.
-func (x explainer) explain(ctx context.Context, f namedFlow) (explanation, error) {
-	for _, name := range []rpdb.LinkName{f.flow.IIF, f.flow.OIF} {
+func (x explainer) explain(ctx context.Context, flow rpdb.Flow) (explanation, error) {
+	for _, name := range []rpdb.LinkName{flow.IIF, flow.OIF} {
 		if _, ok := x.snap.LinkByName(name); name != "" && !ok {
 			return explanation{}, fmt.Errorf("flow: interface %q does not exist here", string(name))
 		}
 	}
-	e := explanation{Title: f.title, Trace: x.fib.Trace(f.flow)}
-	err := e.askKernel(ctx, x.conn, x.snap, f.flow)
+	e := explanation{Trace: x.fib.Trace(flow)}
+	err := e.askKernel(ctx, x.conn, x.snap, flow)
 	return e, err
 }
 

@@ -418,7 +418,7 @@ func (x *captureExplainer) explanation(ctx context.Context) (captureExplanation,
 	for _, g := range c.Groups {
 		of := x.explainer
 		of.fib = g.fib
-		e, err := of.explain(ctx, namedFlow{flow: g.first})
+		e, err := of.explain(ctx, g.first)
 		if err != nil {
 			return c, err
 		}

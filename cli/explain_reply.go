@@ -49,7 +49,7 @@ func (x explainer) answerReplies(ctx context.Context, e *explanation) error {
 			e.Replies[i].Kinds = append(e.Replies[i].Kinds, kind)
 			continue
 		}
-		r, err := x.explain(ctx, namedFlow{flow: reply})
+		r, err := x.explain(ctx, reply)
 		if err != nil {
 			return err
 		}

@@ -318,7 +318,7 @@ type grouping struct {
 
 // add explains a flow, unless a group goes the same way.
 func (g *grouping) add(ctx context.Context, m flowMaker, f socketFlow) error {
-	e, err := g.x.explain(ctx, namedFlow{flow: f.flow})
+	e, err := g.x.explain(ctx, f.flow)
 	if err != nil {
 		return err
 	}

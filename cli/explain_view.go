@@ -17,9 +17,6 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 	v := newWords(s.LinkName, a.loadNames())
 	v.hideProtocol = true
 	look := a.look()
-	if e.Title != "" {
-		w.printf("%s\n", safe(e.Title))
-	}
 	for i := range e.Trace.Lookups {
 		l := &e.Trace.Lookups[i]
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {

@@ -175,11 +175,15 @@ func (v *walkView) folded(i, n int) []string {
 // passedWords counts what became of steps, by the selector that failed.
 func passedWords(steps []fib.Step) string {
 	fields := map[string]int{}
-	failed := 0
+	missed, idle := 0, 0
 	for _, s := range steps {
-		if d, ok := s.Detail.(fib.NotMatched); ok {
+		switch d := s.Detail.(type) {
+		case fib.NotMatched:
 			fields[d.Field]++
-			failed++
+		case fib.Miss, fib.NoTable:
+			missed++
+		default:
+			idle++
 		}
 	}
 	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int {
@@ -196,8 +200,11 @@ func passedWords(steps []fib.Step) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s not match %s", thousands(fields[name]), verb, name))
 	}
-	if rest := len(steps) - failed; rest > 0 {
-		parts = append(parts, fmt.Sprintf("%s found no route", thousands(rest)))
+	if missed > 0 {
+		parts = append(parts, thousands(missed)+" found no route")
+	}
+	if idle > 0 {
+		parts = append(parts, thousands(idle)+" did nothing")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -184,9 +184,6 @@ func (a *app) answerWhyNot(x explainer, e *explanation) error {
 func (a *app) viewWhyNot(s *rpdb.Snapshot, e explanation) error {
 	v := whyNotView{printer: newPrinter(a.Out), say: newWords(s.LinkName, a.loadNames()), flow: e.Trace.Flow, answer: e.WhyNot, width: min(a.width(), 2*lineWidth)}
 	v.say.hideProtocol = true
-	if e.Title != "" {
-		v.printf("%s\n", safe(e.Title))
-	}
 	v.headline()
 	if e.WhyNot.Fulfilled != fib.FulfilledYes {
 		v.changes()
