@@ -89,23 +89,35 @@ func TestMutants(t *testing.T) {
 	t.Logf("%d of %d planted faults found", found, planted)
 }
 
+// source returns the file in which the fault is planted, and what it holds.
+func (m mutant) source(t *testing.T) (file, text string) {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join("../..", m.file))
+	must(t, err)
+	source, err := os.ReadFile(file)
+	must(t, err)
+	if n := strings.Count(string(source), m.was); n != 1 {
+		t.Errorf("%s: %s holds the text %d times: %s", m.name, m.file, n, m.was)
+	}
+	return file, string(source)
+}
+
+// TestMutantsHaveAPlace keeps the faults plantable while the sources change.
+func TestMutantsHaveAPlace(t *testing.T) {
+	for _, m := range append(mutants(), forgetful()...) {
+		m.source(t)
+	}
+}
+
 // run compiles this test with the fault and runs it with the arguments.
 func (m mutant) run(t *testing.T, args ...string) (output string, err error) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(root, m.file)
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(source), m.was); n != 1 {
-		t.Fatalf("%s holds the text %d times: %s", m.file, n, m.was)
+	file, source := m.source(t)
+	if t.Failed() {
+		t.FailNow()
 	}
 	dir := t.TempDir()
 	changed := filepath.Join(dir, filepath.Base(m.file))
-	must(t, os.WriteFile(changed, []byte(strings.Replace(string(source), m.was, m.is, 1)), 0o600))
+	must(t, os.WriteFile(changed, []byte(strings.Replace(source, m.was, m.is, 1)), 0o600))
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "overlay"), overlay, 0o600))
