@@ -29,8 +29,8 @@ import (
 //   - neighbours that were never reachable,
 //   - IPv6 addresses before they have been checked for duplicates,
 //   - the group of an interface that is down,
-//   - with skip_notify_on_dev_down, that IPv6 was switched off on an interface
-//     without addresses.
+//   - that IPv6 was switched off on an interface without addresses, with
+//     skip_notify_on_dev_down or if its route to ff00::/8 has been deleted.
 //
 // All else is as [Conn.Snapshot] says, and Custom4 and Custom6 say more: that rules
 // have been changed while it followed.
