@@ -142,7 +142,7 @@ func (s *script) route() {
 	}
 	verbs := []string{"add", "add", "append", "append", "prepend", "replace", "replace", "change", "del", "del"}
 	if r.Protocol == rpdb.ProtocolKernel {
-		if !s.chance(8) {
+		if !s.chance(8) || r.Type == rpdb.RouteMulticast { // which tells that IPv6 is switched off
 			return
 		}
 		verbs = []string{"del"}
