@@ -51,7 +51,7 @@ func TestFollowerMutants(t *testing.T) {
 		}
 		planted++
 		t.Run(m.name, func(t *testing.T) {
-			out, err := m.run(t, "-test.run", "TestFollower$", "-test.timeout", "0", "-steps", "20000", "-seed", "1", "-shrink=false", "-patience", "3s")
+			out, err := m.run(t, "-test.run", "TestFollower$", "-test.timeout", "0", "-steps", "40000", "-seed", "1", "-shrink=false", "-patience", "3s")
 			if err == nil {
 				t.Errorf("not found:\n%s", out)
 				return
