@@ -104,7 +104,9 @@ func (s *script) step() {
 	case n < 62:
 		s.route()
 	case n < 64:
-		s.add("ip %s route flush table %d", s.family().Flag(), choose(s, s.plan.Routes).Table)
+		if f, t := s.family(), choose(s, s.plan.Routes).Table; f == rpdb.IPv4 || t != rpdb.TableLocal { // see route
+			s.add("ip %s route flush table %d", f.Flag(), t)
+		}
 	case n < 74:
 		s.address()
 	case n < 85:
