@@ -240,6 +240,9 @@ func rivalRule(r fib.SourceRival) string {
 func reverseWords(c fib.ReverseCheck, f rpdb.Flow) string {
 	mode := []string{"off", "strict", "loose"}[min(c.RPFilter, 2)]
 	text := fmt.Sprintf("rp_filter is %d (%s): ", c.RPFilter, mode)
+	if c.Unknown.Has(rpdb.SettingRPFilter) {
+		text = fmt.Sprintf("rp_filter is not known; with %d: ", c.RPFilter)
+	}
 	passes := map[fib.ReverseVerdict]string{fib.ReversePass: "passes", fib.ReverseDrop: "dropped", fib.ReverseUnknown: "unknown"}[c.Verdict]
 	if c.Reason == fib.ReverseOff {
 		return text + "not checked" + reverseOff(c)

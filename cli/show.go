@@ -63,7 +63,11 @@ func (a *app) viewShow(s *rpdb.Snapshot, findings []analysis.Diagnostic, all boo
 		}
 		routes := routesByTable(s, f)
 		for _, t := range tablesOf(s, f) {
-			w.table(v, fmt.Sprintf("%v table %s", f, v.table(t)), routes[t], all)
+			if title := fmt.Sprintf("%v table %s", f, v.table(t)); s.Lacks(f, t) {
+				w.printf("%s: not known\n", title)
+			} else {
+				w.table(v, title, routes[t], all)
+			}
 		}
 		w.printf("\n")
 	}

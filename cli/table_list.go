@@ -65,6 +65,7 @@ const (
 	tableInUse     tableState = "in use"
 	tableEmpty     tableState = "empty"     // rules lead there, and it has no route
 	tableUnreached tableState = "unreached" // it has routes, and no rule leads there
+	tableUnknown   tableState = "unknown"   // what it holds is not told
 )
 
 func (f tableFamily) state() tableState {
@@ -138,6 +139,9 @@ func (a *app) listTables(ctx context.Context, r *tableReader) ([]tableInfo, erro
 		for _, f := range rpdb.Families() {
 			if p := places[tablePlace{t, f}]; p != nil {
 				p.State = p.state()
+				if !r.knows(f, t) {
+					p.State = tableUnknown
+				}
 				info.Families = append(info.Families, *p)
 			}
 		}
@@ -253,7 +257,10 @@ func (a *app) viewTables(list []tableInfo, width int) error {
 }
 
 func (f tableFamily) content() string {
-	if f.Routes == 0 {
+	switch {
+	case f.State == tableUnknown:
+		return "not known"
+	case f.Routes == 0:
 		return "empty"
 	}
 	return fmt.Sprintf("%d %s", f.Routes, plural(f.Routes, "route", "routes"))

@@ -53,7 +53,14 @@ type tableReader struct {
 	// routes gives the routes of a table, 0 for all, to each; they are valid
 	// during the call only. Consistent is false if some may be missing or doubled.
 	routes func(ctx context.Context, f rpdb.Family, t rpdb.TableID, each func(rpdb.Route) error) (consistent bool, err error)
-	close  func()
+	// lacks reports whether it is not known what a table holds; nil: it always is.
+	lacks func(f rpdb.Family, t rpdb.TableID) bool
+	close func()
+}
+
+// knows reports whether it is known what a table holds.
+func (r *tableReader) knows(f rpdb.Family, t rpdb.TableID) bool {
+	return r.lacks == nil || !r.lacks(f, t)
 }
 
 // linkName returns the function that names interfaces, "" for those that are
@@ -93,7 +100,7 @@ func (a *app) withTables(use func(context.Context, *tableReader) error) func(*co
 // snapshotTables reads a snapshot.
 func snapshotTables(s *rpdb.Snapshot) *tableReader {
 	return &tableReader{
-		rules: s.Rules, links: s.Links, nexthops: s.Nexthops, close: func() {},
+		rules: s.Rules, links: s.Links, nexthops: s.Nexthops, close: func() {}, lacks: s.Lacks,
 		routes: func(_ context.Context, f rpdb.Family, t rpdb.TableID, each func(rpdb.Route) error) (bool, error) {
 			for _, r := range s.Routes {
 				if r.Family != f || t != 0 && r.Table != t {

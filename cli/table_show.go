@@ -90,7 +90,10 @@ func (a *app) viewTable(ctx context.Context, r *tableReader, t rpdb.TableID) err
 			return errors.Join(err, out.Flush())
 		}
 		a.noteTorn(consistent, f)
-		if count == 0 {
+		switch {
+		case count == 0 && !r.knows(f, t):
+			w.printf("%v: routes not known\n", f)
+		case count == 0:
 			w.printf("%v: no route\n", f)
 		}
 	}

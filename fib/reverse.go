@@ -85,12 +85,16 @@ type ReverseCheck struct {
 	// the packet.
 	AcceptLocal  bool `json:"accept_local"`
 	SrcValidMark bool `json:"src_valid_mark"`
+	// Unknown are the settings that the snapshot does not tell. The check that is
+	// described is the one with them at zero; the decision holds for all values.
+	Unknown rpdb.Settings `json:"unknown,omitzero"`
 }
 
 func newReverseCheck(r *reverse, v ReverseVerdict, why ReverseReason) ReverseCheck {
 	c := ReverseCheck{
 		RPFilter: r.in.rpFilter, Ingress: r.in.Name, Verdict: v, Reason: why,
 		AcceptLocal: r.in.acceptSelf, SrcValidMark: r.in.markSrc,
+		Unknown: r.in.unknown & (rpdb.SettingRPFilter | rpdb.SettingSrcValidMark | rpdb.SettingAcceptLocal),
 	}
 	if r.egress != nil {
 		c.Egress = r.egress.Name

@@ -15,7 +15,8 @@ import (
 // tableState is a table with its routes in their order.
 type tableState struct {
 	routes []placedRoute
-	index  map[rpdb.RouteKey][]int
+	last   map[rpdb.RouteKey]int32 // of the routes with a key, by its place from 1
+	before []int32                 // of each route, the one of its key before it; 0: none
 }
 
 // placedRoute is a route and where it stands.
@@ -25,7 +26,12 @@ type placedRoute struct {
 }
 
 func (t *tableState) has(r rpdb.Route) bool {
-	return slices.ContainsFunc(t.index[r.Key()], func(i int) bool { return t.routes[i].Equal(r) })
+	for i := t.last[r.Key()]; i != 0; i = t.before[i-1] {
+		if t.routes[i-1].Equal(r) {
+			return true
+		}
+	}
+	return false
 }
 
 // add puts a route behind the others unless it is there: no table holds one
@@ -34,11 +40,12 @@ func (t *tableState) add(r placedRoute) {
 	if t.has(r.Route) {
 		return
 	}
-	if t.index == nil {
-		t.index = map[rpdb.RouteKey][]int{}
+	if t.last == nil {
+		t.last = map[rpdb.RouteKey]int32{}
 	}
-	t.index[r.Key()] = append(t.index[r.Key()], len(t.routes))
-	t.routes = append(t.routes, r)
+	key := r.Key()
+	t.routes, t.before = append(t.routes, r), append(t.before, t.last[key])
+	t.last[key] = int32(len(t.routes))
 }
 
 // readRoutes takes a section of routes.

@@ -229,8 +229,7 @@ func (c *Command) arguments(words []string) {
 			c.Object = "-"
 			return
 		default:
-			c.Part = true
-			return
+			c.Part, words = true, nil
 		}
 	}
 	if c.All || c.Table == "main" || c.Table == "254" {
