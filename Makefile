@@ -53,7 +53,7 @@ test-root:
 
 ## race: everything under the race detector
 race:
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 ## twin: N commands of TWIN through the system's ip, or IP, and ours, compared byte for byte
 twin:

@@ -133,6 +133,7 @@ func TestTable4(t *testing.T) {
 		{"bound interface backtracks", []string{"route add 10.9.0.0/16 via 198.51.100.9 dev e1"}, dst + " oif e0", byMain4},
 		{"bound interface without route", nil, dst + " oif e1", "sent dev e1 src 198.51.100.1"},
 		{"bound interface escapes prohibit", []string{"rule add pref 100 prohibit"}, dst + " oif e1", "sent dev e1 src 198.51.100.1"},
+		{"with the realms of the rule that denied it", []string{"rule add pref 100 table 300 realms 5/6", "route add prohibit 10.0.0.0/8 table 300"}, dst + " oif e1", "sent dev e1 src 198.51.100.1 realms 5/6"},
 		{"error before the device", []string{"route add unreachable 10.0.0.0/8"}, dst, "refused EHOSTUNREACH table 254 rule 32766"},
 		{"preferred source", []string{"route add 10.0.0.0/8 via 198.51.100.9 dev e1 src 203.0.113.1"}, dst, "sent dev e1 via 198.51.100.9 src 203.0.113.1 table 254 rule 32766"},
 		{"source pins the hop", []string{"route add 20.0.0.0/8 nexthop via 198.51.100.9 dev e1 nexthop via 203.0.113.9 dev e2"}, "20.0.0.1 from 203.0.113.1", "sent dev e2 via 203.0.113.9 src 203.0.113.1 table 254 rule 32766"},

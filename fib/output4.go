@@ -105,11 +105,20 @@ func (f *FIB) route4(k *key, flow rpdb.Flow, rec *recorder) rpdb.Decision {
 			if unspecified(k.src) {
 				k.src, k.by = f.selectAddr4(bound, netip.Addr{}, rpdb.ScopeLink)
 			}
-			return f.onLink4(k, bound, noteAssumedOnLink)
+			return v.withRealms(f.onLink4(k, bound, noteAssumedOnLink))
 		}
 		return v.decision()
 	}
 	return f.deliver4(k, &v, rec)
+}
+
+// withRealms gives a packet that no route takes, but that is sent all the same,
+// the realms of the rule that denied it.
+func (v *verdict) withRealms(d rpdb.Decision) rpdb.Decision {
+	if v.rule != nil && d.Disposition.Delivered() {
+		d.Realms = v.rule.Realms
+	}
+	return d
 }
 
 const noteAssumedOnLink = "no route: assumed to be on the link of the bound interface"

@@ -163,7 +163,8 @@ func (c *campaign) world(t *testing.T, seed uint64) {
 		return
 	}
 	if run.found && !c.failed.Swap(true) { // one is enough, the others tell the same
-		t.Errorf("seed %d, %v: engine and kernel do not agree\n%s", seed, s.Kernel, explain(t, plan, run.flow))
+		t.Errorf("seed %d, %v: engine and kernel do not agree about\n%s\n%s\nalone:\n%s",
+			seed, s.Kernel, question(run.flow), run.answers, explain(t, plan, run.flow))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -247,6 +248,7 @@ type comparison struct {
 	of       map[rpdb.Family]*tally
 	found    bool      // a flow about which they do not agree
 	flow     rpdb.Flow // the first of them
+	answers  string    // to it
 	err      error
 }
 
@@ -277,7 +279,7 @@ func (c *comparison) family(g *corpus.Generator, f rpdb.Family) {
 				n.coverage.count(&said, decided{c.fib, rules, &flows[i], got})
 			}
 			if !c.found && !agree(flows[i], got, want, prefixes) {
-				c.found, c.flow = true, flows[i]
+				c.found, c.flow, c.answers = true, flows[i], "engine "+js(got)+"\nkernel "+js(want)
 			}
 			return nil
 		}
@@ -314,12 +316,19 @@ func agree(f rpdb.Flow, got, want rpdb.Decision, prefixes bool) bool {
 		want.Src = f.Src // IPv6 names the source it would have chosen
 	}
 	if !prefixes {
-		return got.Agrees(want)
+		return got.Agrees(want) && sameRealms(got, want)
 	}
 	if !got.Disposition.Delivered() || !want.Disposition.Delivered() || got.Table == 0 {
 		return got.Disposition == rpdb.DispositionUnknown || got.Disposition.Delivered() == want.Disposition.Delivered() || got.Table == 0
 	}
 	return got.Table == want.Table && got.Prefix == want.Prefix
+}
+
+// sameRealms reports whether the realms agree where no route was used. The
+// kernel keeps what it made for a nexthop, with the realms of the rule that led
+// there first, for all that lead there later.
+func sameRealms(got, want rpdb.Decision) bool {
+	return got.Disposition != rpdb.Sent || got.Table != 0 || got.Realms == want.Realms
 }
 
 // beyondKernel reports whether a route lookup for the flow differs from what

@@ -102,7 +102,11 @@ func (w world) send4(flow rpdb.Flow) rpdb.Decision {
 	}
 	a := w.walk(p)
 	if a.errno != 0 && p.OIF != "" && (w.vrfOf(p.OIF) == "" || p.Dst.IsMulticast()) {
-		return w.onLink4(p)
+		d := w.onLink4(p)
+		if a.rule != nil && d.Disposition.Delivered() {
+			d.Realms = a.rule.Realms
+		}
+		return d
 	}
 	if !a.found() {
 		return w.decision(a)
