@@ -331,3 +331,36 @@ func TestDeadFirstMemberIPv6(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+// TestLoopbackSourceByOneOfSeveral: where the kernel chooses among interfaces of
+// which only some let a source of 127.0.0.0/8 out, nothing can be said.
+func TestLoopbackSourceByOneOfSeveral(t *testing.T) {
+	s := world(t, "route add 198.18.0.0/15 nexthop via 192.0.2.9 dev e0 nexthop via 198.51.100.9 dev e1")
+	s.Sysctls.HashSeed = 0
+	ask := func(localnet ...rpdb.LinkName) string {
+		links := map[rpdb.LinkName]rpdb.LinkSysctls{}
+		for name, l := range s.Sysctls.Links {
+			links[name] = l
+		}
+		for _, name := range localnet {
+			l := links[name]
+			l.RouteLocalnet = true
+			links[name] = l
+		}
+		with := *s
+		with.Sysctls.Links = links
+		return brief(fib.Compile(&with).Lookup(flow(t, "198.18.0.1 from 127.0.0.1")))
+	}
+	if got := ask(); got != "refused EINVAL" {
+		t.Errorf("by neither: %s", got)
+	}
+	if got := ask("e1"); got != "unknown" {
+		t.Errorf("by the second: %s", got)
+	}
+	if got := ask("e0"); got != "unknown" {
+		t.Errorf("by the first: %s", got)
+	}
+	if got := ask("e0", "e1"); !strings.HasPrefix(got, "sent") {
+		t.Errorf("by both: %s", got)
+	}
+}

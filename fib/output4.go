@@ -276,12 +276,16 @@ func (f *FIB) deliverLocal4(k *key, v *verdict) rpdb.Decision {
 // (__mkroute_output).
 func (f *FIB) send4(k *key, dev *link, d rpdb.Decision, src netip.Addr) rpdb.Decision {
 	d.Src = src
-	onLoopback := dev != nil && dev.IsLoopback()
+	if src.IsLoopback() {
+		leaves, doubt := f.letsLoopbackOut(dev, d)
+		if doubt != "" {
+			return unknown(doubt)
+		}
+		if !leaves {
+			return refused(rpdb.EINVAL, "a loopback source cannot leave the host")
+		}
+	}
 	switch {
-	case src.IsLoopback() && !onLoopback && dev != nil && !dev.isVRF() && dev.unknown.Has(rpdb.SettingRouteLocalnet):
-		return unknown(noteLocalnet)
-	case src.IsLoopback() && !onLoopback && (dev == nil || !dev.localnet && !dev.isVRF()):
-		return refused(rpdb.EINVAL, "a loopback source cannot leave the host")
 	case k.dst == broadcast4():
 		d.Type = rpdb.RouteBroadcast
 	case k.dst.IsMulticast():
@@ -298,6 +302,33 @@ func (f *FIB) send4(k *key, dev *link, d rpdb.Decision, src netip.Addr) rpdb.Dec
 		d.Disposition = rpdb.Local
 	}
 	return d
+}
+
+// letsLoopbackOut reports whether a packet from 127.0.0.0/8 may take the
+// interface of a decision, and why that cannot be told: of several that the
+// kernel may choose from, some may let it out and others not.
+func (f *FIB) letsLoopbackOut(dev *link, d rpdb.Decision) (leaves bool, doubt string) {
+	leaves, known := dev.letsLoopbackOut()
+	if !known {
+		return false, noteLocalnet
+	}
+	for _, h := range d.Either {
+		if other, known := f.byName[h.Link].letsLoopbackOut(); !known || other != leaves {
+			return false, d.Note
+		}
+	}
+	return leaves, ""
+}
+
+// letsLoopbackOut of no interface is false.
+func (l *link) letsLoopbackOut() (leaves, known bool) {
+	switch {
+	case l == nil:
+		return false, true
+	case l.IsLoopback() || l.isVRF():
+		return true, true
+	}
+	return l.localnet, !l.unknown.Has(rpdb.SettingRouteLocalnet)
 }
 
 // realms4 returns the realms that a packet gets: those of the nexthop, and

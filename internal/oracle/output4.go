@@ -183,12 +183,24 @@ func (w world) sourceOf(p packet, r *rpdb.Route, n rpdb.Nexthop) netip.Addr {
 	return w.address4(n, r.Scope)
 }
 
+// letsLoopbackOut reports whether packets from 127.0.0.0/8 leave by an interface.
+func (w world) letsLoopbackOut(name rpdb.LinkName) bool {
+	l, ok := w.LinkByName(name)
+	localnet := w.Sysctls.All.RouteLocalnet || w.Sysctls.Links[name].RouteLocalnet
+	return ok && (l.IsLoopback() || isVRF(l) || localnet)
+}
+
 // leave4 makes the last checks before a packet leaves by an interface.
 func (w world) leave4(p packet, by rpdb.LinkName, d rpdb.Decision, hop rpdb.Hop) rpdb.Decision {
-	l, ok := w.LinkByName(by)
-	localnet := w.Sysctls.All.RouteLocalnet || w.Sysctls.Links[by].RouteLocalnet
-	if !p.sourceless() && p.Src.IsLoopback() && !(ok && (l.IsLoopback() || isVRF(l) || localnet)) {
-		return refuse(rpdb.EINVAL)
+	if !p.sourceless() && p.Src.IsLoopback() {
+		for _, h := range d.Either {
+			if w.letsLoopbackOut(h.Link) != w.letsLoopbackOut(by) {
+				return rpdb.Decision{}
+			}
+		}
+		if !w.letsLoopbackOut(by) {
+			return refuse(rpdb.EINVAL)
+		}
 	}
 	d.Link, d.Via = by, hop.Via
 	switch {
