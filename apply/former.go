@@ -133,10 +133,11 @@ func linksOf(b journal.Body, host *rpdb.Snapshot) map[rpdb.LinkIndex]rpdb.LinkNa
 }
 
 // relink returns what a generation meant, with the numbers that its interfaces
-// have now. Routes by an interface that is gone are left out.
+// have now. Routes by an interface that is gone are left out, and what waited
+// then is not there: nothing of a later generation is kept for it.
 func relink(b journal.Body, host *rpdb.Snapshot) rpdb.Desired {
 	d := b.Desired
-	d.Routes = nil
+	d.Routes, d.Waiting = nil, nil
 	for _, w := range b.Desired.Routes {
 		w.Route.Nexthops = slices.Clone(w.Route.Nexthops)
 		gone := false

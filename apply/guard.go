@@ -59,7 +59,7 @@ func look(ctx context.Context, c Config, id uint64) (left time.Duration, over bo
 	}
 	left = state.Pending.Deadline - since
 	ending := ctx.Err() != nil
-	if overdue(*state.Pending, boot, since) == "" && !ending {
+	if c.overdue(*state.Pending, boot, since) == "" && !ending {
 		return left, false, nil
 	}
 	s, err := Begin(context.WithoutCancel(ctx), c)

@@ -20,6 +20,10 @@ type Config struct {
 	// NetNS is the number of the network namespace that Kernel is the door to;
 	// 0 where it is not known.
 	NetNS uint64
+	// Chosen says that somebody chose the directory of Journal, so that it may
+	// be another namespace's. It is then refused while one is on trial there.
+	// Otherwise a namespace with another number is the same, made anew.
+	Chosen bool
 	// Wait is how long another session is waited for.
 	Wait time.Duration
 	// Resolve returns what the policy of a generation means on the host now. If
@@ -129,10 +133,10 @@ func (s *Session) recover(ctx context.Context) error {
 	if p == nil {
 		return nil
 	}
-	if p.BootID == boot && p.NetNS != s.NetNS {
-		return fmt.Errorf("generation %d is on trial in another network namespace: this state directory is that one's", p.ID)
+	if s.Chosen && p.BootID == boot && p.NetNS != s.NetNS {
+		return fmt.Errorf("generation %d is on trial in another network namespace: the state directory is that one's", p.ID)
 	}
-	why := overdue(*p, boot, since)
+	why := s.overdue(*p, boot, since)
 	if why == "" {
 		return nil
 	}
@@ -147,10 +151,12 @@ func (s *Session) recover(ctx context.Context) error {
 
 // overdue says why a generation cannot be confirmed any more, "" if it can. The
 // caller has the lock, so nobody is writing it.
-func overdue(p journal.Pending, boot string, since time.Duration) string {
+func (c Config) overdue(p journal.Pending, boot string, since time.Duration) string {
 	switch {
 	case p.BootID != boot:
 		return "the machine was booted before it was confirmed"
+	case p.NetNS != c.NetNS:
+		return "its network namespace was made anew before it was confirmed"
 	case p.Phase == journal.Writing:
 		return "rpdb ended while it was written"
 	case since >= p.Deadline:
@@ -287,7 +293,7 @@ func (s *Session) meanings(p journal.Pending, host *rpdb.Snapshot) ([]rpdb.Desir
 	if now, err := s.resolve(body, host); err == nil {
 		all = append(all, now)
 	}
-	if p.BootID != s.boot {
+	if p.BootID != s.boot || p.NetNS != s.NetNS {
 		slices.Reverse(all)
 	}
 	return all, nil

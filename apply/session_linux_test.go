@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -300,11 +301,47 @@ func TestAnotherNamespacesDirectory(t *testing.T) {
 	s := onTrial(t)
 	c := s.config(t)
 	defer c.Journal.Close()
-	c.NetNS = 8
+	c.NetNS, c.Chosen = 8, true
 	_, err := apply.Begin(t.Context(), c)
 	if err == nil || !strings.Contains(err.Error(), "another network namespace") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestNamespaceIsMadeAnew under its old name: nothing is on trial in it.
+func TestNamespaceIsMadeAnew(t *testing.T) {
+	s := onTrial(t)
+	c := s.config(t)
+	defer c.Journal.Close()
+	c.NetNS = 8
+	session, err := apply.Begin(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if r := session.Recovered(); r == nil || r.Entry.Why != "its network namespace was made anew before it was confirmed" {
+		t.Errorf("recovered %+v", r)
+	}
+}
+
+// TestWhatWaitedIsNotKept: going back takes away what a later generation made
+// for a part that waited.
+func TestWhatWaitedIsNotKept(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	_, err := s.session(t, func(session *apply.Session) error {
+		prop := s.proposal(t, "A")
+		prop.Desired.Waiting = []rpdb.Waiting{{Name: "uplink eth1", Reason: "no address", Table: 82000, Family: rpdb.IPv4}}
+		_, err := session.Apply(t.Context(), prop)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.apply(t, "B", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	s.machine.since += time.Hour
+	s.oneOf(t, "rolled back", "A")
 }
 
 // TestDamagedRecordIsRefused before anything is sent.
@@ -320,6 +357,30 @@ func TestDamagedRecordIsRefused(t *testing.T) {
 	if _, err := apply.Begin(t.Context(), c); !journal.Damaged(err) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestStateDirectoryIsDeleted in the window (D7): a guard ends quietly, nothing
+// is sent, and the next session makes the directory anew.
+func TestStateDirectoryIsDeleted(t *testing.T) {
+	s := onTrial(t)
+	c := s.config(t)
+	defer c.Journal.Close()
+	if err := os.RemoveAll(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	s.meanwhile = func() { t.Error("a change was sent") }
+	s.machine.since += time.Hour
+	if err := apply.Guard(t.Context(), c, 2); err != nil {
+		t.Errorf("guard: %v", err)
+	}
+	if _, err := apply.Begin(t.Context(), c); err == nil {
+		t.Error("a session began in a directory that is gone")
+	}
+	s.meanwhile = nil
+	if err := s.apply(t, "A", 0); err != nil {
+		t.Fatal(err)
+	}
+	s.oneOf(t, "made anew", "A")
 }
 
 // bubble is a clock of a [synctest] bubble.

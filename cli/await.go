@@ -38,6 +38,7 @@ func (s *site) await(ctx context.Context, id uint64) error {
 	defer show.clear()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	asked := false // once, where lines cannot be written over
 	for {
 		left, entry, err := s.trial(id)
 		switch {
@@ -48,7 +49,10 @@ func (s *site) await(ctx context.Context, id uint64) error {
 		case entry.Status != journal.Trial:
 			return s.ended(entry, show)
 		}
-		show.say("Enter keeps generation %d, Ctrl-C takes it back; it goes by itself in %v", id, left.Round(time.Second))
+		if show.terminal || !asked {
+			show.say("%s", s.app.question(id, left.Round(time.Second)))
+			asked = true
+		}
 		select {
 		case <-tick.C:
 		case sig := <-signals:
@@ -67,6 +71,15 @@ func (s *site) await(ctx context.Context, id uint64) error {
 			}
 		}
 	}
+}
+
+// question is what is asked, in one line of the terminal.
+func (a *app) question(id uint64, left time.Duration) string {
+	text := fmt.Sprintf("Enter keeps generation %d, Ctrl-C takes it back; by itself in %v", id, left)
+	if len(text)+len(" ...") > a.width() {
+		text = fmt.Sprintf("Enter keeps %d, Ctrl-C: back (%v)", id, left)
+	}
+	return text
 }
 
 // readLines reads the lines of a terminal until it ends or nobody listens.

@@ -113,6 +113,7 @@ func (a *app) namespaceKey(netns uint64) (string, error) {
 func (s *site) config() apply.Config {
 	return apply.Config{
 		Kernel: s.conn, Journal: s.journal, Machine: journal.Host{}, NetNS: s.netns, Wait: s.app.wait,
+		Chosen: s.app.stateDir != "",
 		Resolve: func(b journal.Body, host *rpdb.Snapshot) (rpdb.Desired, error) {
 			doc, err := policy.Parse(b.File, []byte(b.Policy))
 			if err != nil {

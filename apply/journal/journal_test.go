@@ -386,36 +386,36 @@ func (f *faultAt) hook(c journal.Call) error {
 // the old or the new one, whole, and the new one if Write said so. The next
 // write is in nothing disturbed.
 func TestEveryCallFails(t *testing.T) {
-	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EPERM, syscall.EINTR, syscall.EROFS} {
-		for n := 1; ; n++ {
-			dir := t.TempDir()
-			if err := open(t, dir, journal.Options{}).Write(one()); err != nil {
-				t.Fatal(err)
+	errnos := []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EPERM, syscall.EINTR, syscall.EROFS}
+	for n := 1; ; n++ {
+		errno := errnos[n%len(errnos)]
+		dir := t.TempDir()
+		if err := open(t, dir, journal.Options{}).Write(one()); err != nil {
+			t.Fatal(err)
+		}
+		fault := &faultAt{fault: func(journal.Call) error { return errno }}
+		j := open(t, dir, journal.Options{Fault: fault.hook})
+		if _, err := j.Read(); err != nil {
+			t.Fatal(err)
+		}
+		fault.n = fault.calls + n
+		err := j.Write(two())
+		if fault.calls < fault.n {
+			if n < 15 {
+				t.Fatalf("a write has %d calls only", n)
 			}
-			fault := &faultAt{fault: func(c journal.Call) error { return errno }}
-			j := open(t, dir, journal.Options{Fault: fault.hook})
-			if _, err := j.Read(); err != nil {
-				t.Fatal(err)
-			}
-			fault.n = fault.calls + n
-			err := j.Write(two())
-			if fault.calls < fault.n {
-				if n < 15 {
-					t.Fatalf("a write has %d calls only", n)
-				}
-				break
-			}
-			got := read(t, dir)
-			isNew := reflect.DeepEqual(got, two())
-			if !isNew && (err == nil || !reflect.DeepEqual(got, one())) {
-				t.Errorf("call %d %v: %v, and the record is %+v", n, errno, err, got)
-			}
-			if err := j.Write(two()); err != nil || !reflect.DeepEqual(read(t, dir), two()) {
-				t.Errorf("call %d %v: the write after: %v", n, errno, err)
-			}
-			if names := list(t, dir); !slices.Equal(names, []string{"journal", "journal.previous"}) {
-				t.Errorf("call %d %v: left over: %q", n, errno, names)
-			}
+			return
+		}
+		got := read(t, dir)
+		isNew := reflect.DeepEqual(got, two())
+		if !isNew && (err == nil || !reflect.DeepEqual(got, one())) {
+			t.Errorf("call %d %v: %v, and the record is %+v", n, errno, err, got)
+		}
+		if err := j.Write(two()); err != nil || !reflect.DeepEqual(read(t, dir), two()) {
+			t.Errorf("call %d %v: the write after: %v", n, errno, err)
+		}
+		if names := list(t, dir); !slices.Equal(names, []string{"journal", "journal.previous"}) {
+			t.Errorf("call %d %v: left over: %q", n, errno, names)
 		}
 	}
 }
