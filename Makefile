@@ -74,6 +74,7 @@ mutants:
 ## faults: stop and fail apply, confirm, rollback and remove at every call
 faults:
 	go test ./apply -run 'TestEveryCallStopsOrFails$$|TestRecoveryIsStopped$$' -count=1 -timeout 0 -v -args -faults
+	go test ./cli -run 'TestKilledAnywhere$$' -count=1 -timeout 0 -v -args -kills 500
 
 ## bench: benchmarks; with OLD=REVISION, that revision against this tree
 bench:

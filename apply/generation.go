@@ -71,7 +71,11 @@ func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
 	if err := s.Free(); err != nil {
 		return out, err
 	}
+	k := blinkered{Kernel: s.Kernel}
 	p, desired, err := s.plan(prop.Before, prop.Desired)
+	if prop.Policy == "" {
+		k, p, desired, err = s.planAround(prop.Before, prop.Desired)
+	}
 	if err != nil {
 		return out, err
 	}
@@ -92,10 +96,10 @@ func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
 	}
 	err = s.arm(prop)
 	if err == nil {
-		err = s.stillTrue(ctx, prop, p)
+		err = s.stillTrue(ctx, k, prop, p)
 	}
 	if err == nil {
-		if out.Result, err = Run(ctx, s.Kernel, p, desired, Options{}); err != nil && !s.untouched(prop, p, out.Result) {
+		if out.Result, err = Run(ctx, k, p, desired, Options{}); err != nil && !s.untouched(prop, p, out.Result) {
 			err = s.restore(ctx, err, &out)
 		}
 	}
@@ -170,11 +174,11 @@ func (s *Session) arm(prop Proposal) error {
 
 // stillTrue reads the state once more and refuses a plan that was made for
 // another one.
-func (s *Session) stillTrue(ctx context.Context, prop Proposal, p plan.Plan) error {
+func (s *Session) stillTrue(ctx context.Context, k blinkered, prop Proposal, p plan.Plan) error {
 	if p.Empty() {
 		return nil
 	}
-	now, err := s.Kernel.Snapshot(ctx)
+	now, err := k.Snapshot(ctx)
 	if err != nil {
 		return err
 	}

@@ -308,11 +308,50 @@ func (s *Session) resolve(body journal.Body, host *rpdb.Snapshot) (rpdb.Desired,
 
 // lead makes the kernel equal to a desired state.
 func (s *Session) lead(ctx context.Context, actual *rpdb.Snapshot, desired rpdb.Desired) (Result, error) {
-	p, desired, err := s.plan(actual, desired)
+	k, p, wanted, err := s.planAround(actual, desired)
 	if err != nil {
 		return Result{}, err
 	}
-	return Run(ctx, s.Kernel, p, desired, Options{})
+	return Run(ctx, k, p, wanted, Options{})
+}
+
+// planAround is plan where rules that others have put into our range are no
+// reason not to: to go back, and to take everything away. They stay, and the
+// kernel that it returns does not show them.
+func (s *Session) planAround(actual *rpdb.Snapshot, desired rpdb.Desired) (blinkered, plan.Plan, rpdb.Desired, error) {
+	k := blinkered{s.Kernel, map[rpdb.Rule]bool{}}
+	for {
+		p, wanted, err := s.plan(k.look(actual), desired)
+		var foreign *plan.RangeError
+		if !errors.As(err, &foreign) || k.hidden[foreign.Rule] {
+			return k, p, wanted, err
+		}
+		k.hidden[foreign.Rule] = true
+	}
+}
+
+// blinkered is a kernel some of whose rules are not looked at.
+type blinkered struct {
+	Kernel
+	hidden map[rpdb.Rule]bool
+}
+
+// Snapshot is that of the kernel, without the hidden rules.
+func (b blinkered) Snapshot(ctx context.Context) (*rpdb.Snapshot, error) {
+	s, err := b.Kernel.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.look(s), nil
+}
+
+func (b blinkered) look(s *rpdb.Snapshot) *rpdb.Snapshot {
+	if len(b.hidden) == 0 {
+		return s
+	}
+	seen := *s
+	seen.Rules = slices.DeleteFunc(slices.Clone(s.Rules), func(r rpdb.Rule) bool { return b.hidden[r] })
+	return &seen
 }
 
 // plan is [plan.Diff] with what the record knows to be ours besides.
@@ -355,7 +394,7 @@ func Drift(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, p
 		e, ok = state.Find(p.ID)
 	}
 	if !ok {
-		p, _, err := s.plan(host, rpdb.Desired{})
+		_, p, _, err := s.planAround(host, rpdb.Desired{})
 		return e, p, err
 	}
 	body, err := c.Journal.Body(e)

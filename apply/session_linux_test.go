@@ -16,6 +16,7 @@ import (
 	"rpdb/apply"
 	"rpdb/apply/journal"
 	"rpdb/kernel/kerneltest"
+	"rpdb/plan"
 )
 
 // onTrial is a host where A is confirmed and B waits for a minute.
@@ -321,6 +322,40 @@ func TestNamespaceIsMadeAnew(t *testing.T) {
 	defer session.Close()
 	if r := session.Recovered(); r == nil || r.Entry.Why != "its network namespace was made anew before it was confirmed" {
 		t.Errorf("recovered %+v", r)
+	}
+}
+
+// TestForeignRulesInOurRange that came in the window are no reason not to go
+// back or to remove everything, in either block and at the gate. A new generation
+// is refused for them.
+func TestForeignRulesInOurRange(t *testing.T) {
+	s := onTrial(t)
+	lines := []string{
+		"ip rule add pref 10015 from 192.0.2.77 lookup 7", "ip rule add pref 20015 from 192.0.2.77 lookup 7",
+		"ip rule add pref 10000 from 192.0.2.77 lookup 7", "ip -6 rule add pref 10500 from 2001:db8::77 lookup 7",
+	}
+	if err := kerneltest.Script(t.Context(), s.Memory, lines...); err != nil {
+		t.Fatal(err)
+	}
+	foreign := s.foreign(t)
+	s.machine.since += time.Hour
+	_, err := s.session(t, func(session *apply.Session) error {
+		if r := session.Recovered(); r == nil || r.Entry.Why != "not confirmed in time" {
+			t.Errorf("recovered %+v", r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.ours(t); got != countOf(t, "A") || s.foreign(t) != foreign {
+		t.Errorf("%d objects of ours, foreign:\n%s\nand before\n%s", got, s.foreign(t), foreign)
+	}
+	if err := s.apply(t, "B", 0); !errors.As(err, new(*plan.RangeError)) {
+		t.Errorf("a new generation: %v", err)
+	}
+	if err := s.apply(t, "", 0); err != nil || s.ours(t) != 0 || s.foreign(t) != foreign {
+		t.Errorf("remove: %v, %d objects of ours, foreign:\n%s", err, s.ours(t), s.foreign(t))
 	}
 }
 

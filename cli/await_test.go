@@ -3,7 +3,9 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -274,6 +276,37 @@ func TestNobodyConfirms(t *testing.T) {
 			t.Errorf("rolled back: %s", e.Why)
 		}
 	})
+}
+
+// kills is how often TestKilledAnywhere kills.
+var kills = flag.Int("kills", 12, "how often a real apply is killed at a random moment")
+
+// TestKilledAnywhere kills a real apply at a random moment, then asks the next
+// one to end what it left (E1): the host is in sync with what is recorded as
+// confirmed, which is the one policy or the other.
+func TestKilledAnywhere(t *testing.T) {
+	h := newTrialHost(t)
+	rng := rand.New(rand.NewPCG(9, 29))
+	cut := 0
+	for n := range *kills {
+		p := h.start(t, nil, "apply", []string{"two.yaml", "one.yaml"}[n%2])
+		time.Sleep(time.Duration(rng.Int64N(int64(60 * time.Millisecond))))
+		if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		if _, err := p.wait(); err != nil {
+			cut++
+		}
+		before := h.state(t)
+		_, _ = h.start(t, nil, "confirm").wait() // nothing to confirm; it ends what was left
+		if out, err := h.start(t, nil, "status").wait(); err != nil {
+			t.Fatalf("kill %d, left %+v: %v: %s", n, before.Pending, err, out)
+		}
+		if s := h.state(t); s.Pending != nil {
+			t.Fatalf("kill %d: still on trial: %+v", n, s.Pending)
+		}
+	}
+	t.Logf("%d of %d were killed before they ended", cut, *kills)
 }
 
 // TestGuardIsToldToEnd, as with the login session that it was started in.
