@@ -429,12 +429,16 @@ func (b bubble) Now() time.Time                       { return time.Now() }
 func guarded(t *testing.T, s *site, beside func(ctx context.Context, c apply.Config, cancel func())) (ended time.Duration, err error) {
 	t.Helper()
 	start := time.Now().Add(-time.Hour) // as the trial began
-	c := s.config(t)
-	c.Machine = bubble{start}
-	defer c.Journal.Close()
-	own := s.config(t)
-	own.Machine = c.Machine
-	defer own.Journal.Close()
+	var configs [2]apply.Config         // without faults, whose counter is for one program
+	for i := range configs {
+		j, err := journal.Open(s.dir, "", journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		configs[i] = apply.Config{Kernel: s.Memory, Journal: j, Machine: bubble{start}, NetNS: 7}
+	}
+	c, own := configs[0], configs[1]
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go beside(ctx, own, cancel)
