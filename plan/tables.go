@@ -136,11 +136,12 @@ func (d *differ) usesOf() func(rpdb.TableID) use {
 }
 
 // canMove reports whether a new generation can have the table's routes in its
-// twin: nobody else has routes in it, and no rule leads to it but those of the
-// block.
+// twin: nobody else has routes in it, no rule leads to it but those of the
+// block, and these lead to one of the two only: after damage they may lead to
+// both, and then the twin is not empty.
 func (d *differ) canMove(t rpdb.TableID) bool {
 	twin, ok := TwinOfTable(t)
-	if !ok {
+	if !ok || slices.Contains(lookups(d.actual, &d.layout), twin) {
 		return false
 	}
 	foreign := func(r rpdb.Route) bool {

@@ -1,0 +1,93 @@
+package plan_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"rpdb"
+	"rpdb/plan"
+)
+
+// damaged returns a random part of what is ours in some states, all at once,
+// with some rules doubled, and all that is foreign in the first one.
+func damaged(rng *rand.Rand, states ...*rpdb.Snapshot) *rpdb.Snapshot {
+	out := &rpdb.Snapshot{}
+	for i, s := range states {
+		for _, r := range s.Rules {
+			isOurs := r.Protocol == rpdb.ProtocolRPDB
+			if !isOurs && i == 0 || isOurs && rng.IntN(4) > 0 && !slices.Contains(out.Rules, r) {
+				out.Rules = append(out.Rules, r)
+			}
+			if isOurs && rng.IntN(12) == 0 {
+				out.Rules = append(out.Rules, r)
+			}
+		}
+		for _, r := range s.Routes {
+			isOurs := r.Protocol == rpdb.ProtocolRPDB
+			there := slices.ContainsFunc(out.Routes, func(have rpdb.Route) bool { return have.Key() == r.Key() })
+			if !there && (!isOurs && i == 0 || isOurs && rng.IntN(4) > 0) {
+				out.Routes = append(out.Routes, r)
+			}
+		}
+	}
+	slices.SortStableFunc(out.Rules, rpdb.Rule.Compare)
+	return out
+}
+
+// TestOnePlanPutsRightWhatIsDamaged: from any part of two or three generations,
+// gates, ends and tables included, one plan leads to the policy, and its inverse
+// leads back.
+func TestOnePlanPutsRightWhatIsDamaged(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	flows := packets()
+	for round := range 100 {
+		var wanted []rpdb.Desired
+		states := []*rpdb.Snapshot{host()}
+		for range 2 + rng.IntN(2) {
+			d := randomGeneration(rng)
+			s := states[len(states)-1]
+			states = append(states, carryOut(t, s, mustDiff(t, s, d), false))
+			wanted = append(wanted, d)
+		}
+		s := damaged(rng, states...)
+		wanted = append(wanted, rpdb.Desired{})
+		d := wanted[rng.IntN(len(wanted))]
+		when := fmt.Sprintf("round %d", round)
+		p, err := plan.Diff(s, d)
+		if err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		after := carryOut(t, s, p, false)
+		if again := mustDiff(t, after, d); !again.Empty() {
+			t.Fatalf("%s: a second plan has %d steps: %v\nfrom %v\nthen %v", when, len(again.Steps), again.Steps, s.Rules, after.Rules)
+		}
+		clean := host()
+		clean = carryOut(t, clean, mustDiff(t, clean, d), false)
+		if a, b := visible(after), visible(clean); len(a) != len(b) || len(after.Routes) != len(clean.Routes) {
+			t.Fatalf("%s: %d rules and %d routes, want %d and %d", when, len(a), len(after.Routes), len(b), len(clean.Routes))
+		}
+		if len(after.Rules)-len(visible(after)) > 3*2 {
+			t.Fatalf("%s: too much scaffolding: %v", when, after.Rules)
+		}
+		after.Links, after.Sysctls, after.Custom4, after.Custom6 = host().Links, host().Sysctls, host().Custom4, host().Custom6
+		clean.Links, clean.Sysctls, clean.Custom4, clean.Custom6 = host().Links, host().Sysctls, host().Custom4, host().Custom6
+		if round%8 == 0 && !slices.Equal(fates(after, flows), fates(clean, flows)) {
+			t.Fatalf("%s: packets do not have the fates of the policy", when)
+		}
+		back := carryOut(t, after, p, true)
+		if !slices.Equal(sortedRules(back), sortedRules(s)) {
+			t.Fatalf("%s: the inverse leads elsewhere", when)
+		}
+	}
+}
+
+func sortedRules(s *rpdb.Snapshot) []string {
+	var out []string
+	for _, r := range s.Rules {
+		out = append(out, fmt.Sprintf("%+v", r.Canonical()))
+	}
+	slices.Sort(out)
+	return out
+}
