@@ -91,6 +91,9 @@ func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
 	if p.Empty() {
 		prop.Confirm, prop.Guard = 0, nil
 	}
+	if err := s.canGoBack(prop); err != nil {
+		return out, err
+	}
 	if err := s.record(prop, p, &out); err != nil {
 		return out, err
 	}
@@ -122,6 +125,19 @@ func (s *Session) untouched(prop Proposal, p plan.Plan, r Result) bool {
 func (s *Session) isConfirmed(prop Proposal) bool {
 	e, ok := s.state.Confirmed()
 	return ok && e.PolicyHash == PolicyHash(prop.Policy) || !ok && prop.Policy == ""
+}
+
+// canGoBack refuses a trial that nothing could end, as the generation to go back
+// to cannot be read. Without a trial that is the way out, and not refused.
+func (s *Session) canGoBack(prop Proposal) error {
+	e, ok := s.state.Confirmed()
+	if !ok || prop.Confirm == 0 {
+		return nil
+	}
+	if _, err := s.Journal.Body(e); err != nil {
+		return fmt.Errorf("nothing could take generation %d back: %w", s.state.Next+1, err)
+	}
+	return nil
 }
 
 // record writes the generation, on trial, and nothing else has happened.
@@ -242,7 +258,11 @@ func (s *Session) restore(ctx context.Context, why error, out *Outcome) error {
 	}
 	result, err := s.goBack(ctx, why.Error())
 	out.Result = Result{RolledBack: true, After: result.After}
-	if err != nil {
+	var record *journal.Error
+	switch {
+	case errors.As(err, &record) && record.Op == "write": // the last thing that is done
+		return fmt.Errorf("%w; what was done is taken back, but to record that: %w", why, err)
+	case err != nil:
 		return &RollbackError{Cause: why, Left: []error{err}}
 	}
 	return why

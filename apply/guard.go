@@ -24,16 +24,22 @@ const guardPatience = time.Hour
 // and rolls back at once. It looks once in a second, so it is not late by more
 // than that.
 //
-// If it cannot roll back it tries again, for an hour.
+// If it cannot roll back, or not even read the record, it tries again, for an
+// hour.
 func Guard(ctx context.Context, c Config, id uint64) error {
 	c.Wait = 0
+	left := guardTick // as long as nothing can be read
 	for {
-		left, over, err := look(ctx, c, id)
+		var over bool
+		var err error
+		left, over, err = look(ctx, c, id, left)
 		ending := ctx.Err() != nil
 		if over || left < -guardPatience || ending && err != nil {
 			return err
 		}
-		tick := time.NewTimer(min(guardTick, max(left, guardRetry)))
+		pause := min(guardTick, max(left, guardRetry))
+		left -= pause
+		tick := time.NewTimer(pause)
 		if ending {
 			<-tick.C
 			continue
@@ -47,15 +53,18 @@ func Guard(ctx context.Context, c Config, id uint64) error {
 }
 
 // look is one look of a guard: over says that there is nothing more to do, and
-// left is the time until the deadline.
-func look(ctx context.Context, c Config, id uint64) (left time.Duration, over bool, err error) {
+// left is the time until the deadline, as expected where it cannot be read.
+func look(ctx context.Context, c Config, id uint64, expected time.Duration) (left time.Duration, over bool, err error) {
 	state, err := c.Journal.Read()
-	if err != nil || state.Pending == nil || state.Pending.ID != id {
-		return 0, true, err
+	if err != nil {
+		return expected, false, err
+	}
+	if state.Pending == nil || state.Pending.ID != id {
+		return 0, true, nil
 	}
 	boot, since, err := c.Machine.Boot()
 	if err != nil {
-		return 0, true, err
+		return expected, false, err
 	}
 	left = state.Pending.Deadline - since
 	ending := ctx.Err() != nil

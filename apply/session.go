@@ -315,19 +315,38 @@ func (s *Session) lead(ctx context.Context, actual *rpdb.Snapshot, desired rpdb.
 	return Run(ctx, k, p, wanted, Options{})
 }
 
-// planAround is plan where rules that others have put into our range are no
-// reason not to: to go back, and to take everything away. They stay, and the
-// kernel that it returns does not show them.
+// planAround is plan where what others have put into our ranges is no reason not
+// to: to go back, and to take everything away. Their rules stay, and the kernel
+// that it returns does not show them; where a route of theirs stands there is
+// none of ours.
 func (s *Session) planAround(actual *rpdb.Snapshot, desired rpdb.Desired) (blinkered, plan.Plan, rpdb.Desired, error) {
 	k := blinkered{s.Kernel, map[rpdb.Rule]bool{}}
 	for {
 		p, wanted, err := s.plan(k.look(actual), desired)
-		var foreign *plan.RangeError
-		if !errors.As(err, &foreign) || k.hidden[foreign.Rule] {
+		var rule *plan.RangeError
+		var route *plan.ConflictError
+		switch {
+		case errors.As(err, &rule) && !k.hidden[rule.Rule]:
+			k.hidden[rule.Rule] = true
+		case errors.As(err, &route):
+			before := len(desired.Routes)
+			if desired.Routes = withoutRoute(desired.Routes, route.Wanted); len(desired.Routes) == before {
+				return k, p, wanted, err
+			}
+		default:
 			return k, p, wanted, err
 		}
-		k.hidden[foreign.Rule] = true
 	}
+}
+
+// withoutRoute leaves out the route that a plan has wanted in either of the two
+// tables that can be meant.
+func withoutRoute(routes []rpdb.DesiredRoute, wanted rpdb.Route) []rpdb.DesiredRoute {
+	key := func(r rpdb.Route) rpdb.RouteKey {
+		r.Table = plan.LogicalTable(r.Table)
+		return r.Key()
+	}
+	return slices.DeleteFunc(slices.Clone(routes), func(w rpdb.DesiredRoute) bool { return key(w.Route) == key(wanted) })
 }
 
 // blinkered is a kernel some of whose rules are not looked at.

@@ -62,9 +62,21 @@ func (d *disk) read(name string) ([]byte, error) {
 	return data, err
 }
 
+var errReplaced = errors.New("it was replaced while it was opened")
+
 // open opens a file that is there, and that nobody else can have planted. A
-// FIFO is not waited for.
+// FIFO is not waited for. Who reads has no lock, so that a writer may replace
+// the file meanwhile; then the new one is opened.
 func (d *disk) open(name string, flag int) (*os.File, error) {
+	for range 9 {
+		if f, err := d.openOnce(name, flag); !errors.Is(err, errReplaced) {
+			return f, err
+		}
+	}
+	return d.openOnce(name, flag)
+}
+
+func (d *disk) openOnce(name string, flag int) (*os.File, error) {
 	var before fs.FileInfo
 	err := d.do("stat", name, func() (err error) {
 		before, err = d.root.Lstat(name)
@@ -86,7 +98,7 @@ func (d *disk) open(name string, flag int) (*os.File, error) {
 	}
 	if now, err := f.Stat(); err != nil || !os.SameFile(before, now) {
 		f.Close()
-		return nil, errors.Join(errors.New("it was replaced while it was opened"), err)
+		return nil, errors.Join(errReplaced, err)
 	}
 	return f, nil
 }
