@@ -43,6 +43,7 @@ reason and the cure; 2 the check could not be made.`,
 	}
 	cmd.Flags().StringSliceVar(&to, "to", nil, "outside `ADDRESS` that answers go to, one for each family (default: one that no route but a default covers)")
 	a.snapshotFlag(cmd)
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return trouble(checkNames(cmd)) }
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return trouble(err) })
 	return cmd
 }

@@ -157,12 +157,7 @@ func (a *app) rootCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVarP(&a.netns, "netns", "n", "", "work in the network namespace `NAME` (as \"ip netns\" lists it, or a path)")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if f := cmd.Flags().Lookup("netns"); f != nil && f.Changed && a.netns == "" {
-			return &usageError{text: "--netns: the name of a namespace is empty"}
-		}
-		return nil
-	}
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return checkNames(cmd) }
 	root.SetVersionTemplate(versionText())
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
@@ -173,6 +168,35 @@ func (a *app) rootCommand() *cobra.Command {
 		cmd.DisableFlagsInUseLine = true
 	}
 	return root
+}
+
+// checkNames refuses options whose value is an empty name, as from a variable
+// that is not set: they would do nothing, and the answer be about this host. And
+// it refuses to read standard input twice.
+func checkNames(cmd *cobra.Command) error {
+	value := func(option string) (string, bool) {
+		f := cmd.Flags().Lookup(option)
+		if f == nil || !f.Changed {
+			return "", false
+		}
+		return f.Value.String(), true
+	}
+	if name, given := value("netns"); given && name == "" {
+		return &usageError{text: "--netns: the name of a namespace is empty"}
+	}
+	input := ""
+	for _, option := range []string{"snapshot", "from-text", "pcap"} {
+		name, given := value(option)
+		switch {
+		case given && name == "":
+			return &usageError{fmt.Sprintf("--%s: the name of a file is empty", option), "- is standard input"}
+		case name == "-" && input != "":
+			return &usageError{text: fmt.Sprintf("--%s and --%s cannot both be standard input", input, option)}
+		case name == "-":
+			input = option
+		}
+	}
+	return nil
 }
 
 // usageError is a command line that cannot be understood.

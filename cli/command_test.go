@@ -47,6 +47,8 @@ func TestCheckThatCannotBeMade(t *testing.T) {
 		{"check", "--to", "nowhere"},
 		{"check", "--to", "192.0.2.1,198.51.100.1"},
 		{"check", "--snapshot", "/nonexistent"},
+		{"check", "--snapshot", ""},
+		{"check", "--netns", ""},
 	} {
 		if code, out, errs := call(t, nil, args...); code != exitTrouble || out != "" || !strings.HasPrefix(errs, "rpdb: ") {
 			t.Errorf("%q: exit code %d, stdout %q, stderr %q", args, code, out, errs)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"io/fs"
 	"net/netip"
 	"slices"
 
@@ -79,17 +78,11 @@ func parseCaptureWords(words []string) (captureWords, error) {
 		return c, err
 	}
 	c.flow = p.flow
-	if c.local && c.flow.IIF != "" {
-		return c, errors.New("flow: iif and local exclude each other: a packet comes in, or is one of this host")
-	}
-	return c, nil
+	return c, p.clash("iif", "local", "iif and local exclude each other: a packet comes in, or is one of this host")
 }
 
 // explainPcap explains the packets of a capture, in groups of equal decision.
 func (a *app) explainPcap(ctx context.Context, file string, words []string) error {
-	if file == "" {
-		return &usageError{"--pcap: the name of a file is missing", "- is standard input"}
-	}
 	said, err := parseCaptureWords(words)
 	if err != nil {
 		return err
@@ -108,11 +101,7 @@ func (a *app) explainPcap(ctx context.Context, file string, words []string) erro
 		}
 	}
 	if err := a.withFile(ctx, file, func(r io.Reader) error { return x.read(ctx, r) }); err != nil {
-		var path *fs.PathError
-		if errors.As(err, &path) || ctx.Err() != nil { // which name the file
-			return err
-		}
-		return fmt.Errorf("read capture %s: %w", safe(file), err)
+		return a.readFailed(ctx, "capture", file, err)
 	}
 	c, err := x.explanation(ctx)
 	if err != nil {

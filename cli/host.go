@@ -153,13 +153,22 @@ func (a *app) readSnapshot(ctx context.Context) (*rpdb.Snapshot, error) {
 		return err
 	})
 	if err != nil { // s may still be written to
-		var path *fs.PathError
-		if errors.As(err, &path) || ctx.Err() != nil { // which name the file
-			return nil, err
-		}
-		return nil, fmt.Errorf("read snapshot %s: %w", safe(a.snapshot), err)
+		return nil, a.readFailed(ctx, "snapshot", a.snapshot, err)
 	}
 	return s, nil
+}
+
+// readFailed is the error of a file of some kind that could not be read. Where
+// the system refused, its error names the file and what it refused.
+func (a *app) readFailed(ctx context.Context, kind, name string, err error) error {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path):
+		return path
+	case ctx.Err() != nil: // the error names the file
+		return err
+	}
+	return fmt.Errorf("read %s %s: %w", kind, safe(name), err)
 }
 
 // What is read from a file is bounded, in bytes: a snapshot with a full
@@ -198,7 +207,11 @@ func (a *app) openAndRead(name string, read func(io.Reader) error) error {
 
 func readBounded(r io.Reader, name string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path): // it names the file
+		return nil, path
+	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", safe(name), err)
 	}
 	if int64(len(data)) > limit {
