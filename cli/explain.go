@@ -54,7 +54,7 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 			case cmd.Flags().Changed("pcap"):
 				return a.explainPcap(cmd.Context(), capture, args)
 			}
-			flow, err := ParseFlow(args)
+			flow, given, err := parseFlow(args)
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 			if conn != nil {
 				defer conn.Close()
 			}
-			return a.explainFlow(cmd.Context(), s, conn, flow, reply)
+			return a.explainFlow(cmd.Context(), newExplainer(s, conn), described{flow, given, reply})
 		},
 	}
 	cmd.Flags().BoolVar(&a.all, "all", false, "list all rules and routes, also long runs that have nothing to say")
@@ -103,18 +103,24 @@ type explanation struct {
 	known func(field string) bool
 }
 
-// explainFlow explains one flow, and with reply its answers, in the state of a
-// host and of the kernel that it came from, as [app.state] returns them.
-func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Conn, flow rpdb.Flow, reply bool) error {
-	x := newExplainer(s, conn)
-	e, err := x.explain(ctx, flow)
+// described is a packet that was described in words.
+type described struct {
+	flow  rpdb.Flow
+	given func(field string) bool // as in [explanation]
+	reply bool                    // its answers are asked for too
+}
+
+// explainFlow explains one packet in the state of a host.
+func (a *app) explainFlow(ctx context.Context, x explainer, q described) error {
+	e, err := x.explain(ctx, q.flow)
 	if err != nil {
 		return err
 	}
+	e.known = q.given
 	if err := a.answerWhyNot(x, &e); err != nil {
 		return err
 	}
-	if reply {
+	if q.reply {
 		if err := x.answerReplies(ctx, &e); err != nil {
 			return err
 		}
@@ -123,10 +129,10 @@ func (a *app) explainFlow(ctx context.Context, s *rpdb.Snapshot, conn *kernel.Co
 		e.Version = 1
 		return a.printJSON(e)
 	}
-	if err := a.viewExplain(s, e); err != nil {
+	if err := a.viewExplain(x.snap, e); err != nil {
 		return err
 	}
-	return a.viewReplies(s, e)
+	return a.viewReplies(x.snap, e)
 }
 
 // explainer explains flows in one state.

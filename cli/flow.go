@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,13 +38,32 @@ func (e *FlowError) Hint() string {
 // ParseFlow reads a flow in the words of "ip route get". Every keyword may
 // stand once.
 func ParseFlow(words []string) (rpdb.Flow, error) {
+	flow, _, err := parseFlow(words)
+	return flow, err
+}
+
+// parseFlow is ParseFlow, and says which parts were given, by their names in
+// [openFields]: a zero that somebody typed is no assumption.
+func parseFlow(words []string) (flow rpdb.Flow, given func(field string) bool, err error) {
 	p := newFlowParser(words)
 	for p.at < len(words) {
 		if err := p.next(); err != nil {
-			return rpdb.Flow{}, err
+			return rpdb.Flow{}, nil, err
 		}
 	}
-	return p.finish()
+	flow, err = p.finish()
+	return flow, p.given, err
+}
+
+func (p *flowParser) given(field string) bool {
+	keywords := []string{field}
+	switch field {
+	case "fwmark":
+		keywords = []string{"mark"}
+	case "tos or dscp":
+		keywords = []string{"tos", "dscp"}
+	}
+	return slices.ContainsFunc(keywords, func(k string) bool { _, ok := p.seen[k]; return ok })
 }
 
 func newFlowParser(words []string) flowParser {
