@@ -101,6 +101,7 @@ func tenThousandRules() *rpdb.Snapshot {
 	}
 	rules[1000] = priority(1001, rpdb.ToTable(999))
 	rules[1002] = priority(1003, rpdb.Nop())
+	rules[1005].Selector.From, rules[1005].Selector.Not = netip.Prefix{}, true
 	rules[1001].Selector = rpdb.Selector{Mark: rpdb.Mark{Value: 7, Mask: 7}}
 	rules = append(rules, priority(3001, rpdb.Goto(6000)))
 	for p := rpdb.Priority(3002); p <= 6020; p++ {
@@ -116,7 +117,7 @@ func tenThousandRules() *rpdb.Snapshot {
 func TestManyRulesAreFolded(t *testing.T) {
 	s := tenThousandRules()
 	const want = `
-           ... 3,001 rules passed: 2,997 do not match from, 1 does not match fwmark, 2 found no route, 1 did nothing (0 to 3000; --all lists them)
+           ... 3,001 rules passed: 2,996 do not match from, 1 does not match fwmark, 1 would match but for "not", 2 found no route, 1 did nothing (0 to 3000; --all lists them)
  +-  3001  from all goto 6000            goes on at 6000
  |         ... 2,998 rules not asked (3002 to 5999; --all lists them)
  +>  6000  from 198.51.100.7 lookup 100  from: packet has none yet, rule wants 198.51.100.7

@@ -175,10 +175,14 @@ func (v *walkView) folded(i, n int) []string {
 // passedWords counts what became of steps, by the selector that failed.
 func passedWords(steps []fib.Step) string {
 	fields := map[string]int{}
-	missed, idle := 0, 0
+	missed, idle, inverted := 0, 0, 0
 	for _, s := range steps {
 		switch d := s.Detail.(type) {
 		case fib.NotMatched:
+			if d.Field == "not" {
+				inverted++
+				continue
+			}
 			fields[d.Field]++
 		case fib.Miss, fib.NoTable:
 			missed++
@@ -199,6 +203,9 @@ func passedWords(steps []fib.Step) string {
 			verb = "does"
 		}
 		parts = append(parts, fmt.Sprintf("%s %s not match %s", thousands(fields[name]), verb, name))
+	}
+	if inverted > 0 {
+		parts = append(parts, thousands(inverted)+" would match but for \"not\"")
 	}
 	if missed > 0 {
 		parts = append(parts, thousands(missed)+" found no route")

@@ -249,9 +249,9 @@ func (v *whyNotView) changes() {
 		v.printf("%s this change of the packet:\n", head)
 	case len(w.Ways) == 0: // which is said below
 	case w.Bounded:
-		v.printf("no change of the packet was found that gives it; there are too many to try all\n")
+		v.wrap("no change of the packet was found that gives it; there are too many to try all")
 	default:
-		v.printf("no change of up to three parts of the packet was found that gives it\n")
+		v.wrap("no change of up to three parts of the packet was found that gives it")
 	}
 	column := 0
 	for _, c := range w.Changes {

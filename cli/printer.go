@@ -27,11 +27,15 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
-// lineWidth is how long the lines of running text get.
+// lineWidth is how long the lines of running text get where there is room.
 const lineWidth = 79
 
-// wrap prints running text, broken between words; further lines are indented.
-func (p *printer) wrap(text string) { p.fill("", strings.Fields(text), lineWidth) }
+// wrap prints running text, broken between words and as the terminal is wide if
+// it is narrow; further lines are indented.
+func (p *printer) wrap(text string) { p.fill("", strings.Fields(text), textWidth(p.w)) }
+
+// textWidth is how long the lines of running text get that go to w.
+func textWidth(w io.Writer) int { return min(widthOf(w), lineWidth) }
 
 // fill prints words behind a head, broken between words to fit the width.
 // Further lines begin below the first word, or less far to the right where the
@@ -58,12 +62,13 @@ func (p *printer) fill(head string, words []string, width int) {
 
 // width is how long lines may get: as the terminal has it, or as running text
 // has it where there is none.
-func (a *app) width() int {
-	out, ok := a.Out.(*answer)
-	if !ok {
-		return lineWidth
+func (a *app) width() int { return widthOf(a.Out) }
+
+func widthOf(w io.Writer) int {
+	if out, ok := w.(*answer); ok {
+		w = out.w
 	}
-	file, ok := out.w.(*os.File)
+	file, ok := w.(*os.File)
 	if !ok {
 		return lineWidth
 	}

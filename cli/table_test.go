@@ -167,6 +167,10 @@ func TestWidthIsTheTerminals(t *testing.T) {
 		if got := a.width(); got != want {
 			t.Errorf("%d columns: %d", columns, got)
 		}
+		// Running text fits too, on standard error as well, and is no wider than usual.
+		if out, err := textWidth(a.Out), textWidth(terminal); out != min(want, lineWidth) || err != out {
+			t.Errorf("%d columns: running text of %d and %d", columns, out, err)
+		}
 	}
 	a.Out = &answer{w: io.Discard}
 	if got := a.width(); got != lineWidth {
