@@ -120,9 +120,9 @@ func notCapture(b []byte, err error) error {
 	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	case len(b) == 0:
-		return fmt.Errorf("the file is empty: %w", io.ErrUnexpectedEOF)
+		return cutError("the file is empty")
 	case len(b) < 4:
-		return fmt.Errorf("the file ends after %d bytes: %w", len(b), io.ErrUnexpectedEOF)
+		return cutError("the file ends within the first 4 bytes")
 	case b[0] == 0x1f && b[1] == 0x8b:
 		return errors.New("the file is compressed by gzip: decompress it first")
 	case string(b) == "\x28\xb5\x2f\xfd":
@@ -252,10 +252,19 @@ func (p *Reader) skip(n int) error {
 
 func cut(err error, have, want int) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the file ends here: %d of %d bytes are there: %w", have, want, io.ErrUnexpectedEOF)
+		return cutError(fmt.Sprintf("the file ends here: %d of %d bytes are there", have, want))
 	}
 	return err
 }
+
+// cutError is a file that ends too early, in words.
+type cutError string
+
+// Error returns the words.
+func (e cutError) Error() string { return string(e) }
+
+// Unwrap returns [io.ErrUnexpectedEOF].
+func (cutError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 func (p *Reader) fail(offset int64, err error) error {
 	return &Error{Packet: p.number, Offset: offset, Err: err}

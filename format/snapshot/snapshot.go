@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 
 	"rpdb"
 )
@@ -230,9 +231,20 @@ func (d *decoder) object(field func(key string) error) error {
 func (d *decoder) delim(want json.Delim) error {
 	token, err := d.Token()
 	if err == nil && token != want {
-		err = fmt.Errorf("%v where %v is expected", token, want)
+		err = fmt.Errorf("%s where %v is expected", shown(token), want)
 	}
 	return err
+}
+
+// shown is a token as it stands in the text.
+func shown(token json.Token) string {
+	switch token := token.(type) {
+	case nil:
+		return "null"
+	case string:
+		return strconv.Quote(token)
+	}
+	return fmt.Sprint(token)
 }
 
 // array reads the array that follows, or null.
@@ -243,7 +255,7 @@ func array[T any](d *decoder, list *[]T) error {
 		return err
 	}
 	if token != json.Delim('[') {
-		return fmt.Errorf("%v where [ is expected", token)
+		return fmt.Errorf("%s where [ is expected", shown(token))
 	}
 	for d.More() {
 		var v T
