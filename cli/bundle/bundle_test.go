@@ -58,6 +58,7 @@ func TestErrors(t *testing.T) {
 		// cut off
 		"0:\tfrom all lookup":   `1:1: the line stops short`,
 		"0:\tfrom all":          "1:12: the rule stops short",
+		"0:\tfrom all look":     `1:13: field "action": bad value: "look"`,
 		"default via 192.0.2.1": "1:1: the route stops short: it leads to no interface",
 		"198.51.100.0/24\n\tnexthop via 192.0.2.1 dev eth0 weight 1": "1:1: the route stops short: it has a list of one nexthop",
 		"198.51.100.0/24 proto static":                               "1:1: the route stops short: it leads nowhere",
@@ -82,7 +83,7 @@ func TestErrors(t *testing.T) {
 		"    inet 192.0.2.1/24 scope global eth0":                       "1:5: the line is of no listing",
 		"\tnexthop via 192.0.2.1 dev eth0 weight 1":                     "1:2: the line is of no listing",
 		"0:\tfrom all lookup vpn\n32767:\tfrom all lookup default":      `1:20: no table has this name here: "vpn"`,
-		"default via 192.0.2.1 dev eth0 mangled 7":                      `1:32: "mangled": unknown: "mangled"`,
+		"default via 192.0.2.1 dev eth0 mangled 7":                      `1:32: a word that no listing of ip has: "mangled"`,
 		"2: eth0: <UP,UNHEARD> mtu 1500":                                `1:10: flags of an interface that are not known`,
 		"2: eth0: <UP> mtu 1500 group servers":                          `1:30: no interface group has this name here: "servers"`,
 		"2: eth0: <UP> mtu 1500\n    what is this":                      `2:5: not a line of the listing of an interface: "what"`,

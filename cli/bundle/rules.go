@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"rpdb"
@@ -297,7 +298,13 @@ func failedField(e iptext.Entry, object int, text string) error {
 	case strings.HasPrefix(text, `field "protocol": bad value`):
 		return e.FailBehind(object, word, UnknownProtocol)
 	}
-	return e.FailBehind(object, word, text)
+	// The word is quoted behind the reason, and once is enough.
+	quoted := strconv.Quote(word)
+	reason := strings.TrimSuffix(text, " "+quoted)
+	if reason == quoted+": unknown" {
+		reason = "a word that no listing of ip has"
+	}
+	return e.FailBehind(object, word, reason)
 }
 
 // lastQuoted returns the last quoted part of a text, "" if there is none.
