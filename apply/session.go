@@ -401,29 +401,3 @@ func (s *Session) former() (bodies []journal.Body, notes []string) {
 	}
 	return bodies, notes
 }
-
-// Drift returns the generation in force, on trial or confirmed, and the plan that
-// would make the host equal to what its policy means now. Where there is none
-// the ID is 0, and the plan takes away whatever is ours. It changes nothing, and
-// needs no session.
-func Drift(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, plan.Plan, error) {
-	s := &Session{Config: c, state: state}
-	e, ok := state.Confirmed()
-	if p := state.Pending; p != nil {
-		e, ok = state.Find(p.ID)
-	}
-	if !ok {
-		_, p, _, err := s.planAround(host, rpdb.Desired{})
-		return e, p, err
-	}
-	body, err := c.Journal.Body(e)
-	if err != nil {
-		return e, plan.Plan{}, err
-	}
-	desired, err := s.resolve(body, host)
-	if err != nil {
-		return e, plan.Plan{}, fmt.Errorf("what generation %d means now: %w", e.ID, err)
-	}
-	p, _, err := s.plan(host, desired)
-	return e, p, err
-}

@@ -29,7 +29,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"snapshot": noArguments, "snapshot save": anyFile,
 		"confirm": a.completePending, "rollback": a.completeGeneration,
 		"history": noArguments, "history show": a.completeGeneration,
-		"status": noArguments, "remove": noArguments,
+		"status": noArguments, "remove": noArguments, "repair": noArguments,
 		"completion": noArguments, "version": noArguments,
 	}
 	flags := map[string]completeFunc{

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,7 +135,7 @@ func (a *app) viewStatus(d statusDocument) error {
 		w.step(v, step)
 	}
 	if d.State == "drifted" && d.Generation != nil && d.pending == nil {
-		w.printf("To put it right, apply the policy again, or: %s\n", a.callAgain("rollback", strconv.FormatUint(d.Generation.ID, 10)))
+		w.printf("To put it right, apply the policy again, or: %s\n", a.callAgain("repair"))
 	}
 	w.waiting(d.Waiting)
 	switch p := d.pending; {

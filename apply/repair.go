@@ -1,0 +1,75 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	"rpdb"
+	"rpdb/apply/journal"
+	"rpdb/plan"
+)
+
+// Drift returns the generation in force, on trial or confirmed, and the plan that
+// would make the host equal to what its policy means now. Where there is none
+// the ID is 0, and the plan takes away whatever is ours. It changes nothing, and
+// needs no session.
+func Drift(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, plan.Plan, error) {
+	s := &Session{Config: c, state: state}
+	e, ok := s.inForce()
+	if !ok {
+		_, p, _, err := s.planAround(host, rpdb.Desired{})
+		return e, p, err
+	}
+	p, _, err := s.repairs(e, host)
+	return e, p, err
+}
+
+// inForce returns the generation on trial, else the one that is confirmed.
+func (s *Session) inForce() (journal.Entry, bool) {
+	if p := s.state.Pending; p != nil {
+		return s.state.Find(p.ID)
+	}
+	return s.state.Confirmed()
+}
+
+// repairs returns the plan that makes the host equal to what the policy of a
+// generation means now.
+func (s *Session) repairs(e journal.Entry, host *rpdb.Snapshot) (plan.Plan, rpdb.Desired, error) {
+	body, err := s.Journal.Body(e)
+	if err != nil {
+		return plan.Plan{}, rpdb.Desired{}, err
+	}
+	desired, err := s.resolve(body, host)
+	if err != nil {
+		return plan.Plan{}, rpdb.Desired{}, fmt.Errorf("what generation %d means now: %w", e.ID, err)
+	}
+	return s.plan(host, desired)
+}
+
+// Repair makes the host equal to what the policy of the generation in force means
+// now: what went with a link or an address comes back, and what follows from
+// them follows. It records nothing, as no generation is made. The outcome's Entry
+// is the generation, with ID 0 if there is none; then nothing is done.
+//
+// The errors are those of [Run], and a policy that cannot be resolved any more;
+// then nothing is changed, or what was is taken back. To repair what is in order
+// sends nothing.
+func (s *Session) Repair(ctx context.Context) (Outcome, error) {
+	var out Outcome
+	e, ok := s.inForce()
+	if !ok {
+		return out, nil
+	}
+	out.Entry, out.Pending = e, s.state.Pending
+	host, err := s.Kernel.Snapshot(ctx)
+	if err != nil {
+		return out, err
+	}
+	p, desired, err := s.repairs(e, host)
+	if err != nil {
+		return out, err
+	}
+	out.Plan = p
+	out.Result, err = Run(ctx, s.Kernel, p, desired, Options{})
+	return out, err
+}

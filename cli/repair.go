@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"rpdb/apply"
+)
+
+func (a *app) repairCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "repair",
+		Short: "make this host once more what was applied, after a link or an address changed",
+		Long: `repair makes the host equal to the generation that is in force: what its policy
+means here and now. Routes that went with a link or an address come back, and
+rules follow addresses. It is for hooks, that call it when something changed, and
+for the boot: a generation that was not confirmed before the machine booted gives
+way to the one before it. It says what it did, and nothing where nothing was to be
+done. No generation is made.
+
+Exit codes: 0 done, or nothing to do; 1 an error: nothing is changed, or what was is
+taken back; 3 done as far as possible, a part waits for an interface or address.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.repair(cmd.Context()) },
+	}
+	a.waitFlag(cmd)
+	a.stateFlag(cmd)
+	return cmd
+}
+
+func (a *app) repair(ctx context.Context) error {
+	s, err := a.openSite(false)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	session, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := session.Repair(ctx)
+	session.Close()
+	if viewErr := a.viewRepair(out, err); viewErr != nil || err != nil {
+		return errors.Join(err, viewErr)
+	}
+	if len(out.Plan.Waiting) > 0 {
+		return &codeError{code: exitWaiting}
+	}
+	return nil
+}
+
+// viewRepair says what was done; in JSON also that nothing was.
+func (a *app) viewRepair(out apply.Outcome, failed error) error {
+	r := out.Result
+	if a.json {
+		doc := applyDocument{Version: 1, Plan: out.Plan, Result: applyOutcome{len(r.Done), failed == nil, r.RolledBack}}
+		doc.Plan.Changes, doc.Plan.Steps = list(doc.Plan.Changes), list(doc.Plan.Steps)
+		if out.Entry.ID != 0 {
+			doc.Generation = &out.Entry
+		}
+		if failed != nil {
+			doc.Error = failed.Error()
+		}
+		return a.printJSON(doc)
+	}
+	if len(r.Done) == 0 {
+		return nil
+	}
+	w := newPrinter(a.Out)
+	v := newWords(r.After.LinkName, a.loadNames())
+	for _, step := range out.Plan.Changes {
+		w.step(v, step)
+	}
+	w.waiting(out.Plan.Waiting)
+	if n := len(out.Plan.Changes); n > 0 {
+		w.printf("Generation %d: %d %s made and read back.\n", out.Entry.ID, n, plural(n, "change", "changes"))
+	} else {
+		w.printf("Generation %d: %d %s put right.\n", out.Entry.ID, len(r.Done), plural(len(r.Done), "leftover", "leftovers"))
+	}
+	return w.err
+}
