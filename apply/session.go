@@ -401,3 +401,12 @@ func (s *Session) former() (bodies []journal.Body, notes []string) {
 	}
 	return bodies, notes
 }
+
+// Preview returns the plan that a session would carry out to lead the host to a
+// desired state. Unlike plan.Diff it knows what earlier generations have pinned,
+// which goes with them. It changes nothing, and needs no session.
+func Preview(c Config, state journal.State, host *rpdb.Snapshot, desired rpdb.Desired) (plan.Plan, error) {
+	s := &Session{Config: c, state: state}
+	p, _, err := s.plan(host, desired)
+	return p, err
+}

@@ -116,7 +116,8 @@ func (s *site) propose(ctx context.Context, prop apply.Proposal, resolve func(*r
 	}
 	viewErr := s.app.viewApply(host, out, prop, err)
 	if viewErr != nil && len(out.Result.Done) > 0 && out.Pending == nil {
-		viewErr = fmt.Errorf("the %d changes are made; to say so: %w", len(out.Result.Done), viewErr)
+		n := len(out.Plan.Changes)
+		viewErr = fmt.Errorf("%d %s made and stand; to say so: %w", n, plural(n, "change is", "changes are"), viewErr)
 	}
 	if viewErr != nil || err != nil {
 		return errors.Join(err, viewErr)

@@ -137,8 +137,8 @@ func (s *site) begin(ctx context.Context) (*apply.Session, error) {
 }
 
 func recoveredText(r *apply.Recovered) string {
-	return fmt.Sprintf("generation %d was rolled back: %s (%d %s made)", r.Entry.ID, r.Entry.Why,
-		len(r.Result.Done), plural(len(r.Result.Done), "change", "changes"))
+	return fmt.Sprintf("generation %d was rolled back: %s (%d %s)", r.Entry.ID, r.Entry.Why,
+		len(r.Result.Done), plural(len(r.Result.Done), "message", "messages"))
 }
 
 // guardWord is the first word of a guard's command line, which no person types.

@@ -7,6 +7,9 @@ import (
 
 	"rpdb"
 	"rpdb/analysis"
+	"rpdb/apply"
+	"rpdb/apply/journal"
+	"rpdb/kernel"
 	"rpdb/plan"
 	"rpdb/policy"
 )
@@ -18,14 +21,41 @@ type planned struct {
 	plan    plan.Plan
 }
 
-// planFor compares a policy with a state.
-func (a *app) planFor(doc *policy.Document, s *rpdb.Snapshot) (planned, error) {
+// planFor compares a policy with a state: that of the namespace of conn, or of a
+// file if conn is nil, of which nothing is recorded.
+func (a *app) planFor(doc *policy.Document, s *rpdb.Snapshot, conn *kernel.Conn) (planned, error) {
 	desired, err := doc.Resolve(s, a.loadNames())
 	if err != nil {
 		return planned{}, err
 	}
-	p, err := plan.Diff(s, desired)
+	var p plan.Plan
+	if conn == nil {
+		p, err = plan.Diff(s, desired)
+	} else {
+		p, err = a.preview(conn, s, desired)
+	}
 	return planned{before: s, desired: desired, plan: p}, err
+}
+
+// preview plans with what is recorded of a namespace, as apply does. Who may not
+// read the record gets a plan all the same, and is told.
+func (a *app) preview(conn *kernel.Conn, host *rpdb.Snapshot, desired rpdb.Desired) (plan.Plan, error) {
+	netns, err := inode(conn.NetNS())
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	j, err := a.openJournal(netns, true)
+	s := &site{conn: conn, app: a, netns: netns, journal: j}
+	var state journal.State
+	if err == nil {
+		defer j.Close()
+		state, err = j.Read()
+	}
+	p, diffErr := apply.Preview(s.config(), state, host, desired)
+	if err != nil && diffErr == nil {
+		p.Notes = append(p.Notes, fmt.Sprintf("%v: what an earlier generation has pinned is not known", err))
+	}
+	return p, diffErr
 }
 
 func (a *app) planCommand() *cobra.Command {
@@ -43,6 +73,9 @@ if there is something to change.`,
 			if args[0] == "-" && (a.snapshot == "-" || a.fromText == "-") {
 				return &usageError{text: "plan: the policy and the state cannot both be standard input"}
 			}
+			if a.fromFile() && cmd.Flags().Changed("state-dir") {
+				return &usageError{"plan: of a state from a file nothing is recorded in --state-dir", "leave one of the two out"}
+			}
 			doc, err := a.readPolicy(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -57,7 +90,7 @@ if there is something to change.`,
 			if err := isWhole(s); err != nil {
 				return err
 			}
-			p, err := a.planFor(doc, s)
+			p, err := a.planFor(doc, s, conn)
 			if err != nil {
 				return err
 			}
@@ -76,6 +109,7 @@ if there is something to change.`,
 	}
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is something to change")
 	a.snapshotFlag(cmd)
+	a.stateFlag(cmd)
 	return cmd
 }
 
