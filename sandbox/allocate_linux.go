@@ -86,6 +86,10 @@ func (a *allocator) beside(g netip.Addr) (netip.Prefix, error) {
 		bits = 64
 	}
 	p, err := g.Prefix(bits)
+	for err == nil && isEdge(p, g) && bits > 8 {
+		bits--
+		p, err = g.Prefix(bits)
+	}
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("gateway %v: %w", g, err)
 	}
@@ -96,6 +100,12 @@ func (a *allocator) beside(g netip.Addr) (netip.Prefix, error) {
 		}
 	}
 	return netip.Prefix{}, fmt.Errorf("make an address beside gateway %v up: all are in use", g)
+}
+
+// isEdge reports whether an address is the first or the last of an IPv4 network,
+// which no host can have: its gateway is in a larger one then.
+func isEdge(p netip.Prefix, a netip.Addr) bool {
+	return a.Is4() && (a == p.Masked().Addr() || !p.Contains(a.Next()))
 }
 
 // hostAddress returns the n-th address of a network, with its length.

@@ -28,6 +28,11 @@ func TestComplete(t *testing.T) {
 			[][]netip.Prefix{prefixes("192.0.2.11/24", "2001:db8:1::10/64"), prefixes("192.0.2.12/24", "2001:db8:e000::10/64")},
 			addrs("203.0.113.10", "2001:db8:ffff::10"),
 		},
+		"gateways that no network of 256 addresses has": {
+			Spec{Uplinks: []Uplink{{Link: "a", Gateways: addrs("10.10.7.255")}, {Link: "b", Gateways: addrs("10.12.1.0")}}},
+			[][]netip.Prefix{prefixes("10.10.0.10/20"), prefixes("10.12.0.10/23")},
+			addrs("203.0.113.10", "2001:db8:ffff::10"),
+		},
 		"outside's usual places in use": {
 			Spec{
 				Uplinks: []Uplink{{Link: "a", Gateways: addrs("203.0.113.1", "2001:db8:ffff::1")}},
