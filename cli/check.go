@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"rpdb/analysis/passes"
 	"rpdb/analysis/passes/answers"
 	"rpdb/fib"
+	"rpdb/policy"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -240,25 +240,10 @@ func (p *printer) cure(r *report) {
 			}
 		}
 		if len(gateways) > 0 {
-			p.printf("      - {interface: %s, gateways: [%s]}\n", yamlWord(string(l.Name)), strings.Join(gateways, ", "))
+			p.printf("      - {interface: %s, gateways: [%s]}\n", policy.Word(string(l.Name)), strings.Join(gateways, ", "))
 		}
 	}
 	p.printf("\nthen: rpdb try uplinks.yaml; rpdb plan uplinks.yaml; rpdb apply uplinks.yaml\n")
-}
-
-// yamlWord writes the name of an interface so that YAML reads it as text: bare
-// if it cannot be anything else, else in quotes.
-func yamlWord(name string) string {
-	letter := name != "" && strings.Trim(name[:1], "abcdefghijklmnopqrstuvwxyz") == ""
-	plain := true
-	for _, r := range name {
-		plain = plain && strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789.-_", r)
-	}
-	special := []string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
-	if letter && plain && !slices.Contains(special, name) {
-		return name
-	}
-	return strconv.QuoteToASCII(name)
 }
 
 func hasDoor(r *report, l rpdb.Link) bool {

@@ -128,7 +128,7 @@ func TestWaitingForInputEndsWithTheContext(t *testing.T) {
 // TestCureIsAPolicy: whatever the interface is called.
 func TestCureIsAPolicy(t *testing.T) {
 	for _, name := range []string{"eth0", "wan", "no", "123", "0x10", "a,b", "{x}", "#1", "a'b", `a"b`, "\x1b[31m", "~", "-", "e\u00e9"} {
-		text := fmt.Sprintf("uplinks:\n  - {interface: %s, gateways: [\"192.0.2.1\"]}\n", yamlWord(name))
+		text := fmt.Sprintf("uplinks:\n  - {interface: %s, gateways: [\"192.0.2.1\"]}\n", policy.Word(name))
 		doc, err := policy.Parse("cure.yaml", []byte(text))
 		if err != nil {
 			t.Errorf("%q: %v", name, err)
@@ -138,7 +138,7 @@ func TestCureIsAPolicy(t *testing.T) {
 			t.Errorf("%q is read as %q", name, got)
 		}
 	}
-	if got := yamlWord("eth0.100"); got != "eth0.100" {
+	if got := policy.Word("eth0.100"); got != "eth0.100" {
 		t.Errorf("%s", got)
 	}
 }
