@@ -19,7 +19,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 	root.SetOut(a.Out) // it looks for the output now
 	root.InitDefaultCompletionCmd()
 	arguments := map[string]completeFunc{
-		"show": noArguments, "check": noArguments,
+		"show": noArguments, "check": noArguments, "init": noArguments,
 		"plan": policyFile, "apply": policyFile, "try": policyFile,
 		"explain": a.completeFlow,
 		"rule":    a.completeRule, "route": a.completeRoute, "ip": a.completeIP,

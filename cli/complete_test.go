@@ -106,12 +106,14 @@ func pressTabs(t *testing.T, ns string, tabs []tab) {
 func TestCompletion(t *testing.T) {
 	_, ns := completionHost(t)
 	pressTabs(t, ns, []tab{
-		{"", "show check explain plan apply try completion", "__complete"},
+		{"", "show check explain init plan apply try completion", "__complete"},
 		{"ex", "explain", "show"},
 		{"sh", "show", "check"},
 		{"explain -", "--snapshot --json --all --color", "--netns"},
 		{"explain --color ", "auto always never", "--color"},
 		{"show ", "", "show"},
+		{"init ", "", "init"},
+		{"init -", "--snapshot --from-text --json", "--raw"},
 		{"explain ", "to from iif oif mark uid tos dscp ipproto sport dport flowlabel tun_id forwarded connect sendto", "eth0"},
 		{"explain 203.0.113.10 ", "from iif oif connect", "to"},
 		{"explain 203.0.113.10 --why-not ", "eth0 dev table via rule", "from"},
