@@ -289,3 +289,51 @@ func checkReaches(t *testing.T, s *rpdb.Snapshot, d rpdb.Desired, like *rpdb.Sna
 		}
 	}
 }
+
+// TestRoutesAddedToSeveralTables: in place they are added first where packets
+// come first. Where there is no such order, all packets turn at once.
+func TestRoutesAddedToSeveralTables(t *testing.T) {
+	in := func(n rpdb.TableID, link rpdb.LinkIndex) rpdb.DesiredRoute {
+		r := route("10.0.0.0/8", "", link)
+		r.Table = n
+		return rpdb.DesiredRoute{Route: r, Name: "r"}
+	}
+	throw := in(table+1, 0)
+	throw.Route.Type, throw.Route.Nexthops = rpdb.RouteThrow, nil
+	onLink, inside := in(table, 4), in(table, 5)
+	onLink.Route.Dst, inside.Route.Dst = netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("10.0.0.7/32")
+	inside.Route.Nexthops[0].Via = netip.MustParseAddr("10.0.0.1")
+	a, b := from("10.0.0.0/24", table+1), from("10.0.0.0/25", table)
+	for name, test := range map[string]struct {
+		rules  []rpdb.Rule
+		routes []rpdb.DesiredRoute
+		turns  bool
+	}{
+		"in order":              {[]rpdb.Rule{a, b}, []rpdb.DesiredRoute{in(table, 4), in(table+1, 5)}, false},
+		"in both orders":        {[]rpdb.Rule{b, a, from("10.0.0.0/26", table)}, []rpdb.DesiredRoute{in(table, 4), in(table+1, 5)}, true},
+		"sent on":               {[]rpdb.Rule{a, b}, []rpdb.DesiredRoute{in(table, 4), throw}, true},
+		"gateway on the link":   {[]rpdb.Rule{b}, []rpdb.DesiredRoute{onLink, inside}, true},
+		"one table, two routes": {[]rpdb.Rule{b}, []rpdb.DesiredRoute{onLink, in(table, 5)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := wantRules(test.rules...)
+			d.Tables = []rpdb.DesiredTable{{ID: table}, {ID: table + 1}}
+			s := carryOut(t, host(), mustDiff(t, host(), d), false)
+			d.Routes = test.routes
+			p := mustDiff(t, s, d)
+			if got := len(p.Steps) > len(test.routes); got != test.turns || len(p.Transient) > 0 {
+				t.Errorf("a new generation: %v; transient %q", got, p.Transient)
+			}
+			h := host()
+			seen := func(s *rpdb.Snapshot) []fate {
+				s.Links, s.Sysctls, s.Custom4, s.Custom6 = h.Links, h.Sysctls, h.Custom4, h.Custom6
+				return fates(s, packets())
+			}
+			was, will := seen(s), seen(carryOut(t, s, p, false))
+			for n := range p.Steps {
+				now := seen(carryOut(t, s, plan.Plan{Steps: p.Steps[:n+1]}, false))
+				checkBetween(t, packets(), nil, was, will, now, fmt.Sprint(p.Steps[n].Change))
+			}
+		})
+	}
+}

@@ -41,7 +41,7 @@ func (d *differ) schedule() phases {
 
 // changeInPlace makes a single change, or changes that no gate can switch.
 func (d *differ) changeInPlace(ph *phases, g *gateState, shared routeChanges) {
-	if n := len(shared.new) + len(shared.old) + len(d.newRules) + len(d.oldRules); n > 1 && !(n == len(shared.new) && onlyAdds(shared.new)) {
+	if n := len(shared.new) + len(shared.old) + len(d.newRules) + len(d.oldRules); n > 1 && !(n == len(shared.new) && d.addsInPlace(shared.new)) {
 		d.tellTransient(shared)
 		d.tellPinned(slices.Concat(d.newRules, d.oldRules))
 	}
@@ -106,7 +106,7 @@ func (d *differ) needsGeneration(shared routeChanges) bool {
 	all := len(d.newRules) + len(d.oldRules) + len(shared.new) + len(shared.old)
 	movable := slices.ContainsFunc(slices.Concat(shared.new, shared.old), func(s Step) bool { return d.canMove(s.Change.Route.Table) })
 	switch {
-	case all == len(shared.new) && onlyAdds(shared.new):
+	case all == len(shared.new) && d.addsInPlace(shared.new):
 		return false
 	case len(block) == 0:
 		return all > 1 && movable
@@ -116,8 +116,45 @@ func (d *differ) needsGeneration(shared routeChanges) bool {
 	return d.movesFirst(block[0].Change)
 }
 
-func onlyAdds(steps []Step) bool {
-	return !slices.ContainsFunc(steps, func(s Step) bool { return s.Change.Op != rpdb.Add })
+// addsInPlace reports whether the steps only add routes, and whether each packet
+// has its old way or its new one between any two of them: in a table the longest
+// prefix comes first, and the table that packets come to first before others. It
+// brings the tables into that order. Where packets come to tables in different
+// orders, or a route sends them on to the next table, there is none.
+func (d *differ) addsInPlace(steps []Step) bool {
+	count := map[rpdb.TableID]int{}
+	last := map[rpdb.TableID]rpdb.Route{}
+	sendsOn := false
+	for _, s := range steps {
+		r := *s.Change.Route
+		if before, ok := last[r.Table]; s.Change.Op != rpdb.Add || ok && compareLookup(before, r) > 0 {
+			return false
+		}
+		last[r.Table] = r
+		count[r.Table]++
+		sendsOn = sendsOn || r.Type == rpdb.RouteThrow
+	}
+	if len(count) < 2 {
+		return true
+	}
+	var walk []rpdb.TableID // the tables of steps, as the rules lead to them
+	for _, r := range d.actual.RulesOf(d.family) {
+		t := r.Action.Table()
+		if count[t] == 0 || sideOf(r.Priority) == d.layout.live.other() && IsOwnRule(r) {
+			continue
+		}
+		if len(walk) == 0 || walk[len(walk)-1] != t {
+			walk = append(walk, t)
+		}
+		sendsOn = sendsOn || r.Suppress != rpdb.Suppressor{}
+	}
+	if sendsOn || len(walk) > len(count) {
+		return false
+	}
+	slices.SortStableFunc(steps, func(a, b Step) int {
+		return cmp.Compare(slices.Index(walk, a.Change.Route.Table), slices.Index(walk, b.Change.Route.Table))
+	})
+	return true
 }
 
 // movesFirst reports whether a change of one rule of the block is one of the
