@@ -7,6 +7,7 @@
 // and routes that should be there. It tells three outcomes apart: what is
 // resolved, what waits for the host (an interface that does not exist yet, an
 // address still tentative), and errors, after which nothing must be done.
+// [ForHost] goes the other way: it writes a policy for the host of a snapshot.
 //
 // The package is pure: it opens no file and asks no kernel. The keys of the
 // document stand in one table (keys.go), which the parser, [Schema] and the

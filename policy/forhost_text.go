@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,8 +69,15 @@ func (v *survey) text() string {
 // gaps says what a snapshot that no kernel made does not tell.
 func (v *survey) gaps(b *draftText) {
 	for _, f := range rpdb.Families() {
-		if v.host.Lacks(f, rpdb.TableMain) {
-			b.comment("", "Not known: the %v routes of the main table, and so its gateways.", f)
+		var unknown []string
+		ranks := v.tablesOf(f)
+		for _, t := range slices.SortedFunc(maps.Keys(ranks), func(a, b rpdb.TableID) int { return cmp.Compare(ranks[a], ranks[b]) }) {
+			if v.host.Lacks(f, t) {
+				unknown = append(unknown, v.names.Table(t))
+			}
+		}
+		if len(unknown) > 0 {
+			b.comment("", "Not known: the %v routes of %s %s, and so the gateways there.", f, plural(len(unknown), "table", "tables"), strings.Join(unknown, ", "))
 		}
 		rules := rpdb.PartRules4
 		if f == rpdb.IPv6 {
@@ -201,7 +210,7 @@ func (v *survey) ruleSection(b *draftText) {
 		return
 	}
 	b.as("\n")
-	b.comment("", "Rules that are here already. They stay, and are walked in the order of their priorities: those below %d before the rules of this policy, and decide before them.", firstPriority)
+	b.comment("", "Rules that are here already. They stay. Those below %d are walked before this policy, and decide before it; those above %d behind it: packets from the address of an uplink do not come to them any more.", firstPriority, lastPriority)
 	view := iproute2.RuleView{Names: v.names}
 	for i, r := range rules {
 		if i == shownRules {
@@ -279,12 +288,26 @@ func (v *survey) ownerText(r rpdb.Rule) string {
 	return v.makerText(r.Protocol)
 }
 
-// kindText is the kind of a virtual interface, in brackets.
+// kindText is the kind of a virtual interface, and that one is down, in brackets.
 func kindText(l rpdb.Link) string {
+	words := []string{l.Kind}
 	if l.Kind == "" {
+		words = nil
+	}
+	if !l.IsUp() {
+		words = append(words, "down")
+	}
+	if len(words) == 0 {
 		return ""
 	}
-	return " (" + l.Kind + ")"
+	return " (" + strings.Join(words, ", ") + ")"
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // prefixesText lists addresses. A peer stands for the network.
