@@ -22,7 +22,8 @@ const (
 user, mark, TOS and interface are as the kernel has them. Sockets whose packets
 go the same way are explained once. One that is not connected has no
 destination: add "to ADDRESS", and what else it leaves open. One that listens
-answers from each address of this host, unless "from ADDRESS" names one.`
+answers from each address of this host, unless "from ADDRESS" names one. The
+kernel lists no sockets of ICMP, as ping has them, and few kernels raw ones.`
 	socketExample = "\n  rpdb explain --pid 4711\n  rpdb explain --socket 10.0.0.5:22,203.0.113.9:51834\n  rpdb explain --socket :443 to 203.0.113.9"
 )
 
@@ -107,11 +108,6 @@ func (a *app) explainSockets(ctx context.Context, q *socketQuery, args []string)
 	e, err := g.explainEach(ctx, flowMaker{s, words}, sockets)
 	if err != nil {
 		return err
-	}
-	for i := range e.Flows {
-		if err := a.answerWhyNot(g.x, &e.Flows[i].explanation); err != nil {
-			return err
-		}
 	}
 	for i := range e.Flows {
 		if err := a.answerWhyNot(g.x, &e.Flows[i].explanation); err != nil {
