@@ -10,12 +10,14 @@ import (
 
 // heading reads a line that stands between listings: a command line, with or
 // without the prompt of a shell, or a line that is marked as a heading. A
-// heading that names no command has no Object.
-func heading(line string) (c Command, ok bool) {
+// heading that names no command has no Object; typed says that it is a command
+// all the same, behind a prompt.
+func heading(line string) (c Command, typed, ok bool) {
 	text := strings.TrimSpace(line)
 	content, marked := unmarked(text)
 	if !marked {
 		content, marked = unprompted(text)
+		typed = marked && content != ""
 	}
 	if !marked {
 		content = strings.TrimLeft(text, "%>+ ") // which are prompts before a command only
@@ -24,9 +26,9 @@ func heading(line string) (c Command, ok bool) {
 	if len(words) > 0 {
 		c = readCommand(words)
 		c.Text = strings.TrimSpace(content)
-		return c, true
+		return c, typed, true
 	}
-	return Command{Text: text}, marked
+	return Command{Text: text}, typed, marked
 }
 
 // unmarked takes off what marks a heading: the sign of a shell or a comment, or a
@@ -49,12 +51,21 @@ func unprompted(s string) (string, bool) {
 		return "", false
 	}
 	prompt := strings.TrimSpace(s[:i])
+	if isHostName(s[:i]) && i+1 < len(s) {
+		return strings.TrimSpace(s[i+1:]), true
+	}
 	isShell := strings.HasPrefix(prompt, "bash-") || strings.HasPrefix(prompt, "sh-")
 	named := strings.ContainsAny(prompt, "@~") || strings.HasSuffix(prompt, "]") || strings.HasSuffix(prompt, ":/")
 	if !isShell && !named || strings.Contains(prompt, "=") {
 		return "", false
 	}
 	return strings.TrimSpace(s[i+1:]), true
+}
+
+// isHostName reports whether a prompt may be nothing but the name of a host.
+func isHostName(s string) bool {
+	first := s[0] | 0x20
+	return 'a' <= first && first <= 'z' && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789.-_") == ""
 }
 
 // commandWords returns the words of a command that begins with one of the

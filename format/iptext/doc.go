@@ -9,8 +9,8 @@
 // Rules, routes and nexthop objects are left to package iproute2, which has
 // their words, and their JSON to package ipjson.
 //
-// What is not understood is an error that names the place ([Error]): a listing
-// that was cut off or damaged must not pass for a whole one. Nothing is looked
+// What is not understood is an error that names the place ([Error]), unless a
+// prompt shows that another program printed it: a listing that was cut off or damaged must not pass for a whole one. Nothing is looked
 // up and nothing is assumed; what the text leaves open is for the caller to say.
 //
 // The package is pure. Its functions are safe for concurrent use.

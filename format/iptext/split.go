@@ -167,7 +167,7 @@ func splitLines(text string) []textLine {
 		}
 		begins = strings.TrimSpace(content) == ""
 		if !begins {
-			_, begins = heading(content)
+			_, _, begins = heading(content)
 			lines = append(lines, textLine{line[len(base):], len(base)})
 			continue
 		}
@@ -184,6 +184,7 @@ type splitter struct {
 	open        Section // the one that is being read; no entries: none
 	command     Command
 	foreign     bool // the output of a command that is passed over
+	other       bool // the output of a program that is not ip, whatever it prints
 	interrupted []int
 }
 
@@ -194,8 +195,9 @@ func (s *splitter) next() error {
 		s.at++
 		return nil
 	}
-	if c, ok := heading(line.text); ok {
+	if c, typed, ok := heading(line.text); ok {
 		s.heading(c)
+		s.other = typed && c.Object == ""
 		return nil
 	}
 	kind := s.kind(line.text)
@@ -212,6 +214,9 @@ func (s *splitter) next() error {
 		return nil
 	case isArray(line.text):
 		return s.array()
+	case s.other && (kind == Other || strings.IndexByte(" \t", line.text[0]) >= 0):
+		s.at++
+		return nil
 	case line.text[0] == ' ' || line.text[0] == '\t':
 		return s.fail("the line belongs to no entry of a listing")
 	case kind == Other:

@@ -20,16 +20,18 @@ func TestHeadings(t *testing.T) {
 		"user@host:~$ sudo /sbin/ip route":       {Object: "route"},
 		"host:~ # ip -6 -d route show table all": {Object: "route", Family: rpdb.IPv6, All: true},
 		"==> sos_commands/networking/ip_-d_-6_route_show_table_all <==": {Object: "route", Family: rpdb.IPv6, All: true},
-		"=== ip addr ===":                    {Object: "address"},
-		"--- ip -d -s link show ---":         {Object: "link"},
-		"+ ip neigh show nud all":            {Object: "neighbour", Part: true},
-		"bash-5.1$ ip nexthop":               {Object: "nexthop"},
-		"# ip route show table main":         {Object: "route"},
-		"# ip route show table all dev eth0": {Object: "route", All: true, Part: true},
-		"# ip -n blue netconf":               {Object: "netconf"},
-		"# sysctl -a":                        {Object: "sysctl"},
-		"# sysctl net.ipv4":                  {Object: "sysctl", Part: true},
-		"$ cat /etc/iproute2/rt_tables":      {Object: "rt_tables"},
+		"fw-1.example# ip -6 rule":                                      {Object: "rule", Family: rpdb.IPv6},
+		"fw$ ip -s -s link":                                             {Object: "link"},
+		"=== ip addr ===":                                               {Object: "address"},
+		"--- ip -d -s link show ---":                                    {Object: "link"},
+		"+ ip neigh show nud all":                                       {Object: "neighbour", Part: true},
+		"bash-5.1$ ip nexthop":                                          {Object: "nexthop"},
+		"# ip route show table main":                                    {Object: "route"},
+		"# ip route show table all dev eth0":                            {Object: "route", All: true, Part: true},
+		"# ip -n blue netconf":                                          {Object: "netconf"},
+		"# sysctl -a":                                                   {Object: "sysctl"},
+		"# sysctl net.ipv4":                                             {Object: "sysctl", Part: true},
+		"$ cat /etc/iproute2/rt_tables":                                 {Object: "rt_tables"},
 	} {
 		b, err := iptext.Split(line + "\n")
 		if err != nil || len(b.Sections) != 1 {
@@ -50,6 +52,21 @@ func TestWhatIsPassedOver(t *testing.T) {
 		"$ ip rule\n0:\tfrom all lookup local\n====\nDump was interrupted and may be inconsistent.\n")
 	if err != nil || len(b.Sections) != 1 || b.Sections[0].Kind != iptext.Rules || len(b.Sections[0].Entries) != 1 || !slices.Equal(b.Interrupted, []int{11}) {
 		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// What other programs print is passed over where a prompt shows that one was
+// called, but for listings: it may be a script that calls ip.
+func TestOtherPrograms(t *testing.T) {
+	b, err := iptext.Split("fw# uname -a\nLinux fw 6.18.0\nroot@fw:~# iptables -L\nChain INPUT (policy ACCEPT)\n    nothing\n\n" +
+		"fw# ./collect\nrules:\n0:\tfrom all lookup local\nfw# ip rule\n0:\tfrom all lookup local\n")
+	if err != nil || len(b.Sections) != 2 || b.Sections[0].Entries[0].Line != 9 || b.Sections[1].Entries[0].Line != 11 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	for _, text := range []string{"fw# ip rule\nLinux fw 6.18.0\n", "# uname\nLinux fw 6.18.0\n", "fw#\nLinux fw 6.18.0\n"} {
+		if b, err := iptext.Split(text); err == nil {
+			t.Errorf("%q: %+v", text, b)
+		}
 	}
 }
 
