@@ -238,7 +238,7 @@ func (v *survey) propose(c *candidate, ways []way) {
 				c.note("waits for now: %s", waits)
 			}
 			done = true
-			c.uplink.Interface, c.uplink.Name, c.uplink.Table = u.Interface, u.Name, u.Table
+			c.uplink.Interface, c.uplink.Name = u.Interface, u.Name
 			c.uplink.Gateways = append(c.uplink.Gateways, u.Gateways...)
 			c.chosen = append(c.chosen, w)
 		}
@@ -272,11 +272,8 @@ func (v *survey) uplinkBy(c *candidate, w way) (u Uplink, why, waits string) {
 // name its table, or names another one on this host.
 func (v *survey) ownName(u *Uplink) {
 	name := string(u.Interface)
-	named := false
-	for t, known := range v.names.Tables {
-		named = named || known == name && !(firstUplinkTable <= t && t <= lastUplinkTable)
-	}
-	if !named && !slices.Contains([]string{"main", "local", "default", "unspec", "all"}, name) {
+	reserved := slices.Contains([]string{"main", "local", "default", "unspec", "all"}, name)
+	if !reserved && !v.namesTable(name) {
 		return
 	}
 	u.Name = "uplink-" + name
@@ -284,6 +281,24 @@ func (v *survey) ownName(u *Uplink) {
 		link, _ := v.host.LinkByName(u.Interface)
 		u.Name = fmt.Sprintf("uplink-%d", link.Index)
 	}
+	taken := func(name string) bool {
+		_, ok := v.host.LinkByName(rpdb.LinkName(name))
+		return ok || v.namesTable(name)
+	}
+	for taken(u.Name) {
+		u.Name += "-x"
+	}
+}
+
+// namesTable reports whether a name is that of a table on this host that an
+// uplink would not get by itself.
+func (v *survey) namesTable(name string) bool {
+	for t, known := range v.names.Tables {
+		if known == name && (t < firstUplinkTable || t > lastUplinkTable) {
+			return true
+		}
+	}
+	return false
 }
 
 // judge asks the parser and the resolver what they think of an uplink with a
@@ -325,7 +340,7 @@ func firstReason(err error) string {
 // cannot hold, come out as the replacement character.
 func Word(text string) string {
 	const letters = "abcdefghijklmnopqrstuvwxyz"
-	plain := text != "" && strings.Contains(letters, text[:1]) && strings.Trim(text, letters+"0123456789.-_") == ""
+	plain := text != "" && strings.Contains(letters, text[:1])
 	for _, r := range text {
 		plain = plain && strings.ContainsRune(letters+"0123456789.-_", r)
 	}

@@ -102,7 +102,7 @@ func TestForHostAnyHost(t *testing.T) {
 	uplinks := 0
 	for i := range uint64(400) {
 		r := chance{rand.New(rand.NewPCG(i, 7))}
-		s, n := r.host(), rpdb.Names{Tables: map[rpdb.TableID]string{100: pick(r, "eth0", "isp", "wan\x1b[2J")}}
+		s, n := r.host(), rpdb.Names{Tables: map[rpdb.TableID]string{100: pick(r, "eth0", "isp", "uplink-main", "wan\x1b[2J")}}
 		checkForHost(t, s, n)
 		uplinks += len(meant(s, n))
 	}
@@ -127,7 +127,7 @@ func (r chance) name() rpdb.LinkName {
 		}
 		return rpdb.LinkName(name)
 	}
-	return pick[rpdb.LinkName](r, "eth0", "eth1", "main", "no", "0x1f", "-", "\xff\xfe", "a\"b\\", "\x1b[2J", "wg0", "tailscale0", "cali1", "\u00e9th", "{a}", "#", "\u2028")
+	return pick[rpdb.LinkName](r, "eth0", "eth1", "main", "main", "uplink-main", "no", "0x1f", "-", "\xff\xfe", "a\"b\\", "\x1b[2J", "wg0", "tailscale0", "cali1", "\u00e9th", "{a}", "#", "\u2028")
 }
 
 // host has interfaces of any name, addresses that may be near each other, and
@@ -235,6 +235,21 @@ func TestForHostFilledIn(t *testing.T) {
 // the text.
 func uncommented(text string) string {
 	return regexp.MustCompile(`(?m)^( *)#(uplinks:|- |  gateways)`).ReplaceAllString(text, "$1$2")
+}
+
+// TestForHostNamesStayApart: an uplink that needs a name of its own does not get
+// one that an interface or a table has.
+func TestForHostNamesStayApart(t *testing.T) {
+	read, err := bundle.Read(strings.ReplaceAll(readStory(t, "testdata/forhost/names.txt")["host"], "true", "uplink-main"), rpdb.Names{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := rpdb.Names{Tables: map[rpdb.TableID]string{7: "uplink-main-x"}}
+	checkForHost(t, read.Snapshot, names)
+	want := []string{`"uplink-main" "uplink-main" 192.168.0.1`, `"1e3" "1e3" 10.10.0.1`, `"main" "uplink-main-x-x" 172.20.0.1`}
+	if got := spelled(meant(read.Snapshot, names)); !slices.Equal(got, want) {
+		t.Errorf("uplinks %q, want %q", got, want)
+	}
 }
 
 // TestForHostManyUplinks has more interfaces with gateways than a policy may.
