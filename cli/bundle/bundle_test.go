@@ -262,6 +262,35 @@ func TestCuts(t *testing.T) {
 	}
 }
 
+// Between two lines a cut shows in table local, which comes late.
+func TestCutBetweenRoutes(t *testing.T) {
+	const lines = `# ip -4 rule
+0:	from all lookup local
+32766:	from all lookup main
+32767:	from all lookup default
+# ip -4 route show table all
+default via 192.0.2.1 dev eth0
+192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.2
+198.51.100.0/24 dev eth1 proto kernel scope link src 198.51.100.2
+local 192.0.2.2 dev eth0 table local proto kernel scope host src 192.0.2.2
+local 198.51.100.2 dev eth1 table local proto kernel scope host src 198.51.100.2
+`
+	local := rpdb.TableRef{Family: rpdb.IPv4, Table: rpdb.TableLocal}
+	cuts := strings.SplitAfter(lines, "\n")
+	for n := 6; n < len(cuts); n++ {
+		r := read(t, strings.Join(cuts[:n], ""))
+		whole := n == len(cuts)-1
+		if slices.Contains(r.Snapshot.MissingTables, local) == whole {
+			t.Errorf("cut behind line %d: table local is whole: %v; %q", n, !whole, r.Assumed)
+		}
+		if !whole {
+			assumes(t, r, "IPv4 table local lacks addresses of this host: the listing of routes may be cut off")
+		}
+	}
+	r := read(t, strings.Join(cuts[:8], "")+"# ip addr\n2: eth0: <UP,LOWER_UP> mtu 1500\n    inet 192.0.2.2/24 scope global eth0\n")
+	assumes(t, r, "IPv4 table local is not listed: taken to hold what the kernel makes of the addresses")
+}
+
 func numberless(r rpdb.Route) rpdb.Route {
 	r.Nexthops = slices.Clone(r.Nexthops)
 	for i := range r.Nexthops {

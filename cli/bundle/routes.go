@@ -222,6 +222,7 @@ func (b *builder) finishRoutes() {
 
 func (b *builder) missingTables(f rpdb.Family) {
 	if b.all[f] {
+		b.missingLocal(f)
 		return
 	}
 	covered := false
@@ -257,6 +258,44 @@ func (b *builder) missingTables(f rpdb.Family) {
 		b.assume("%v tables not listed (ip %sroute show table all): %s: decisions that ask them are unknown", f,
 			map[rpdb.Family]string{rpdb.IPv6: "-6 "}[f], strings.Join(missing, ", "))
 	}
+}
+
+// missingLocal finds that a listing of all tables was cut off between two lines,
+// as far as that shows: table local comes late in it, and has every address of
+// the host that is up.
+func (b *builder) missingLocal(f rpdb.Family) {
+	local := rpdb.TableRef{Family: f, Table: rpdb.TableLocal}
+	switch {
+	case !b.lacksOwn(f, b.tables[local] == nil):
+	case b.tables[local] == nil && b.addresses[familyIndex(f)]:
+		b.deriveLocal(f)
+	default:
+		b.snap.MissingTables = append(b.snap.MissingTables, local)
+		b.assume("%v table local lacks addresses of this host: the listing of routes may be cut off, and decisions that ask the table are unknown", f)
+	}
+}
+
+// lacksOwn reports whether there are routes that the kernel has made for an
+// address and none to that address itself, or, with all, any routes.
+func (b *builder) lacksOwn(f rpdb.Family, all bool) bool {
+	own := map[netip.Addr]bool{}
+	var wanted []netip.Addr
+	for ref, t := range b.tables {
+		if ref.Family != f {
+			continue
+		}
+		for _, r := range t.routes {
+			switch {
+			case all:
+				return true
+			case r.Type == rpdb.RouteLocal:
+				own[r.Dst.Addr()] = true
+			case r.Protocol == rpdb.ProtocolKernel && r.PrefSrc.IsValid():
+				wanted = append(wanted, r.PrefSrc)
+			}
+		}
+	}
+	return slices.ContainsFunc(wanted, func(a netip.Addr) bool { return !own[a] })
 }
 
 // asked returns the tables that rules and VRFs lead to, and that of the host's
