@@ -91,3 +91,30 @@ func sortedRules(s *rpdb.Snapshot) []string {
 	slices.Sort(out)
 	return out
 }
+
+// TestDeletionTakesTheRuleMeant where the kernel would take another one, which
+// goes first then: doubled gates, and pinned rules of one priority.
+func TestDeletionTakesTheRuleMeant(t *testing.T) {
+	a := from("10.0.0.1/32", 1)
+	s := carryOut(t, &rpdb.Snapshot{}, mustDiff(t, &rpdb.Snapshot{}, wantRules(a)), false)
+	other := at(10000, rpdb.Rule{Family: rpdb.IPv4, Action: rpdb.Goto(29999), Protocol: rpdb.ProtocolRPDB})
+	s.Rules = append(s.Rules, other)
+	slices.SortStableFunc(s.Rules, rpdb.Rule.Compare)
+	p := mustDiff(t, s, wantRules(a))
+	expect(t, p)
+	expectPhase(t, p, plan.Prepare, "delete rule 10000 (IPv4)", "delete rule 10000 (IPv4)", "add rule 10000 (IPv4)")
+	if got := p.Steps[1].Change.Rule.Action; got != rpdb.Goto(29999) || p.Steps[2].Change.Rule.Action != rpdb.Goto(10010) || len(p.Transient) != 1 {
+		t.Errorf("second: %v; transient %q", got, p.Transient)
+	}
+	if s = carryOut(t, s, p, false); !mustDiff(t, s, wantRules(a)).Empty() {
+		t.Error("a second plan is not empty")
+	}
+
+	narrow, all := at(400, a), at(400, rpdb.Rule{Family: rpdb.IPv4, Action: rpdb.ToTable(1), Protocol: rpdb.ProtocolRPDB})
+	s = &rpdb.Snapshot{Rules: []rpdb.Rule{narrow, all}}
+	d := rpdb.Desired{Rules: []rpdb.DesiredRule{{Rule: at(400, from("10.0.0.2/32", 2)), Name: "pinned", Pinned: true}}}
+	p = mustDiff(t, s, d)
+	if got := p.Steps[1].Change; got.Op != rpdb.Delete || got.Rule.Selector.From != a.Selector.From || len(p.Steps) != 3 {
+		t.Errorf("%v comes second of %d", got, len(p.Steps))
+	}
+}

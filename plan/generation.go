@@ -36,6 +36,7 @@ func (d *differ) schedule() phases {
 		d.changeInPlace(&ph, &g, shared)
 	}
 	ph.add(Clean, forsaken...)
+	d.strikeInOrder(&ph)
 	return ph
 }
 
