@@ -23,15 +23,11 @@ func (a *app) managers() ([]analysis.Diagnostic, error) {
 	if a.netns != "" {
 		return nil, nil
 	}
-	root, err := os.OpenRoot(path.Join("/", a.root))
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	if _, err := root.Stat("run/systemd/netif/state"); err != nil {
+	root := os.DirFS(path.Join("/", a.root)) // which follows links: a file is masked by one to /dev/null
+	if _, err := fs.Stat(root, "run/systemd/netif/state"); err != nil {
 		return nil, nil // networkd writes it as long as it runs
 	}
-	files, err := networkdFiles(root.FS())
+	files, err := networkdFiles(root)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +84,9 @@ func networkdFiles(root fs.FS) ([]networkd.File, error) {
 	var files []networkd.File
 	for _, p := range paths {
 		text, err := fs.ReadFile(root, p)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a link to nowhere
+		}
 		if err != nil {
 			return nil, err
 		}

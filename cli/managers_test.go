@@ -59,3 +59,32 @@ func TestManagers(t *testing.T) {
 		})
 	}
 }
+
+// TestManagersFollowLinks: a drop-in is masked by a link to /dev/null, and the
+// main file can be a link as well.
+func TestManagersFollowLinks(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"run/systemd/netif/state", "usr/lib/systemd/networkd.conf.d", "etc/systemd/networkd.conf.d"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no\n"
+	for _, name := range []string{"static.conf", "usr/lib/systemd/networkd.conf.d/10.conf"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		text = "[Network]\nManageForeignRoutes=yes\n"
+	}
+	for link, to := range map[string]string{
+		"networkd.conf": filepath.Join(root, "static.conf"), "networkd.conf.d/10.conf": "/dev/null", "networkd.conf.d/20.conf": "nowhere",
+	} {
+		if err := os.Symlink(to, filepath.Join(root, "etc/systemd", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := &app{root: root}
+	if found, err := a.managers(); err != nil || len(found) > 0 {
+		t.Errorf("got %v, %v", found, err)
+	}
+}
