@@ -220,6 +220,8 @@ func (j *Journal) readError(name string, err error) error {
 	switch {
 	case errors.Is(err, errOther):
 		e.hint = "nothing was changed; use the newer rpdb that wrote it"
+	case errors.Is(err, errDamaged) && name == stateFile && !j.hasPrevious():
+		e.hint = fmt.Sprintf("nothing was changed; there is no record before it; to begin anew with what is in the kernel: mv %s %s.damaged", e.Path, e.Path)
 	case errors.Is(err, errDamaged) && name == stateFile:
 		e.hint = fmt.Sprintf("nothing was changed; %s beside it is the record before, and takes its place with: mv %s %s",
 			previousFile, filepath.Join(j.path, previousFile), filepath.Join(j.path, stateFile))
@@ -228,6 +230,11 @@ func (j *Journal) readError(name string, err error) error {
 			filepath.Join(j.path, previousFile), filepath.Join(j.path, stateFile))
 	}
 	return e
+}
+
+func (j *Journal) hasPrevious() bool {
+	_, err := j.disk.root.Lstat(previousFile)
+	return err == nil
 }
 
 func (j *Journal) writeError(name string, err error) error {
