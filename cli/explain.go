@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,6 +80,12 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 	a.snapshotFlag(cmd)
 	sockets.socketFlags(cmd)
 	a.whyNotFlag(cmd)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if !strings.HasPrefix(err.Error(), "unknown shorthand flag") {
+			return err
+		}
+		return &hintedError{err, `options stand before "--", and behind it the words of a flow may begin with "-"`}
+	})
 	return cmd
 }
 
