@@ -85,7 +85,9 @@ func expect(t *testing.T, p plan.Plan, want ...string) {
 // carryOut applies a plan to a snapshot the obvious way.
 func carryOut(t *testing.T, s *rpdb.Snapshot, p plan.Plan, inverse bool) *rpdb.Snapshot {
 	t.Helper()
-	out := &rpdb.Snapshot{Rules: slices.Clone(s.Rules), Routes: slices.Clone(s.Routes)}
+	state := *s // with its interfaces and settings, on which the fate of packets depends
+	out := &state
+	out.Rules, out.Routes = slices.Clone(s.Rules), slices.Clone(s.Routes)
 	list := slices.Clone(p.Steps)
 	if inverse {
 		slices.Reverse(list)
