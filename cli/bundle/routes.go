@@ -324,9 +324,7 @@ func (b *builder) deriveLocal(f rpdb.Family) {
 		if rpdb.FamilyOf(a.Prefix.Addr()) != f || st.known && !st.IsUp() {
 			continue
 		}
-		for _, r := range localRoutes(a) {
-			b.snap.Routes = append(b.snap.Routes, r)
-		}
+		b.snap.Routes = append(b.snap.Routes, localRoutes(a)...)
 	}
 	if f == rpdb.IPv4 {
 		return
