@@ -65,6 +65,9 @@ func (a *app) check(host *rpdb.Snapshot) (func(plan.Plan) error, error) {
 	a.notOpen(flows, host)
 	if ssh, ok := sshFlow(sshConnection(), host); ok {
 		flows = append(flows, ssh)
+		if in, ok := incoming(ssh, host); ok {
+			flows = append(flows, in)
+		}
 	}
 	if len(flows) == 0 {
 		return nil, nil
@@ -109,6 +112,23 @@ func sshFlow(connection string, host *rpdb.Snapshot) (rpdb.Flow, bool) {
 	}
 	ours := slices.ContainsFunc(host.Addresses, func(a rpdb.Address) bool { return a.Prefix.Addr() == f.Src })
 	return f, ours
+}
+
+// incoming is the other direction of a connection whose answers leave by the
+// interface that has their source. Where they leave by another one nobody can
+// say by which the packets come in.
+func incoming(answers rpdb.Flow, host *rpdb.Snapshot) (rpdb.Flow, bool) {
+	d := fib.Compile(host).Lookup(answers)
+	l, ok := host.LinkByName(d.Link)
+	if !ok || d.Disposition != rpdb.Sent || len(d.Either) > 0 || l.IsLoopback() {
+		return rpdb.Flow{}, false
+	}
+	in := rpdb.Flow{
+		Dst: answers.Src, Src: answers.Dst, IIF: d.Link,
+		IPProto: answers.IPProto, SPort: answers.DPort, DPort: answers.SPort,
+	}
+	has := slices.ContainsFunc(host.AddressesOf(in.Family(), l.Index), func(a rpdb.Address) bool { return a.Prefix.Addr() == in.Dst })
+	return in, has
 }
 
 func joinHostPort(addr, port string) string {
