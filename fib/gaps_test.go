@@ -101,6 +101,7 @@ func TestGapsAreNotGuessed(t *testing.T) {
 	}
 	for name, f := range forget {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			known, unknown := 0, 0
 			for seed := range uint64(80) {
 				g := forgetful{corpus.New(seed)}

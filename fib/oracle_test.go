@@ -14,6 +14,7 @@ import (
 // The engine and its slow twin decide alike in random worlds; a decision that
 // differs is named with the seed of its world.
 func TestEngineAgainstOracle(t *testing.T) {
+	t.Parallel()
 	worlds, flows := 250, 40
 	if testing.Short() {
 		worlds = 50

@@ -16,7 +16,8 @@ import (
 // worlds with VRFs, tunnels, settings of conf.all, addresses of every kind,
 // groups of any type, and rules with flags and attributes that ip does not set.
 func TestStrangeWorldsAgainstOracle(t *testing.T) {
-	worlds, flows := 400, 40
+	t.Parallel()
+	worlds, flows := 250, 40
 	if testing.Short() {
 		worlds = 80
 	}

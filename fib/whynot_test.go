@@ -343,7 +343,8 @@ unknown: unknown rule 1000
 // trying every value at the border of a selector finds a change of one field,
 // so does the engine.
 func TestWhyNotIsRightAndSmallest(t *testing.T) {
-	worlds, flows := 60, 6
+	t.Parallel()
+	worlds, flows := 30, 6
 	if testing.Short() {
 		worlds = 15
 	}

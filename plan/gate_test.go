@@ -217,6 +217,7 @@ func fates(s *rpdb.Snapshot, flows []rpdb.Flow) []fate {
 // where the gate turns all packets of a family have the same of the two. From there, as after a
 // crash, both policies can be reached, and nothing is left.
 func TestNoPacketSeesAThirdPolicy(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))
 	flows, s, old := packets(), host(), rpdb.Desired{}
 	different := map[fate]bool{}
