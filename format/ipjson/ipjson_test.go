@@ -280,6 +280,9 @@ func TestReadErrors(t *testing.T) {
 		"[{\"a\":\"\\q\"}]":                  "byte 7: unknown escape",
 		"[{\"a\":\"\\u12\"}]":                "byte 7: unknown escape",
 		"[{\"a\":\"\\ud800\"}]":              "byte 7: unknown escape",
+		"[{\"a\":\"\\ud83d\\u0041\"}]":       "byte 7: unknown escape",
+		"[{\"a\":\"\\ude00\\ud83d\"}]":       "byte 7: unknown escape",
+		"[{\"a\":\"\\ud83dxude00\"}]":        "byte 7: unknown escape",
 		"[{\"a\":\"\n\"}]":                   "byte 7: control byte",
 		"[{\"a\":1,}]":                       "byte 8: want a text",
 		"[{{\"priority\":1}]":                "byte 2: want a text", // -echo of ip
@@ -313,6 +316,7 @@ func TestReadOthers(t *testing.T) {
 	for text, want := range map[string]string{
 		`[{},{"priority":5,"src":"all","table":"vpn"},{ }]`:                                           "5:\tfrom all lookup vpn",
 		"\n[\n{\"priority\":5 ,\t\"src\":\"\\u0061ll\",\"goto\":\"none\"}]\n":                         "5:\tfrom all goto none",
+		`[{"priority":5,"src":"all","iif":"\ud83d\ude00","table":"main"}]`:                            `5:	from all iif \xf0\x9f\x98\x80 lookup main`,
 		`[{"deleted":true,"priority":5,"src":"all","sport":53,"table":"main"}]`:                       "5:\tfrom all sport 53 lookup main",
 		`[{"family":"inet","priority":5,"src":"all","flow_from":"9","flow_to":"unknown","nop":null}]`: "5:\tfrom all realms 9/cosmos nop",
 		`[{"priority":5,"src":"all","dscp":"10","table":"1"}]`:                                        "5:\tfrom all lookup 1 dscp AF11",

@@ -3,6 +3,7 @@ package ipjson
 import (
 	"fmt"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -283,18 +284,26 @@ func (r *reader) escape(b *strings.Builder) {
 		return
 	}
 	code, ok := hex4(rest)
+	length := 6
+	if utf16.IsSurrogate(code) { // the first of two that are one character
+		var low rune
+		low, ok = hex4(rest[length:])
+		code = utf16.DecodeRune(code, low)
+		ok = ok && code != utf8.RuneError
+		length *= 2
+	}
 	if !ok {
 		r.fail("unknown escape %q", rest[:2])
 		return
 	}
 	// ip never writes more than \u007f; what others write is a character.
-	b.WriteString(string(utf8.AppendRune(nil, code)))
-	r.pos += 6
+	b.WriteRune(code)
+	r.pos += length
 }
 
-// hex4 reads \uXXXX; halves of a pair are refused.
+// hex4 reads \uXXXX, which may be half of a pair.
 func hex4(s string) (rune, bool) {
-	if len(s) < 6 || s[1] != 'u' {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
 	}
 	code := rune(0)
@@ -305,5 +314,5 @@ func hex4(s string) (rune, bool) {
 		}
 		code = code<<4 | rune(d)
 	}
-	return code, utf8.ValidRune(code)
+	return code, true
 }
