@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"rpdb"
 	"rpdb/apply"
@@ -100,14 +101,30 @@ func TestNoLookupSeesAThirdState(t *testing.T) {
 	}
 	change(0)
 	stop, seen := watchWays(t, k.NetNS())
+	await(t, &seen[0])
 	for i := range *flips {
 		change((i + 1) % 2)
+		if i == 0 {
+			await(t, &seen[1])
+		}
 	}
 	stop()
 	t.Logf("%d generations, %d lookups: %d by a0, %d by b0", *flips, seen[0].Load()+seen[1].Load()+seen[2].Load(), seen[0].Load(), seen[1].Load())
 	if seen[2].Load() > 0 || seen[0].Load() == 0 || seen[1].Load() == 0 {
 		t.Errorf("by a0 %d, by b0 %d, otherwise %d", seen[0].Load(), seen[1].Load(), seen[2].Load())
 	}
+}
+
+// await waits until a way was seen once, however busy the machine is.
+func await(t *testing.T, seen *atomic.Int64) {
+	t.Helper()
+	for range 60_000 {
+		if seen.Load() > 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("no lookup in a minute")
 }
 
 // watchWays counts by which interface packets leave, until stop: a0, b0, or
