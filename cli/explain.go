@@ -48,6 +48,8 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 				return err
 			}
 			switch {
+			case a.whyNot.keyword != "" && (a.raw || a.all):
+				return &usageError{text: "--raw and --all are about the rules that were walked, which --why-not does not list"}
 			case reply && (sockets.asked() || cmd.Flags().Changed("pcap")):
 				return &usageError{text: "--reply is about one packet, and excludes --pcap, --socket and --pid"}
 			case sockets.asked():
