@@ -12,6 +12,7 @@ import (
 
 	"rpdb/analysis"
 	"rpdb/analysis/passes/residents"
+	"rpdb/format"
 	"rpdb/format/networkd"
 	"rpdb/plan"
 )
@@ -56,7 +57,7 @@ func (a *app) managers() ([]analysis.Diagnostic, error) {
 // networkdFiles returns the configuration of networkd in the order in which it
 // is applied: of each name the file of the first folder that has it, the main
 // file before the others.
-func networkdFiles(root fs.FS) ([]networkd.File, error) {
+func networkdFiles(root fs.FS) ([]format.File, error) {
 	folders := []string{"etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"}
 	var main string
 	parts := map[string]string{}
@@ -81,7 +82,7 @@ func networkdFiles(root fs.FS) ([]networkd.File, error) {
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		paths = append(paths, parts[name])
 	}
-	var files []networkd.File
+	var files []format.File
 	for _, p := range paths {
 		text, err := fs.ReadFile(root, p)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -90,7 +91,7 @@ func networkdFiles(root fs.FS) ([]networkd.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, networkd.File{Path: "/" + p, Text: string(text)})
+		files = append(files, format.File{Path: "/" + p, Text: string(text)})
 	}
 	return files, nil
 }

@@ -3,13 +3,9 @@ package networkd
 import (
 	"slices"
 	"strings"
-)
 
-// File is one configuration file. The path is only for messages.
-type File struct {
-	Path string
-	Text string
-}
+	"rpdb/format"
+)
 
 // Manager is what networkd does to what others made. The zero value is that of
 // a configuration that says so: it leaves everything alone.
@@ -26,7 +22,7 @@ type Manager struct {
 // ReadManager reads the files of networkd.conf(5) in the order in which they
 // are applied: the later one counts. It is as lenient as networkd, which takes
 // no notice of what it does not understand.
-func ReadManager(files []File) Manager {
+func ReadManager(files []format.File) Manager {
 	m := Manager{ForeignRules: true, ForeignRoutes: true}
 	for _, f := range files {
 		section := ""

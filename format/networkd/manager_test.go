@@ -3,6 +3,7 @@ package networkd_test
 import (
 	"testing"
 
+	"rpdb/format"
 	"rpdb/format/networkd"
 )
 
@@ -25,9 +26,9 @@ func TestManager(t *testing.T) {
 		{"what is no assignment", []string{"ManageForeignRoutingPolicyRules=no\n[Network]\nManageForeignRoutes\n"}, networkd.Manager{ForeignRules: true, ForeignRoutes: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var files []networkd.File
+			var files []format.File
 			for i, text := range c.files {
-				files = append(files, networkd.File{Path: string(rune('a' + i)), Text: text})
+				files = append(files, format.File{Path: string(rune('a' + i)), Text: text})
 			}
 			if got := networkd.ReadManager(files); got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)

@@ -36,7 +36,13 @@ func importTable() []layer {
 		{"analysis/passes/*", []string{".", "fib", "headerspace", "analysis", "resident"}, nil, pure},
 		{"policy", []string{".", "resident", "format/iproute2"}, []string{"go.yaml.in/yaml/v4"}, "values in, values out; a policy that is written for a host quotes its rules in the words of ip"},
 		{"plan", []string{".", "fib", "headerspace"}, nil, pure},
-		{"format/*", []string{"."}, nil, "a notation knows the nouns and itself, so that each can be read and left out alone"},
+		{"format", []string{"."}, nil, "what notations share stands below all of them"},
+		{"format/networkd", []string{".", "format", "format/iproute2"}, nil, "what it has no words for it says in those of ip"},
+		{"format/netplan", []string{".", "format", "format/iproute2"}, []string{"go.yaml.in/yaml/v4"}, "what it has no words for it says in those of ip, and its own are YAML"},
+		{"format/ifupdown", []string{".", "format", "format/iproute2"}, nil, "ifupdown has no words of its own: its lines are commands of ip"},
+		{"format/ipbatch", []string{".", "format", "format/iproute2"}, nil, "a batch is commands of ip"},
+		{"format/nmkeyfile", []string{".", "format", "format/iproute2"}, nil, "NetworkManager writes rules in words like those of ip"},
+		{"format/*", []string{".", "format"}, nil, "a notation knows the nouns and itself, so that each can be read and left out alone"},
 
 		{"kernel/netlink", nil, []string{xsys}, "transport and attributes know messages, not rules"},
 		{"kernel/kerneltest/...", []string{".", "fib", "format/*", "kernel/..."}, []string{xsys}, "the in-memory kernel is judged beside the real one, and speaks the words of ip"},
@@ -59,7 +65,7 @@ func importTable() []layer {
 		{"web", []string{"daemon/api"}, nil, "the pages see what any client of the daemon sees"},
 		{
 			"cli/...",
-			[]string{".", "fib", "headerspace", "analysis/...", "policy", "plan", "format/*", "kernel", "nft", "bpf", "apply/...", "sandbox", "daemon/api", "cli/..."},
+			[]string{".", "fib", "headerspace", "analysis/...", "policy", "plan", "format/...", "kernel", "nft", "bpf", "apply/...", "sandbox", "daemon/api", "cli/..."},
 			[]string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", xsys},
 			"commands never link the daemon, the fleet or the pages: it costs every start",
 		},
@@ -88,7 +94,7 @@ func testImports() map[string]string {
 
 // isPure reports whether the packages of a folder belong to the pure core.
 func isPure(dir string) bool {
-	return anyWithin([]string{".", "fib", "headerspace", "resident", "analysis/...", "policy", "plan", "format/*"}, dir)
+	return anyWithin([]string{".", "fib", "headerspace", "resident", "analysis/...", "policy", "plan", "format/..."}, dir)
 }
 
 // imported is one import of a file, already sorted out.
