@@ -74,6 +74,7 @@ func importTable() []layer {
 		{"internal/oracle", []string{"."}, nil, "the slow twin shares no code with the engine that it judges"},
 		{"internal/corpus", []string{"."}, nil, "generators make nouns, whoever consumes them"},
 		{"internal/archtest", nil, nil, "the guard depends on nothing that it guards"},
+		{"internal/systemdtest", nil, nil, "it boots systemd for whoever has something to run there, and knows nothing of that"},
 		{"internal/...", []string{"..."}, nil, "helpers of the house; the product's libraries belong to a package with a name"},
 	}
 }
