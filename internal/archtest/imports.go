@@ -51,6 +51,7 @@ func importTable() []layer {
 		{"bpf", []string{".", "fib"}, []string{"github.com/cilium/ebpf"}, anEdge},
 		{"apply/journal", []string{"."}, []string{xsys}, "it owns the door to the state directory, and decides nothing about what is in it"},
 		{"apply/guard", nil, nil, "it starts this program once more, and knows nothing of what that does"},
+		{"boot", nil, nil, "it owns the door to the folders of other programs, whose files call rpdb; of rules it knows nothing"},
 		{"apply", []string{".", "plan", "fib", "apply/journal"}, nil, "a transaction declares the kernel it needs, so it can be tested, and fail, without one"},
 		{"sandbox", []string{".", "kernel"}, []string{xsys}, "the rehearsal builds a world and sends packets; what they should do is the engine's business"},
 
@@ -65,7 +66,7 @@ func importTable() []layer {
 		{"web", []string{"daemon/api"}, nil, "the pages see what any client of the daemon sees"},
 		{
 			"cli/...",
-			[]string{".", "fib", "headerspace", "analysis/...", "policy", "plan", "format/...", "kernel", "nft", "bpf", "apply/...", "sandbox", "daemon/api", "cli/..."},
+			[]string{".", "fib", "headerspace", "analysis/...", "policy", "plan", "format/...", "kernel", "nft", "bpf", "apply/...", "boot", "sandbox", "daemon/api", "cli/..."},
 			[]string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", xsys},
 			"commands never link the daemon, the fleet or the pages: it costs every start",
 		},

@@ -1,0 +1,397 @@
+package boot
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// host makes the root directory of a host: names that end in "/" are folders,
+// "a -> b" is a link, the others are programs.
+func host(t *testing.T, names ...string) (*Tree, string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		name, link, isLink := strings.Cut(name, " -> ")
+		full := filepath.Join(dir, name)
+		parent := filepath.Dir(full)
+		if strings.HasSuffix(name, "/") {
+			parent = full
+		}
+		err := os.MkdirAll(parent, 0o755)
+		switch {
+		case err != nil:
+		case isLink:
+			err = os.Symlink(link, full)
+		case parent != full:
+			err = os.WriteFile(full, []byte("#!/bin/sh\n"), 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree, err := OpenTree(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tree.Close() })
+	return tree, dir
+}
+
+// listing is everything below a directory: names, modes, links and contents.
+func listing(t *testing.T, dir string) string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		line := strings.TrimPrefix(p, dir) + " " + info.Mode().String()
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			link, _ := os.Readlink(p)
+			line += " -> " + link
+		case info.Mode().IsRegular():
+			data, _ := os.ReadFile(p)
+			line += " " + string(data)
+		}
+		all = append(all, line)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(all, "\n")
+}
+
+// do plans and carries out, and returns what became of which file.
+func do(t *testing.T, tree *Tree, want, known []File) map[string]Verb {
+	t.Helper()
+	p, err := tree.Plan(want, known)
+	if err == nil {
+		err = p.Do()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	verbs := map[string]Verb{}
+	for _, s := range p.Steps {
+		verbs[s.Path] = s.Do
+	}
+	return verbs
+}
+
+// everything is a host with all that can call rpdb.
+func everything() []string {
+	return []string{
+		"var/lib/rpdb/", "run/systemd/system/", "usr/sbin/rpdb", "sbin -> usr/sbin", "usr/sbin/ifup", "etc/network/if-up.d/",
+		"usr/sbin/dhclient", "etc/dhcp/dhclient-exit-hooks.d/", "usr/sbin/NetworkManager", "etc/NetworkManager/dispatcher.d/",
+		"usr/bin/networkd-dispatcher", "etc/networkd-dispatcher/routable.d/", "etc/networkd-dispatcher/off.d/",
+	}
+}
+
+func TestWhatHostsGet(t *testing.T) {
+	units := []string{
+		"/etc/systemd/system/multi-user.target.wants/rpdb-watch.service", "/etc/systemd/system/multi-user.target.wants/rpdb.service",
+		"/etc/systemd/system/rpdb-watch.service", "/etc/systemd/system/rpdb.service",
+	}
+	for _, test := range []struct {
+		name  string
+		host  []string
+		paths []string
+	}{
+		{"nothing", nil, []string{"/etc/rc.local"}},
+		{"an image with systemd", []string{"usr/sbin/init -> /lib/systemd/systemd"}, units},
+		{"a running systemd", []string{"run/systemd/system/"}, units},
+		{"OpenRC", []string{"sbin/openrc-run", "etc/local.d/"}, []string{"/etc/local.d/rpdb.start"}},
+		{"hooks of packages, without ifupdown", []string{"etc/network/if-up.d/"}, []string{"/etc/rc.local"}},
+		{"ifupdown", []string{"sbin/ifup", "etc/network/if-up.d/"}, []string{"/etc/network/if-post-down.d/rpdb", "/etc/network/if-up.d/rpdb", "/etc/rc.local"}},
+		{"everything", everything(), slices.Sorted(slices.Values(append(slices.Clone(units),
+			"/etc/network/if-up.d/rpdb", "/etc/network/if-post-down.d/rpdb", "/etc/dhcp/dhclient-exit-hooks.d/rpdb",
+			"/etc/NetworkManager/dispatcher.d/90-rpdb", "/etc/networkd-dispatcher/routable.d/rpdb", "/etc/networkd-dispatcher/off.d/rpdb")))},
+	} {
+		tree, _ := host(t, test.host...)
+		files := Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})
+		if got := Paths(files); !slices.Equal(got, test.paths) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.paths)
+		}
+		for _, f := range files {
+			if strings.Contains(f.Text, "@") && !strings.Contains(f.Text, "=@") && !strings.Contains(f.Text, "~@") {
+				t.Errorf("%s: something is not filled in:\n%s", f.Path, f.Text)
+			}
+			if f.Link == "" && (!strings.Contains(f.Text, Marker) || !strings.Contains(f.Text, "/usr/sbin/rpdb repair")) {
+				t.Errorf("%s: no marker, or no call:\n%s", f.Path, f.Text)
+			}
+		}
+	}
+}
+
+func TestInstallAndTakeAway(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	before := listing(t, dir)
+	files := append([]File{PolicyFile("uplinks: []\n", "")}, Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})...)
+	for path, verb := range do(t, tree, files, nil) {
+		if verb != Write {
+			t.Errorf("%s: %s", path, verb)
+		}
+	}
+	installed := listing(t, dir)
+	for path, verb := range do(t, tree, files, nil) {
+		if verb != Keep {
+			t.Errorf("again: %s: %s", path, verb)
+		}
+	}
+	if again := listing(t, dir); again != installed {
+		t.Errorf("the second time something changed:\n%s\nwas\n%s", again, installed)
+	}
+	if verbs := do(t, tree, nil, nil); len(verbs) != len(files) {
+		t.Errorf("taken away: %v", verbs)
+	}
+	if after := listing(t, dir); after != before {
+		t.Errorf("left:\n%s\nwas\n%s", after, before)
+	}
+	if verbs := do(t, tree, nil, nil); len(verbs) != 0 {
+		t.Errorf("taken away twice: %v", verbs)
+	}
+}
+
+func TestAnotherVersionReplaces(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	before := listing(t, dir)
+	h := tree.Survey()
+	do(t, tree, append(Files(h, Options{Program: "/usr/sbin/rpdb"}), PolicyFile("one", "")), nil)
+	verbs := do(t, tree, append(Files(h, Options{Program: "/usr/local/sbin/rpdb", NoWatch: true}), PolicyFile("two", "")), nil)
+	for path, want := range map[string]Verb{
+		"/etc/systemd/system/rpdb.service": Replace, "/etc/systemd/system/rpdb-watch.service": Remove,
+		"/etc/network/if-up.d/rpdb": Replace, PolicyPath: Replace, "/etc/systemd/system/multi-user.target.wants/rpdb.service": Keep,
+	} {
+		if verbs[path] != want {
+			t.Errorf("%s: %q, want %q", path, verbs[path], want)
+		}
+	}
+	do(t, tree, nil, nil)
+	if after := listing(t, dir); after != before {
+		t.Errorf("left:\n%s\nwas\n%s", after, before)
+	}
+}
+
+func TestWhatSomebodyEditedStays(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	files := append([]File{PolicyFile("one", "")}, Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})...)
+	do(t, tree, files, nil)
+	unit, hook := "/etc/systemd/system/rpdb.service", "/etc/network/if-up.d/rpdb"
+	write := func(path, text string) {
+		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(unit, "[Unit]\n")
+	write(PolicyPath, "edited")
+	if err := os.Chmod(filepath.Join(dir, hook), 0o644); err != nil { // switched off
+		t.Fatal(err)
+	}
+	files[0].Text = "two"
+	for range 2 {
+		verbs := do(t, tree, files, nil)
+		for _, path := range []string{unit, hook, PolicyPath} {
+			if verbs[path] != Leave {
+				t.Errorf("%s: %q", path, verbs[path])
+			}
+		}
+	}
+	// The edited policy is applied and confirmed: it is the administrator's own.
+	files[0].Text = "edited"
+	if verbs := do(t, tree, files, nil); verbs[PolicyPath] != Keep {
+		t.Errorf("the policy: %q", verbs[PolicyPath])
+	}
+	verbs := do(t, tree, nil, nil)
+	if verbs[unit] != Leave || verbs[hook] != Leave || verbs["/etc/systemd/system/rpdb-watch.service"] != Remove {
+		t.Errorf("taken away: %v", verbs)
+	}
+	for path, want := range map[string]string{unit: "[Unit]\n", PolicyPath: "edited"} {
+		if data, err := os.ReadFile(filepath.Join(dir, path)); string(data) != want {
+			t.Errorf("%s: %q, %v", path, data, err)
+		}
+	}
+}
+
+func TestWhatIsSomebodyElsesStays(t *testing.T) {
+	tree, dir := host(t, "var/lib/rpdb/", "etc/rpdb/policy.yaml", "etc/rc.local")
+	before := listing(t, dir)
+	files := append([]File{PolicyFile("one", "")}, Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})...)
+	verbs := do(t, tree, files, nil)
+	if verbs[PolicyPath] != Leave || verbs[RCLocal] != Leave {
+		t.Errorf("%v", verbs)
+	}
+	if tree.Calls(RCLocal, "/usr/sbin/rpdb") {
+		t.Error("a script that does not call rpdb is said to")
+	}
+	do(t, tree, nil, files)
+	if after := listing(t, dir); after != before {
+		t.Errorf("left:\n%s\nwas\n%s", after, before)
+	}
+	text := "#!/bin/sh\n# /usr/sbin/rpdb repair\n" + RCLocalLine("/usr/sbin/rpdb") + "\n"
+	if err := os.WriteFile(filepath.Join(dir, RCLocal), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if !tree.Calls(RCLocal, "/usr/sbin/rpdb") || tree.Calls(RCLocal, "/usr/local/sbin/rpdb") {
+		t.Error("which program the script calls")
+	}
+}
+
+func TestInTheWay(t *testing.T) {
+	for _, test := range []struct{ name, want string }{
+		{"etc/systemd/system/rpdb.service -> /dev/null", "it is masked"},
+		{"etc/systemd/system/rpdb.service -> ../rpdb.service", `a link to "../rpdb.service" is there`},
+		{"etc/systemd/system/rpdb.service", "another file is there"},
+		{"etc/systemd/system/rpdb.service/", "neither a file nor a link"},
+		{"etc/systemd/system -> /tmp", "/etc/systemd/system: it is a symbolic link, and not followed"},
+		{"etc/systemd/system", "/etc/systemd/system: it is not a folder"},
+		{"var/lib/rpdb -> /tmp", "/var/lib/rpdb: it is a symbolic link"},
+		{"var/lib/rpdb/enabled -> /tmp/record", "/var/lib/rpdb/enabled: it is a symbolic link"},
+		{"var/lib/rpdb/enabled", "read "}, // it is not JSON
+	} {
+		tree, dir := host(t, "run/systemd/system/", test.name)
+		before := listing(t, dir)
+		_, err := tree.Plan(Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"}), nil)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
+		if after := listing(t, dir); after != before {
+			t.Errorf("%s: something changed:\n%s\nwas\n%s", test.name, after, before)
+		}
+	}
+}
+
+func TestFoldersOfOthers(t *testing.T) {
+	tree, dir := host(t, "run/systemd/system/", "etc/systemd/system/")
+	if err := os.Chmod(filepath.Join(dir, "etc/systemd"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err := tree.Plan(Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"}), nil)
+	if err == nil || !strings.Contains(err.Error(), "/etc/systemd: others can write to it: its mode is 0777") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestUndone has each file of a plan fail in turn, as a folder has come into its
+// place: what was done before is undone.
+func TestUndone(t *testing.T) {
+	for i := range 8 {
+		tree, dir := host(t, everything()...)
+		if i%2 == 0 { // of a host that has an older version
+			do(t, tree, Files(tree.Survey(), Options{Program: "/usr/local/sbin/rpdb"})[:3], nil)
+		}
+		p, err := tree.Plan(Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		occupied := filepath.Join(dir, p.Steps[i].Path)
+		if err := os.RemoveAll(occupied); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(occupied, "inside"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		before := listing(t, dir)
+		err = p.Do()
+		var e *Error
+		if !errors.As(err, &e) || e.Op != "write" || strings.Contains(err.Error(), "undone") {
+			t.Fatalf("%d: %v", i, err)
+		}
+		if after := listing(t, dir); after != before {
+			t.Errorf("%d: not undone:\n%s\nwas\n%s", i, after, before)
+		}
+	}
+}
+
+// TestInterrupted takes away what a call installed that was killed: the record
+// is ahead of the files.
+func TestInterrupted(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	before := listing(t, dir)
+	h := tree.Survey()
+	do(t, tree, Files(h, Options{Program: "/usr/local/sbin/rpdb"}), nil)
+	p, err := tree.Plan(Files(h, Options{Program: "/usr/sbin/rpdb"}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.writeRecord(p.old.with(p.next)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Steps[:3] {
+		if err := p.step(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, verb := range do(t, tree, nil, nil) {
+		if verb != Remove {
+			t.Errorf("%s: %q", path, verb)
+		}
+	}
+	if after := listing(t, dir); after != before {
+		t.Errorf("left:\n%s\nwas\n%s", after, before)
+	}
+}
+
+// TestLostRecord takes away what is as this version writes it, though nobody
+// knows any more that it did.
+func TestLostRecord(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	files := Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})
+	do(t, tree, files, nil)
+	if err := os.Remove(filepath.Join(dir, recordPath)); err != nil {
+		t.Fatal(err)
+	}
+	for path, verb := range do(t, tree, nil, files) {
+		if verb != Remove {
+			t.Errorf("%s: %q", path, verb)
+		}
+	}
+	for _, f := range files {
+		if _, err := os.Lstat(filepath.Join(dir, f.Path)); err == nil {
+			t.Errorf("%s is left", f.Path)
+		}
+	}
+}
+
+func TestCheckProgram(t *testing.T) {
+	tree, dir := host(t, "usr/sbin/rpdb", "sbin -> usr/sbin", "opt/open/rpdb", "usr/sbin/text", "usr/sbin/shared", "var/tmp/rpdb", "tmp/rpdb")
+	for name, mode := range map[string]fs.FileMode{"opt/open": 0o777, "usr/sbin/text": 0o644, "usr/sbin/shared": 0o777} {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for program, want := range map[string]string{
+		"/usr/sbin/rpdb":        "",
+		"/sbin/rpdb":            "",
+		"/usr/sbin/gone":        "no such file",
+		"/usr/sbin":             "no file that can be run",
+		"/usr/sbin/text":        "no file that can be run",
+		"/usr/sbin/shared":      "others can write to it",
+		"/opt/open/rpdb":        "opt/open: others can write to it",
+		"/tmp/rpdb":             "what is in /tmp may be gone or hidden",
+		"/var/tmp/rpdb":         "what is in /var/tmp may be gone or hidden",
+		"usr/sbin/rpdb":         "must be absolute",
+		"/usr/sbin/../sbin/a":   "must be absolute",
+		"/usr/sbin/rpdb $(a)":   "letters, digits",
+		"/usr/sbin/%i":          "letters, digits",
+		"/usr/sbin/rpdb\nUser=": "letters, digits",
+	} {
+		err := tree.CheckProgram(program)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", program, err, want)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package boot
+
+import (
+	"path"
+	"strings"
+)
+
+// hardening is what both services may do: speak rtnetlink with CAP_NET_ADMIN,
+// read what tells of the host, and write the state directory.
+//
+// ProcSubset is left at all, as the settings of the kernel in /proc/sys/net decide
+// routes. Nothing can be written but the state directory, so that there is no
+// need for a /tmp of its own, which would have to wait for more mounts.
+const hardening = `StateDirectory=rpdb
+StateDirectoryMode=0700
+CapabilityBoundingSet=CAP_NET_ADMIN
+DevicePolicy=closed
+IPAddressDeny=any
+KeyringMode=private
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RemoveIPC=yes
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// The boot unit comes before those who use the network, and does not wait for
+// interfaces: what waits for one, which is exit code 3, comes with the events.
+const bootUnitHead = `# @MARKER@
+# Makes rules and routes what was confirmed last: see rpdb(8).
+[Unit]
+Description=Routing policy that rpdb has confirmed
+DefaultDependencies=no
+ConditionCapability=CAP_NET_ADMIN
+RequiresMountsFor=@FOLDER@
+Wants=network.target
+After=local-fs.target systemd-sysctl.service network-pre.target
+Before=network.target shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=@PROGRAM@ repair --wait 30s
+SuccessExitStatus=3
+TimeoutStartSec=90s
+`
+
+const watchUnitHead = `# @MARKER@
+# Makes rules and routes what was confirmed last, each time that a link, an
+# address, a rule or a route changes: see rpdb(8).
+[Unit]
+Description=Routing policy that rpdb keeps
+DefaultDependencies=no
+ConditionCapability=CAP_NET_ADMIN
+RequiresMountsFor=@FOLDER@
+Wants=network.target
+After=local-fs.target systemd-sysctl.service network-pre.target rpdb.service
+Before=network.target shutdown.target
+Conflicts=shutdown.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=@PROGRAM@ repair --watch --wait 30s
+Restart=always
+RestartSec=5s
+`
+
+func bootUnit(program string) string  { return unit(bootUnitHead, program) }
+func watchUnit(program string) string { return unit(watchUnitHead, program) }
+
+func unit(head, program string) string {
+	return strings.NewReplacer("@FOLDER@", path.Dir(program)).Replace(script(head, program)) + hardening
+}
