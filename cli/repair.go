@@ -10,6 +10,7 @@ import (
 )
 
 func (a *app) repairCommand() *cobra.Command {
+	var watch bool
 	cmd := &cobra.Command{
 		Use:   "repair",
 		Short: "make this host once more what was applied, after a link or an address changed",
@@ -20,35 +21,54 @@ for the boot: a generation that was not confirmed before the machine booted give
 way to the one before it. It says what it did, and nothing where nothing was to be
 done. No generation is made.
 
+With --watch it stays, and does that each time that a link, an address, a rule, a
+route or a nexthop object changes. Errors are told, and do not end it. The service
+that "rpdb enable" installs runs it so; SIGTERM ends it.
+
 Exit codes: 0 done, or nothing to do; 1 an error: nothing is changed, or what was is
 taken back; 3 done as far as possible, a part waits for an interface or address.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.repair(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch && a.json {
+				return &usageError{text: "repair: --watch and --json exclude each other"}
+			}
+			if watch {
+				return a.repairForEver(cmd.Context())
+			}
+			return a.repair(cmd.Context())
+		},
 	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "stay, and repair with each change, until told to end")
 	a.waitFlag(cmd)
 	a.stateFlag(cmd)
 	return cmd
 }
 
 func (a *app) repair(ctx context.Context) error {
-	s, err := a.openSite(false)
+	out, err := a.repairOnce(ctx)
 	if err != nil {
 		return err
-	}
-	defer s.close()
-	session, err := s.begin(ctx)
-	if err != nil {
-		return err
-	}
-	out, err := session.Repair(ctx)
-	session.Close()
-	if viewErr := a.viewRepair(out, err); viewErr != nil || err != nil {
-		return errors.Join(err, viewErr)
 	}
 	if len(out.Plan.Waiting) > 0 {
 		return &codeError{code: exitWaiting}
 	}
 	return nil
+}
+
+// repairOnce repairs, and says what was done.
+func (a *app) repairOnce(ctx context.Context) (apply.Outcome, error) {
+	s, err := a.openSite(false)
+	if err != nil {
+		return apply.Outcome{}, err
+	}
+	defer s.close()
+	session, err := s.begin(ctx)
+	if err != nil {
+		return apply.Outcome{}, err
+	}
+	out, err := session.Repair(ctx)
+	session.Close()
+	return out, errors.Join(err, a.viewRepair(out, err))
 }
 
 // viewRepair says what was done; in JSON also that nothing was.

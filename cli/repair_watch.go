@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"rpdb/apply"
+	"rpdb/kernel"
+)
+
+// How often a watch repairs. What belongs together comes in a burst: it waits
+// until nothing has come for quietTime, or burstTime is over. Between two repairs
+// it pauses, longer if they take long, and longer each time that there was
+// something to do, as with a program that undoes what it does.
+const (
+	quietTime  = 100 * time.Millisecond
+	burstTime  = time.Second
+	shortPause = 500 * time.Millisecond
+	longPause  = time.Minute
+	pauseShare = 10 // at most one part in so many of the time is spent repairing
+)
+
+// repairForEver repairs with each change, until ctx ends.
+func (a *app) repairForEver(ctx context.Context) error {
+	conn, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	events, err := conn.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	var p pace
+	for {
+		begun := time.Now()
+		out, err := a.repairOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			a.printError(err)
+		}
+		next := a.nextLook(out, err)
+		pause := p.after(time.Since(begun), err != nil || len(out.Result.Done) > 0)
+		if err := awaitEvents(ctx, events, pause, next); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// nextLook is when to look again even if nothing happens: after an error, and
+// when a trial is over, as whoever was to end it may be no more. It is 0 if there
+// is no such time.
+func (a *app) nextLook(out apply.Outcome, failed error) time.Duration {
+	if failed != nil {
+		return longPause
+	}
+	if out.Pending == nil {
+		return 0
+	}
+	left, err := timeLeft(out.Pending)
+	if err != nil {
+		return longPause
+	}
+	return max(left, 0) + 2*time.Second // its guard comes first
+}
+
+// pace is how fast a watch goes. The zero value has not repaired anything.
+type pace struct{ busy int }
+
+// after returns how long to pause after a repair that took so long.
+func (p *pace) after(took time.Duration, changed bool) time.Duration {
+	if !changed {
+		p.busy = 0
+	} else {
+		p.busy++
+	}
+	pause := shortPause
+	for range p.busy - 1 {
+		pause = min(2*pause, longPause)
+	}
+	return max(pause, pauseShare*took)
+}
+
+// awaitEvents returns when the pause is over and something has happened, and
+// nothing more comes at once; or when it is time to look anyway, if that is not
+// 0; or when ctx ends.
+func awaitEvents(ctx context.Context, events *kernel.Watcher, pause, look time.Duration) error {
+	rest := time.NewTimer(pause)
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-rest.C:
+	}
+	wait, cancel := ctx, context.CancelFunc(func() {})
+	if look > 0 {
+		wait, cancel = context.WithTimeout(ctx, look)
+	}
+	defer cancel()
+	if _, err := events.Next(wait); err != nil {
+		return unless(wait, err)
+	}
+	for end := time.Now().Add(burstTime); time.Now().Before(end); {
+		quiet, cancel := context.WithTimeout(ctx, quietTime)
+		_, err := events.Next(quiet)
+		ended := unless(quiet, err)
+		over := quiet.Err() != nil
+		cancel()
+		if ended != nil || over {
+			return ended
+		}
+	}
+	return nil
+}
+
+// unless returns an error unless it is that ctx has ended.
+func unless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rpdb/kernel/kerneltest"
+)
+
+func TestPace(t *testing.T) {
+	var p pace
+	pauses := func(took time.Duration, changed bool, want time.Duration) {
+		t.Helper()
+		if got := p.after(took, changed); got != want {
+			t.Errorf("a pause of %v, want %v", got, want)
+		}
+	}
+	pauses(time.Millisecond, false, shortPause)
+	pauses(time.Millisecond, true, shortPause)
+	pauses(time.Millisecond, true, 2*shortPause)
+	pauses(time.Millisecond, true, 4*shortPause)
+	for range 100 {
+		p.after(time.Millisecond, true)
+	}
+	pauses(time.Millisecond, true, longPause)
+	pauses(time.Millisecond, false, shortPause)
+	pauses(time.Second, false, pauseShare*time.Second)
+}
+
+// watchedHost is a host with an uplink, on which "rpdb repair --watch" runs.
+type watchedHost struct {
+	t      *testing.T
+	kernel *kerneltest.Kernel
+	dir    string
+}
+
+func newWatchedHost(t *testing.T) *watchedHost {
+	h := &watchedHost{t, kerneltest.Real(t), t.TempDir()}
+	h.script("sysctl net.ipv6.conf.default.addr_gen_mode=1", "ip link add eth0 type veth peer name gw0",
+		"ip link set eth0 up", "ip link set gw0 up", "ip addr add 192.168.0.10/24 dev eth0")
+	for name, gateway := range map[string]string{"policy.yaml": "192.168.0.1", "two.yaml": "192.168.0.2"} {
+		text := "uplinks: [{interface: eth0, gateways: [" + gateway + "]}]\n"
+		if err := os.WriteFile(filepath.Join(h.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func (h *watchedHost) script(lines ...string) {
+	h.t.Helper()
+	if err := kerneltest.Script(h.t.Context(), h.kernel, lines...); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// command is rpdb on the host.
+func (h *watchedHost) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = append([]string{"rpdb-program"}, append(args, "--state-dir", h.dir+"/state")...)
+	cmd.Dir, cmd.Env = h.dir, append(os.Environ(), rootVariable+"="+h.dir)
+	return cmd
+}
+
+func (h *watchedHost) run(args ...string) (string, error) {
+	var out []byte
+	err := h.kernel.NetNS().Do(func() (err error) {
+		out, err = h.command(args...).CombinedOutput()
+		return err
+	})
+	return string(out), err
+}
+
+// becomes waits until the status of the host says something.
+func (h *watchedHost) becomes(what string) {
+	h.t.Helper()
+	var out string
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if out, _ = h.run("status"); strings.Contains(out, what) {
+			return
+		}
+	}
+	h.t.Fatalf("%q does not come; the status is\n%s", what, out)
+}
+
+// TestRepairWatch takes from a host what events take, and more; the watch puts
+// it back. A trial whose guard is no more is ended, and a signal ends the watch.
+func TestRepairWatch(t *testing.T) {
+	h := newWatchedHost(t)
+	var log bytes.Buffer
+	watch := h.command("repair", "--watch", "--wait", "30s")
+	watch.Stdout, watch.Stderr = &log, &log
+	if err := h.kernel.NetNS().Do(watch.Start); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = watch.Process.Kill()
+		_ = watch.Wait()
+	}()
+	if out, err := h.run("apply", "policy.yaml", "--wait", "30s"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, event := range [][]string{
+		{"ip link set eth0 down", "ip link set eth0 up"},
+		{"ip addr del 192.168.0.10/24 dev eth0", "ip addr add 192.168.0.11/24 dev eth0"},
+		{"ip rule del pref 10010", "ip rule del pref 20010"},
+		{"ip route flush table 82000", "ip route flush table 83000"},
+		{"ip link del eth0", "ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up", "ip addr add 192.168.0.11/24 dev eth0"},
+	} {
+		if out, err := h.run("status"); err != nil {
+			t.Fatalf("before %q: %v\n%s", event, err, out)
+		}
+		for _, line := range event { // what is gone already is no error
+			_ = kerneltest.Script(t.Context(), h.kernel, line)
+		}
+		h.becomes("In sync: 5 rules and routes")
+	}
+	if out, err := h.run("apply", "two.yaml", "--confirm", "1s", "--wait", "30s"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	killGuard(t, h.dir+"/state")
+	h.becomes("Generation 1, confirmed")
+	if err := watch.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Wait(); err != nil {
+		t.Errorf("the watch ends with %v", err)
+	}
+	if !strings.Contains(log.String(), "changes made and read back.") {
+		t.Errorf("the watch says\n%s", log.String())
+	}
+}
+
+// killGuard kills the process that is to end the trial in a state directory, if
+// it has not done so.
+func killGuard(t *testing.T, state string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, _ := os.ReadFile(file)
+		words := strings.Split(string(data), "\x00")
+		if len(words) < 4 || words[1] != guardWord || words[3] != state {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
