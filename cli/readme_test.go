@@ -52,10 +52,30 @@ func TestReadme(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(fences(readme, "yaml")[0]), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	bootable(t, dir)
 	if commands := checkConsole(t, host, dir, readme); commands < 6 {
 		t.Errorf("the README shows %d commands only", commands)
 	}
 }
+
+// bootable makes a root directory look like that of a host with systemd and
+// ifupdown, with rpdb at [installedProgram].
+func bootable(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range []string{"run/systemd/system", "etc/network/if-up.d", "usr/sbin"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{installedProgram, "usr/sbin/ifup"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// installedProgram is where the pages have rpdb installed.
+const installedProgram = "/usr/sbin/rpdb"
 
 // TestExplainPage runs the examples of docs/explain.md on the host that it
 // describes.
@@ -85,6 +105,9 @@ func checkConsole(t *testing.T, host *kerneltest.Kernel, dir, page string) (comm
 			}
 			commands++
 			args := strings.Fields(strings.TrimPrefix(line, "sudo "))[1:]
+			if args[0] == "enable" { // a test is in no place to be started from at boot
+				args = append(args, "--program", installedProgram)
+			}
 			var out []byte
 			_ = host.NetNS().Do(func() error {
 				cmd := exec.Command("/proc/self/exe")

@@ -86,12 +86,12 @@ func (h *scriptHost) cmdConfigure(program string) func(*testscript.TestScript, b
 }
 
 func (h *scriptHost) cmdRPDB(ts *testscript.TestScript, neg bool, args []string) {
-	// A state from a file, and try, are not about the host.
+	// A state from a file, try, and what comes at boot are not about the host.
 	ofFile := func(arg string) bool {
 		name, _, _ := strings.Cut(arg, "=")
 		return name == "--snapshot" || name == "--from-text"
 	}
-	ofHost := !slices.ContainsFunc(args, ofFile) && !slices.Contains(args, "try")
+	ofHost := !slices.ContainsFunc(args, ofFile) && !slices.Contains(args, "try") && !slices.Contains(args, "enable") && !slices.Contains(args, "disable")
 	if h.kernel != nil && ofHost {
 		args = append([]string{"-n", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.kernel.NetNS().FD())}, args...)
 	}
