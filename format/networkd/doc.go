@@ -1,5 +1,22 @@
-// Package networkd reads the configuration of systemd-networkd.
+// Package networkd reads the configuration of systemd-networkd
+// (systemd.network(5), networkd.conf(5)): what it says of interfaces, their
+// addresses, routes and routing policy rules.
 //
-// So far it reads one thing: whether networkd deletes routes and routing policy rules
-// that it did not make (networkd.conf(5)).
+// # What is read
+//
+// [Read] takes .network files, drop-ins of them, and networkd.conf with its
+// drop-ins, whose RouteTable= gives tables names. It reads the sections [Match],
+// [Network], [Address], [Route] and [RoutingPolicyRule] as systemd 257 does, and
+// Group= of [Link]. In these a key that it does not know is an error. So is what
+// has another meaning on each start: a rule without a priority, a gateway that a
+// lease brings, an interface that is matched by anything but its name where
+// routes or addresses depend on it. Other sections (DHCP, bridges, queueing, ...)
+// and the keys of [Network] that have nothing to do with policy routing are known
+// by name and left alone.
+//
+// networkd adds rules of equal priority in no particular order; here they stand
+// in that of the files. It marks every rule as static, and so does Read.
+//
+// [ReadManager] answers another question: whether networkd deletes routes and
+// rules that it did not make.
 package networkd

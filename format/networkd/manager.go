@@ -1,7 +1,6 @@
 package networkd
 
 import (
-	"slices"
 	"strings"
 
 	"rpdb/format"
@@ -26,7 +25,7 @@ func ReadManager(files []format.File) Manager {
 	m := Manager{ForeignRules: true, ForeignRoutes: true}
 	for _, f := range files {
 		section := ""
-		for line := range assignments(f.Text) {
+		for _, line := range lines(f.Text) {
 			if name, ok := strings.CutPrefix(line, "["); ok {
 				section = strings.TrimSuffix(name, "]")
 				continue
@@ -49,34 +48,9 @@ func ReadManager(files []format.File) Manager {
 // set takes over a boolean of systemd.syntax(7). Nothing at all means the
 // default.
 func set(to *bool, from *string, value, path string) {
-	switch word := strings.ToLower(value); {
-	case value == "":
+	if value == "" {
 		*to, *from = true, ""
-	case slices.Contains([]string{"1", "yes", "y", "true", "t", "on"}, word):
-		*to, *from = true, path
-	case slices.Contains([]string{"0", "no", "n", "false", "f", "off"}, word):
-		*to, *from = false, path
-	}
-}
-
-// assignments yields the lines of a file that are not comments, with lines that
-// end in a backslash joined to the next.
-func assignments(text string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		joined := ""
-		for line := range strings.Lines(text) {
-			line = strings.TrimSpace(line)
-			if line == "" || line[0] == '#' || line[0] == ';' {
-				continue
-			}
-			if rest, ok := strings.CutSuffix(line, `\`); ok {
-				joined += rest + " "
-				continue
-			}
-			if !yield(joined + line) {
-				return
-			}
-			joined = ""
-		}
+	} else if b, err := boolean(value); err == nil {
+		*to, *from = b, path
 	}
 }
