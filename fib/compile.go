@@ -142,30 +142,8 @@ func (f *FIB) addRules(rs *ruleset, s *rpdb.Snapshot) {
 	f.setRules(rs, rules)
 }
 
-// setRules compiles a list of rules in place of the one that there is.
-func (f *FIB) setRules(rs *ruleset, rules []rpdb.Rule) {
-	rs.ports, rs.realms = false, false
-	targets := map[rpdb.Priority]int{}
-	for i, r := range rules {
-		if _, seen := targets[r.Priority]; !seen {
-			targets[r.Priority] = i
-		}
-	}
-	rs.rules = make([]rule, 0, len(rules))
-	for i, r := range rules {
-		n := f.newRule(rs, r)
-		n.place = i
-		if j, ok := targets[r.Action.Target()]; ok && j > i && r.Action.Type() == rpdb.ActionGoto {
-			n.target = j
-		}
-		rs.ports = rs.ports || n.needsPorts()
-		rs.realms = rs.realms || !rs.v6 && r.Realms != 0
-		rs.rules = append(rs.rules, n)
-	}
-}
-
 func (f *FIB) newRule(rs *ruleset, r rpdb.Rule) rule {
-	n := rule{Rule: r, v6: rs.v6, target: -1, prefixLen: -1}
+	n := rule{Rule: r, v6: rs.v6, prefixLen: -1}
 	n.from, n.to = selective(r.Selector.From), selective(r.Selector.To)
 	n.iif, n.oif = f.ifmatch(r.Selector.IIF), f.ifmatch(r.Selector.OIF)
 	n.uids, n.hasUID = r.Selector.UIDRange.Get()

@@ -7,7 +7,8 @@ import (
 )
 
 // FIB is a compiled snapshot. It never changes after [Compile], is safe for
-// concurrent use, and shares no memory with the snapshot. The zero FIB is not
+// concurrent use, and shares no memory with the snapshot. Other versions of it,
+// with a rule more or less, share memory with it. The zero FIB is not
 // useful; compile an empty snapshot instead.
 type FIB struct {
 	links   []*link // in order of index

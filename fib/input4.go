@@ -191,7 +191,7 @@ func (r *reverse) once() (v ReverseVerdict, tag rpdb.Realms, note string) {
 // judge decides whether the full check is made.
 func (r *reverse) judge() (ReverseVerdict, rpdb.Realms, ReverseReason) {
 	f := r.f
-	if r.conf.rpFilter == 0 && !f.realms && !f.v4.realms && r.egress != r.in && !r.conf.whole {
+	if r.conf.rpFilter == 0 && !f.realms && f.v4.realms == 0 && r.egress != r.in && !r.conf.whole {
 		switch {
 		case r.conf.acceptSelf:
 			return ReversePass, 0, ReverseOff
@@ -260,7 +260,7 @@ func (r *reverse) key() (rpdb.Flow, key) {
 	}
 	// The kernel looks for ports only if a rule asks for them of packets that
 	// came in; then a rule for "iif lo" sees them here too.
-	if !f.v4.ports {
+	if f.v4.ports == 0 {
 		flow.IPProto, flow.SPort, flow.DPort = 0, 0, 0
 	}
 	flow.IIF = "lo"

@@ -9,7 +9,7 @@ import (
 // rule is a compiled rule.
 type rule struct {
 	rpdb.Rule
-	place    int          // in the list
+	at       order        // in the list
 	from, to netip.Prefix // invalid: any
 	iif, oif ifmatch
 	uids     rpdb.UIDRange
@@ -19,7 +19,6 @@ type rule struct {
 	v6       bool
 
 	table       *table // nil: absent
-	target      int    // of a goto, index in the list; -1: unresolved
 	prefixLen   int32  // suppress_prefixlength, -1: none
 	ifGroup     uint32
 	hasIfGroup  bool

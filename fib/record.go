@@ -1,6 +1,10 @@
 package fib
 
-import "rpdb"
+import (
+	"slices"
+
+	"rpdb"
+)
 
 // recorder takes down what the evaluator does. A nil recorder takes down
 // nothing; the evaluator calls it all the same, so that there is one walk.
@@ -36,7 +40,7 @@ type tape struct {
 	fib   *FIB
 	rs    *ruleset
 	key   key    // what the rules saw
-	notes []note // of each rule of the list
+	notes []note // of the rules that fit, as the walk came to them
 	facts []fact
 	// passed lists what tables passed over, of one consultation after the
 	// other; the current one begins at mark.
@@ -47,6 +51,7 @@ type tape struct {
 
 // note is what became of one rule.
 type note struct {
+	rule *rule
 	word string // the selector that failed, or the suppressor
 	fact int32  // index of the fact, -1: there is none
 	kind stepKind
@@ -137,7 +142,7 @@ func (rec *recorder) last() *LookupTrace { return &rec.lookups[len(rec.lookups)-
 // walk begins the walk of a lookup.
 func (rec *recorder) walk(rs *ruleset, k *key) {
 	if rec != nil {
-		rec.last().tape = &tape{fib: rec.fib, rs: rs, key: *k, notes: make([]note, len(rs.rules))}
+		rec.last().tape = &tape{fib: rec.fib, rs: rs, key: *k}
 	}
 }
 
@@ -150,12 +155,12 @@ func (rec *recorder) step(r *rule, kind stepKind, v verdict, word string) {
 }
 
 func (t *tape) step(r *rule, kind stepKind, v verdict, word string) {
-	n := note{word: word, fact: -1, kind: kind}
+	n := note{rule: r, word: word, fact: -1, kind: kind}
 	// That the rule's own table is empty is told without a fact.
 	if v.route != nil || v.table != nil && v.table.id != r.Action.Table() || len(t.passed) > t.mark {
 		n.fact = t.fact(v)
 	}
-	t.notes[r.place] = n
+	t.notes = append(t.notes, n)
 }
 
 // fact keeps an answer with what was passed over for it.
@@ -196,7 +201,7 @@ func (rec *recorder) decided(r *rule, v verdict) {
 		return
 	}
 	t := rec.last().tape
-	t.notes[r.place] = note{fact: t.fact(v), kind: stepDecided}
+	t.notes = append(t.notes, note{rule: r, fact: t.fact(v), kind: stepDecided})
 }
 
 // path corrects the nexthop noted last: IPv4 chooses among several only after
@@ -206,5 +211,9 @@ func (rec *recorder) path(v *verdict) {
 		return
 	}
 	t := rec.last().tape
-	t.facts[t.notes[v.rule.place].fact].verdict = *v
+	for _, n := range slices.Backward(t.notes) {
+		if n.kind == stepDecided {
+			t.facts[n.fact].verdict = *v
+		}
+	}
 }

@@ -255,17 +255,17 @@ func gateway4(via netip.Addr) netip.Addr {
 // finish brings the routes of all tables into order and links the nodes.
 func (c *compiler) finish(rs *ruleset) {
 	for _, t := range rs.tables {
-		c.finishTable(rs, t)
+		t.finish(rs.v6)
 	}
 	if rs.merged != nil {
-		c.finishTable(rs, rs.merged)
+		rs.merged.finish(rs.v6)
 	}
 }
 
-func (c *compiler) finishTable(rs *ruleset, t *table) {
+func (t *table) finish(v6 bool) {
 	connect(t.lpm)
 	for _, n := range t.lpm.All() {
-		if rs.v6 {
+		if v6 {
 			n.sort6()
 			n.sortSources()
 			continue

@@ -1,7 +1,9 @@
 package fib
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"rpdb"
@@ -9,16 +11,57 @@ import (
 
 // steps tells what became of each rule.
 func (t *tape) steps() []Step {
-	steps := make([]Step, len(t.notes))
-	for i := range steps {
-		steps[i] = t.stepOf(i)
+	notes := t.all()
+	steps := make([]Step, len(notes))
+	for i, n := range notes {
+		steps[i] = t.stepOf(n)
 	}
 	return steps
 }
 
-// stepOf tells what became of the rule at a place of the list.
-func (t *tape) stepOf(place int) Step {
-	r, n := &t.rs.rules[place], t.notes[place]
+// all returns what became of each rule of the list. The walk asked only those that
+// fit; what keeps the others from fitting is found out here.
+func (t *tape) all() []note {
+	notes := make([]note, len(t.rs.rules))
+	at, asked := 0, true // whether the walk came by the rules from there on
+	pass := func(end order) {
+		for ; at < len(notes) && t.rs.rules[at].at < end; at++ {
+			r := t.rs.rules[at]
+			notes[at] = note{rule: r, fact: -1}
+			if asked {
+				notes[at].kind, notes[at].word = stepNotMatched, r.mismatch(&t.key)
+			}
+		}
+	}
+	for _, n := range t.inOrder() {
+		pass(n.rule.at)
+		notes[at], at = n, at+1
+		switch n.kind {
+		case stepDecided:
+			asked = false
+		case stepGoto:
+			asked = false
+			to, _ := t.rs.jumpOf(n.rule)
+			pass(to.first)
+			asked = true
+		}
+	}
+	pass(^order(0))
+	return notes
+}
+
+// inOrder returns the notes in the order of the list, in which the walk made them
+// but for rules that were never changed: there main decides before local is told of.
+func (t *tape) inOrder() []note {
+	if t.rs.merged == nil {
+		return t.notes
+	}
+	return slices.SortedFunc(slices.Values(t.notes), func(a, b note) int { return cmp.Compare(a.rule.at, b.rule.at) })
+}
+
+// stepOf tells the story of a note.
+func (t *tape) stepOf(n note) Step {
+	r := n.rule
 	var f fact
 	if n.fact >= 0 && n.kind != stepNotAsked {
 		f = t.facts[n.fact]

@@ -8,10 +8,14 @@ import (
 
 // ruleset is the rule list of one family and its tables.
 type ruleset struct {
-	v6     bool
-	rules  []rule
-	ports  bool // some rule makes the kernel look into incoming packets
-	realms bool // some IPv4 rule carries realms
+	v6    bool
+	rules []*rule // in order
+	found *classifier
+	// jumps says of every priority that a goto names where a walk goes on; the
+	// zero jump if there is no rule.
+	jumps  map[rpdb.Priority]jump
+	ports  int // rules that make the kernel look into incoming packets
+	realms int // IPv4 rules that carry realms
 	tables map[rpdb.TableID]*table
 	// pristine rules were never changed, so lookups go past the list
 	// (fib_has_custom_rules); rules is then the built-in one. In IPv4 the
@@ -40,15 +44,14 @@ func (f *FIB) walk(rs *ruleset, k *key, rec *recorder) verdict {
 	if rs.merged != nil {
 		return f.walkMerged(rs, k, rec)
 	}
-	for i := 0; i < len(rs.rules); i++ {
-		r := &rs.rules[i]
-		if field := r.mismatch(k); field != "" {
-			rec.step(r, stepNotMatched, verdict{}, field)
-			continue
-		}
-		if r.Action.Type() == rpdb.ActionGoto && r.target >= 0 && r.Unknown == "" {
+	a := newAsking(rs, k)
+	for r := a.next(k); r != nil; r = a.next(k) {
+		if to, ok := rs.follows(r); ok {
 			rec.step(r, stepGoto, verdict{}, "")
-			i = r.target - 1
+			a.at = to.end
+			if rec != nil { // which tells of the gotos on the way as well
+				a.at = to.first
+			}
 			continue
 		}
 		if v, decided := f.act(rs, r, k, rec); decided {
@@ -76,7 +79,7 @@ func (f *FIB) act(rs *ruleset, r *rule, k *key, rec *recorder) (v verdict, decid
 		v.result = f.consult(rs, r, k, &v, rec)
 		decided = v.outcome == hit || v.outcome == denied || v.outcome == unclear
 	case rpdb.ActionGoto:
-		if r.Unknown == "" || r.target < 0 {
+		if _, ok := rs.jumpOf(r); !ok || r.Unknown == "" {
 			rec.step(r, stepUnresolved, v, "")
 			return v, false
 		}
@@ -222,7 +225,7 @@ func (f *FIB) tableOf(rs *ruleset, r *rule, k *key) (t *table, ok bool) {
 // reports table main for both. The two steps recorded for local and main are
 // one search.
 func (f *FIB) walkMerged(rs *ruleset, k *key, rec *recorder) verdict {
-	local, main, rest := &rs.rules[0], &rs.rules[1], &rs.rules[2]
+	local, main, rest := rs.rules[0], rs.rules[1], rs.rules[2]
 	if rs.lacks(rs.merged) {
 		v := verdict{table: rs.merged, rule: main, result: result{outcome: unclear, note: noteNoTable}}
 		rec.decided(main, v)

@@ -184,8 +184,9 @@ type inquiry struct {
 	rs       *ruleset
 	decision rpdb.Decision
 	lookups  []LookupTrace
-	tape     *tape // of the lookup that gave the answer, without notes if the rules were not asked
-	ways     []int // indices of the rules that could lead to the wish
+	tape     *tape  // of the lookup that gave the answer, or would if the rules were asked
+	notes    []note // what became of each rule; none if they were not asked
+	ways     []int  // indices of the rules that could lead to the wish
 	tables   map[*table]*tableView
 }
 
@@ -201,7 +202,9 @@ func (f *FIB) inquire(flow rpdb.Flow, wish Wish) *inquiry {
 	}
 	if q.tape == nil {
 		q.tape = &tape{fib: f, rs: q.rs, key: f.plainKey(flow)}
+		return q
 	}
+	q.notes = q.tape.all()
 	return q
 }
 
@@ -228,18 +231,18 @@ func (f *FIB) plainKey(flow rpdb.Flow) key {
 	return k
 }
 
-// deciding returns the index of the rule that ended a walk, -1 if none did.
-func (t *tape) deciding() int {
-	return slices.IndexFunc(t.notes, func(n note) bool { return n.kind == stepDecided })
+// deciding returns the index of the note that ended a walk, -1 if none did.
+func deciding(notes []note) int {
+	return slices.IndexFunc(notes, func(n note) bool { return n.kind == stepDecided })
 }
 
 // decided is the step that ended the walk, nil if none did.
 func (t *tape) decided() *Step {
-	i := t.deciding()
+	i := deciding(t.notes)
 	if i < 0 {
 		return nil
 	}
-	step := t.stepOf(i)
+	step := t.stepOf(t.notes[i])
 	return &step
 }
 

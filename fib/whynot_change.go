@@ -120,7 +120,7 @@ func newSearch(q *inquiry) *search {
 		s.free |= 1 << fieldLabel
 	}
 	for i := range s.rules {
-		s.rules[i] = s.fieldsOf(&q.rs.rules[i])
+		s.rules[i] = s.fieldsOf(q.rs.rules[i])
 	}
 	for _, i := range q.ways {
 		s.rules[i].way = true
@@ -244,7 +244,7 @@ func (s *search) aimed(set fieldSet) (FlowChange, bool) {
 		}
 		flow, ok := s.flow, true
 		for _, x := range set.list() {
-			values := s.matching(&s.rs.rules[i], x)
+			values := s.matching(s.rs.rules[i], x)
 			if ok = ok && len(values) > 0; ok {
 				flow = withValue(flow, x, values[0])
 			}
@@ -360,7 +360,7 @@ func (q *inquiry) ruleChanges() []RuleChange {
 	var found []RuleChange
 	for _, i := range q.suspects() {
 		r := q.rs.rules[i].Rule
-		suppressed := q.tape.notes[i].kind == stepSuppressed
+		suppressed := q.notes[i].kind == stepSuppressed
 		d := q.f.lookupWith(q.rs, i, suppressed, q.flow)
 		if q.fulfilled(d) == FulfilledYes && d.Note != noteAssumedOnLink {
 			found = append(found, RuleChange{Rule: r, Suppressor: suppressed, Decision: d})
@@ -375,13 +375,14 @@ const maxSuspects = 16
 
 // suspects are the rules without which the answer may be another one.
 func (q *inquiry) suspects() []int {
-	notes := q.tape.notes
+	notes := q.notes
 	acted := make([]bool, len(notes))
 	for _, l := range q.lookups {
 		if l.tape == nil || len(notes) == 0 {
 			continue
 		}
-		for i, n := range l.tape.notes {
+		for _, n := range l.tape.notes {
+			i := seek(q.rs.rules, n.rule.at)
 			acted[i] = acted[i] || n.kind == stepDecided || n.kind == stepGoto
 		}
 	}
@@ -402,23 +403,12 @@ func (q *inquiry) suspects() []int {
 
 // lookupWith looks a flow up without one rule, or without its suppressors.
 func (f *FIB) lookupWith(rs *ruleset, without int, suppressors bool, flow rpdb.Flow) rpdb.Decision {
-	var list []rpdb.Rule
-	for i := range rs.rules {
-		r := rs.rules[i].Rule
-		if i == without {
-			if !suppressors {
-				continue
-			}
-			r.Suppress = rpdb.Suppressor{}
-		}
-		list = append(list, r)
+	r := rs.rules[without].Rule
+	g := f.withoutAt(r.Family, without)
+	if suppressors {
+		r.Suppress = rpdb.Suppressor{}
+		g = g.withRuleAt(r, rs.rules[without].at)
 	}
-	g := *f
-	changed := &g.v4
-	if rs.v6 {
-		changed = &g.v6
-	}
-	g.setRules(changed, list)
 	d := g.Lookup(flow)
 	d.Either = slices.Clone(d.Either)
 	return d

@@ -102,7 +102,7 @@ func (s *search) values(x field, set fieldSet, limit int) []value {
 			}
 			for _, of := range values {
 				if take(s.rules[i]) {
-					l.add(of(&s.rs.rules[i], x)...)
+					l.add(of(s.rs.rules[i], x)...)
 				}
 			}
 		}
@@ -176,7 +176,7 @@ func (s *search) mirrored(x field) (list []value) {
 		return nil
 	}
 	for i := range s.rs.rules {
-		r := s.rs.rules[i]
+		r := *s.rs.rules[i]
 		r.from, r.Selector.SPort, r.Selector.DPort = r.to, r.Selector.DPort, r.Selector.SPort
 		if x == fieldFrom && r.from.IsValid() || x == fieldSPort && r.Selector.SPort != (rpdb.Ports{}) ||
 			x == fieldDPort && r.Selector.DPort != (rpdb.Ports{}) {

@@ -135,17 +135,20 @@ func (q *inquiry) leads(r *rule) bool {
 
 // findWays lists the rules that could lead to the wish.
 func (q *inquiry) findWays() []Way {
-	notes := q.tape.notes
-	end := q.tape.deciding()
+	notes := q.notes
+	end := deciding(notes)
 	if end < 0 {
 		end = len(notes)
 	}
-	jump := -1 // the goto taken last
+	jump := -1       // the goto taken last
+	var landed order // where it led
 	var ways []Way
 	for i := range q.rs.rules {
-		r := &q.rs.rules[i]
+		r := q.rs.rules[i]
 		if i < len(notes) && notes[i].kind == stepGoto {
 			jump = i
+			to, _ := q.rs.jumpOf(r)
+			landed = to.first
 		}
 		if !q.leads(r) {
 			continue
@@ -157,7 +160,7 @@ func (q *inquiry) findWays() []Way {
 		case i > end:
 			taker := q.rs.rules[end].Rule
 			way.add(Obstacle{Kind: ObstacleTaken, Rule: &taker})
-		case jump >= 0 && i > jump && i < q.rs.rules[jump].target:
+		case jump >= 0 && i > jump && r.at < landed:
 			jumper := q.rs.rules[jump].Rule
 			way.add(Obstacle{Kind: ObstacleJumped, Rule: &jumper})
 		case len(way.Obstacles) == 0 && notes[i].kind == stepNotMatched:
@@ -357,7 +360,7 @@ func (q *inquiry) unaskedTables() []rpdb.TableID {
 	}
 	asked := map[*table]bool{q.rs.merged: true}
 	for i := range q.rs.rules {
-		if r := &q.rs.rules[i]; r.Action.Type() == rpdb.ActionTable {
+		if r := q.rs.rules[i]; r.Action.Type() == rpdb.ActionTable {
 			asked[q.lookedUp(r)] = true
 		}
 	}

@@ -1,0 +1,75 @@
+package fib
+
+// asking is the walk of one flow past the rules that fit it.
+type asking struct {
+	rs *ruleset
+	at order // where it is: rules before that are done with
+	words
+	// lists are what is left of the rules that the first shapes have for the
+	// flow; listed are those that have been looked up.
+	lists  [listed][]*rule
+	listed uint
+}
+
+// listed is for how many shapes a walk remembers what it found. Further ones are
+// looked up again each time.
+const listed = 16
+
+func newAsking(rs *ruleset, k *key) asking {
+	return asking{rs: rs, words: newWords(k)}
+}
+
+// next returns the next rule that fits the flow, nil if there is none. The flow is
+// the same each time, but for a source found meanwhile, which nothing compares.
+func (a *asking) next(k *key) *rule {
+	var best *rule
+	for i, t := range a.rs.found.shapes {
+		if best != nil && t.min > best.at {
+			break
+		}
+		if t.max < a.at {
+			continue
+		}
+		list := a.list(i, t, k)
+		for len(list) > 0 && (best == nil || list[0].at < best.at) {
+			if r := list[0]; r.mismatch(k) == "" {
+				best = r
+				break
+			}
+			list = list[1:]
+		}
+		if i < listed {
+			a.lists[i] = list
+		}
+	}
+	if best != nil {
+		a.at = best.at + 1
+	}
+	return best
+}
+
+// list returns the rules that a shape has for the flow, from where the walk is.
+func (a *asking) list(i int, t *tuples, k *key) []*rule {
+	var list []*rule
+	if bit := uint(1) << i; i >= listed || a.listed&bit == 0 {
+		list = t.loose
+		if t.segments != nil {
+			list = t.find(t.shape.hash(k, &a.words))
+		}
+		if i < listed {
+			a.listed |= bit
+		}
+	} else {
+		list = a.lists[i]
+	}
+	for n := 0; len(list) > 0 && list[0].at < a.at; n++ {
+		if n == near {
+			return list[seek(list, a.at):]
+		}
+		list = list[1:]
+	}
+	return list
+}
+
+// near is how many rules are passed over one by one before their list is searched.
+const near = 4

@@ -1,0 +1,217 @@
+package fib
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"rpdb"
+)
+
+// orderOf returns the order of the first rule of a priority.
+func orderOf(p rpdb.Priority) order { return order(p) << 32 }
+
+// jump is where a goto leads.
+type jump struct {
+	first order // the first rule of the priority
+	// end is first, or where the gotos end that begin there and that every flow
+	// follows.
+	end order
+}
+
+// setRules compiles a list of rules in place of the one that there is. As in the
+// kernel they stand by priority, those of one priority as they come.
+func (f *FIB) setRules(rs *ruleset, rules []rpdb.Rule) {
+	compiled := make([]rule, len(rules))
+	rs.rules = make([]*rule, len(rules))
+	for i, r := range rules {
+		compiled[i] = f.newRule(rs, r)
+		rs.rules[i] = &compiled[i]
+	}
+	slices.SortStableFunc(rs.rules, func(a, b *rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	rs.ports, rs.realms = 0, 0
+	for i, r := range rs.rules {
+		r.at = orderOf(r.Priority)
+		if i > 0 && rs.rules[i-1].Priority == r.Priority {
+			r.at = rs.rules[i-1].at + 1
+		}
+		rs.count(r, 1)
+	}
+	rs.found = newClassifier(rs.rules, enough)
+	rs.setJumps()
+}
+
+// count notes a rule more, or one less, in what the whole list is asked for.
+func (rs *ruleset) count(r *rule, n int) {
+	if r.needsPorts() {
+		rs.ports += n
+	}
+	if !rs.v6 && r.Realms != 0 {
+		rs.realms += n
+	}
+}
+
+// setJumps works out where gotos lead, the last ones first, since those before may
+// lead to them.
+func (rs *ruleset) setJumps() {
+	rs.jumps = map[rpdb.Priority]jump{}
+	for _, r := range slices.Backward(rs.rules) {
+		if r.Action.Type() != rpdb.ActionGoto {
+			continue
+		}
+		p := r.Action.Target()
+		if _, known := rs.jumps[p]; known {
+			continue
+		}
+		rs.jumps[p] = jump{}
+		at := seek(rs.rules, orderOf(p))
+		if at == len(rs.rules) || rs.rules[at].Priority != p {
+			continue
+		}
+		to := jump{first: rs.rules[at].at, end: rs.rules[at].at}
+		if onward, ok := rs.follows(rs.rules[at]); ok && rs.rules[at].fitsAll() {
+			to.end = onward.end
+		}
+		rs.jumps[p] = to
+	}
+}
+
+// fitsAll reports whether the rule fits every flow, by having no selectors.
+func (r *rule) fitsAll() bool { return r.Selector.Canonical() == rpdb.Selector{} }
+
+// jumpOf returns where a goto leads; not ok if there is no such rule behind it.
+func (rs *ruleset) jumpOf(r *rule) (jump, bool) {
+	to, ok := rs.jumps[r.Action.Target()]
+	return to, ok && to.first > r.at
+}
+
+// follows returns where a walk goes on behind a rule that fits, if the rule is a
+// goto that leads somewhere and is fully known.
+func (rs *ruleset) follows(r *rule) (jump, bool) {
+	if r.Action.Type() != rpdb.ActionGoto || r.Unknown != "" {
+		return jump{}, false
+	}
+	return rs.jumpOf(r)
+}
+
+// WithRule returns the FIB with one rule more, behind those of its priority, as the
+// kernel adds it. Its cost does not grow with the number of routes, and with that
+// of rules only by the copy of a list. Both share what they have in common, and
+// both stay as they are. In a namespace whose rules were never changed they are from
+// now on.
+func (f *FIB) WithRule(r rpdb.Rule) *FIB {
+	rules := f.ruleset(r.Family).rules
+	at := orderOf(r.Priority)
+	if i := seek(rules, at|(1<<32-1)); i > 0 && rules[i-1].Priority == r.Priority {
+		at = rules[i-1].at + 1
+	}
+	return f.withRuleAt(r, at)
+}
+
+// withRuleAt is WithRule in a place that no rule has.
+func (f *FIB) withRuleAt(r rpdb.Rule, at order) *FIB {
+	return f.change(r.Family, func(g *FIB, rs *ruleset) {
+		n := g.newRule(rs, r)
+		n.at = at
+		rs.rules = slices.Insert(slices.Clip(rs.rules), seek(rs.rules, at), &n)
+		rs.found = rs.found.with(&n)
+		rs.count(&n, 1)
+		rs.jumpAnew(&n)
+	})
+}
+
+// WithoutRule returns the FIB with one rule less: the first that equals r in its
+// canonical form, priority and protocol included. It reports whether there is one.
+// What is said of [FIB.WithRule] holds here too.
+func (f *FIB) WithoutRule(r rpdb.Rule) (*FIB, bool) {
+	rs := f.ruleset(r.Family)
+	want := r.Canonical()
+	at := seek(rs.rules, orderOf(r.Priority))
+	for at < len(rs.rules) && rs.rules[at].Priority == r.Priority && rs.rules[at].Canonical() != want {
+		at++
+	}
+	if at == len(rs.rules) || rs.rules[at].Priority != r.Priority {
+		return f, false
+	}
+	return f.withoutAt(r.Family, at), true
+}
+
+// ruleset returns the rules of a family.
+func (f *FIB) ruleset(family rpdb.Family) *ruleset {
+	if family == rpdb.IPv6 {
+		return &f.v6
+	}
+	return &f.v4
+}
+
+func (f *FIB) withoutAt(family rpdb.Family, at int) *FIB {
+	return f.change(family, func(_ *FIB, rs *ruleset) {
+		r := rs.rules[at]
+		rs.rules = slices.Concat(rs.rules[:at], rs.rules[at+1:])
+		rs.found = rs.found.without(r)
+		rs.count(r, -1)
+		rs.jumpAnew(r)
+	})
+}
+
+// change returns a FIB in which a function has changed the rules of a family. The
+// function must not modify what they share.
+func (f *FIB) change(family rpdb.Family, by func(*FIB, *ruleset)) *FIB {
+	g := *f
+	rs := g.ruleset(family)
+	if rs.pristine {
+		g.customise(rs)
+	}
+	by(&g, rs)
+	if g.gaps.idle != nil {
+		g.splitForwarding6()
+	}
+	return &g
+}
+
+// customise makes rules that were never changed a list like any other. In IPv4
+// local and main become tables of their own (fib_unmerge).
+func (f *FIB) customise(rs *ruleset) {
+	rs.pristine = false
+	if rs.merged == nil {
+		return
+	}
+	rs.tables = maps.Clone(rs.tables)
+	merged := rs.merged
+	rs.merged = nil
+	for _, id := range []rpdb.TableID{rpdb.TableLocal, rpdb.TableMain} {
+		rs.tables[id] = newTable(id)
+		rs.tables[id].missing = merged.missing
+	}
+	for p, n := range merged.lpm.All() {
+		for i := range n.routes {
+			t := rs.tables[n.routes[i].table]
+			t.size++
+			if p.Bits() == 0 {
+				t.defaults++
+			}
+			own := t.get(p)
+			own.routes = append(own.routes, n.routes[i])
+		}
+	}
+	for _, id := range []rpdb.TableID{rpdb.TableLocal, rpdb.TableMain} {
+		rs.tables[id].finish(rs.v6)
+	}
+	f.setRules(rs, rulesOf(rs.rules))
+}
+
+func rulesOf(compiled []*rule) []rpdb.Rule {
+	rules := make([]rpdb.Rule, len(compiled))
+	for i, r := range compiled {
+		rules[i] = r.Rule
+	}
+	return rules
+}
+
+// jumpAnew works the jumps out anew if a rule that came or went can have changed
+// any.
+func (rs *ruleset) jumpAnew(r *rule) {
+	if _, named := rs.jumps[r.Priority]; named || r.Action.Type() == rpdb.ActionGoto {
+		rs.setJumps()
+	}
+}

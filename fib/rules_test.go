@@ -1,0 +1,279 @@
+package fib_test
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"testing"
+
+	"rpdb"
+	"rpdb/fib"
+	"rpdb/internal/corpus"
+	"rpdb/internal/oracle"
+)
+
+// crowded returns a world with the rules of many worlds, so that there are many of
+// each shape.
+func crowded(seed uint64, worlds int) (*rpdb.Snapshot, *corpus.Generator) {
+	g := corpus.New(seed)
+	s := g.Snapshot()
+	for range worlds {
+		for _, r := range g.Snapshot().Rules {
+			if r.Protocol != rpdb.ProtocolKernel {
+				s.Rules = append(s.Rules, r)
+			}
+		}
+	}
+	slices.SortStableFunc(s.Rules, rpdb.Rule.Compare)
+	return s, g
+}
+
+// Among many rules the engine finds those that its slow twin finds, which asks one
+// after the other.
+func TestManyRulesAgainstOracle(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		s, g := crowded(seed, 1+int(seed))
+		f := fib.Compile(s)
+		for range 40 {
+			for _, family := range rpdb.Families() {
+				flow, _, _ := g.Aimed(family, s.Rules)
+				got, want := f.Lookup(flow), oracle.Decide(s, flow)
+				got.Note = ""
+				if !reflect.DeepEqual(got, want) {
+					t.Fatalf("seed %d, %d rules, %+v\nengine %+v\noracle %+v", seed, len(s.Rules), flow, got, want)
+				}
+			}
+		}
+	}
+}
+
+// Rules that come and go one by one lead to the same as compiling what is left, and
+// leave alone what was compiled before.
+func TestRulesComeAndGo(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		s, g := crowded(seed, 6)
+		spare, _ := crowded(seed+1000, 3)
+		f := fib.Compile(s)
+		first, story := f, stories(f, g, s.Rules)
+		for i := range 60 {
+			var ok bool
+			if add := len(spare.Rules) > 0 && (len(s.Rules) < 20 || g.Number(5) > 1); add {
+				r := spare.Rules[0]
+				spare.Rules = spare.Rules[1:]
+				f = f.WithRule(r)
+				at := 0
+				for at < len(s.Rules) && s.Rules[at].Compare(r) <= 0 {
+					at++
+				}
+				s.Rules = slices.Insert(slices.Clone(s.Rules), at, r)
+			} else {
+				gone := s.Rules[g.Number(len(s.Rules))]
+				if f, ok = f.WithoutRule(gone); !ok {
+					t.Fatalf("seed %d: no %v to take away", seed, gone)
+				}
+				at := slices.IndexFunc(s.Rules, func(r rpdb.Rule) bool { return r.Canonical() == gone.Canonical() })
+				s.Rules = slices.Delete(slices.Clone(s.Rules), at, at+1)
+			}
+			if i%10 != 9 {
+				continue
+			}
+			anew := *s
+			anew.Custom4, anew.Custom6 = rpdb.CustomisedYes, rpdb.CustomisedYes
+			want := fib.Compile(&anew)
+			for range 10 {
+				for _, family := range rpdb.Families() {
+					flow, _, _ := g.Aimed(family, s.Rules)
+					equal(t, f.Trace(flow), want.Trace(flow))
+				}
+			}
+		}
+		for _, trace := range story {
+			equal(t, first.Trace(trace.Flow), trace)
+		}
+	}
+}
+
+func stories(f *fib.FIB, g *corpus.Generator, rules []rpdb.Rule) (list []fib.Trace) {
+	for range 10 {
+		for _, family := range rpdb.Families() {
+			flow, _, _ := g.Aimed(family, rules)
+			list = append(list, f.Trace(flow))
+		}
+	}
+	return list
+}
+
+// equal compares traces by what they tell.
+func equal(t *testing.T, got, want fib.Trace) {
+	t.Helper()
+	if !reflect.DeepEqual(got.Decision, want.Decision) || len(got.Lookups) != len(want.Lookups) {
+		t.Fatalf("%+v\ngot  %+v\nwant %+v", got.Flow, got.Decision, want.Decision)
+	}
+	for i := range got.Lookups {
+		if a, b := got.Lookups[i].Steps(), want.Lookups[i].Steps(); !reflect.DeepEqual(a, b) {
+			t.Fatalf("%+v\ngot  %+v\nwant %+v", got.Flow, a, b)
+		}
+	}
+}
+
+// A rule that is not there cannot be taken away.
+func TestWithoutRuleThatIsNotThere(t *testing.T) {
+	f := fib.Compile(&rpdb.Snapshot{Rules: rpdb.DefaultRules(rpdb.IPv4)})
+	r := rpdb.DefaultRules(rpdb.IPv4)[1]
+	r.Action = rpdb.Blackhole()
+	if g, ok := f.WithoutRule(r); ok || g != f {
+		t.Errorf("took %v away", r)
+	}
+}
+
+// The first rule that is added parts the tables of IPv4 that were one, as it does in
+// the kernel.
+func TestFirstRuleOfItsOwn(t *testing.T) {
+	for seed := range uint64(40) {
+		g := corpus.New(seed)
+		s := g.Snapshot()
+		s.Custom4, s.Custom6 = rpdb.CustomisedNo, rpdb.CustomisedNo
+		s.Rules = append(rpdb.DefaultRules(rpdb.IPv4), rpdb.DefaultRules(rpdb.IPv6)...)
+		f := fib.Compile(s)
+		for _, family := range rpdb.Families() {
+			r := rpdb.Rule{Family: family, Priority: 5, Action: rpdb.ToTable(100)}
+			s.Rules = append(s.Rules, r)
+			f = f.WithRule(r)
+		}
+		slices.SortStableFunc(s.Rules, rpdb.Rule.Compare)
+		s.Custom4, s.Custom6 = rpdb.CustomisedYes, rpdb.CustomisedYes
+		want := fib.Compile(s)
+		for range 40 {
+			for _, family := range rpdb.Families() {
+				flow := g.Flow(family)
+				equal(t, f.Trace(flow), want.Trace(flow))
+			}
+		}
+	}
+}
+
+// Gotos that every flow follows are followed at once, and told of one by one.
+func TestChainOfGotos(t *testing.T) {
+	s := &rpdb.Snapshot{Rules: rpdb.DefaultRules(rpdb.IPv4)[:1], Custom4: rpdb.CustomisedYes}
+	for i := range 100 {
+		p := rpdb.Priority(100 + 2*i)
+		s.Rules = append(s.Rules,
+			rpdb.Rule{Family: rpdb.IPv4, Priority: p, Action: rpdb.Goto(p + 2)},
+			rpdb.Rule{Family: rpdb.IPv4, Priority: p + 1, Action: rpdb.Blackhole()})
+	}
+	end := rpdb.Rule{Family: rpdb.IPv4, Priority: 300, Action: rpdb.Prohibit()}
+	s.Rules = append(s.Rules, end)
+	f := fib.Compile(s)
+	lookup := func(f *fib.FIB) rpdb.Priority {
+		p, _ := f.Lookup(flow(t, "192.0.2.1")).Rule.Get()
+		return p
+	}
+	if got := lookup(f); got != 300 {
+		t.Errorf("rule %d decided, not 300", got)
+	}
+	followed := 0
+	for _, step := range f.Trace(flow(t, "192.0.2.1")).Lookups[0].Steps() {
+		if _, ok := step.Detail.(fib.GotoFollowed); ok {
+			followed++
+		}
+	}
+	if followed != 100 {
+		t.Errorf("the story tells of %d gotos", followed)
+	}
+	// Without its last rule the chain leads nowhere from its last goto on.
+	broken, _ := f.WithoutRule(end)
+	if got := lookup(broken); got != 299 {
+		t.Errorf("rule %d decided, not 299", got)
+	}
+	if got := lookup(broken.WithRule(end)); got != 300 {
+		t.Errorf("rule %d decided after all, not 300", got)
+	}
+}
+
+// What a hash cannot tell is compared all the same, where there are many rules of a
+// kind.
+func TestManyRulesThatNoHashTellsApart(t *testing.T) {
+	many := func(first int, rule func(i int) string) (list []string) {
+		for i := range 12 {
+			list = append(list, "rule add pref "+strconv.Itoa(first+i)+" "+rule(i))
+		}
+		return list
+	}
+	vrf := world(t, many(100, func(i int) string { return "iif red uidrange " + strconv.Itoa(i) + "-5000 table 100" })...)
+	vrf.Links = append(vrf.Links, rpdb.Link{Index: 9, Name: "red", Kind: "vrf", VRFTable: 200, Flags: rpdb.LinkUp | rpdb.LinkLowerUp})
+	vrf.Links[1].Master = 9
+	gone := world(t, many(100, func(i int) string { return "oif gone" + strconv.Itoa(i) + " prohibit" })...)
+	finds := world(t)
+	for i := range 12 {
+		s := rpdb.Selector{From: netip.PrefixFrom(netip.MustParseAddr("2001:db8:2::1"), 64)}
+		finds.Rules = append(finds.Rules, rpdb.Rule{
+			Family: rpdb.IPv6, Priority: rpdb.Priority(100 + i), Selector: s, Action: rpdb.ToTable(200), Flags: rpdb.RuleFindSaddr,
+		})
+	}
+	slices.SortStableFunc(finds.Rules, rpdb.Rule.Compare)
+	for _, c := range []struct {
+		name  string
+		world *rpdb.Snapshot
+		flows []string
+	}{
+		{"the interfaces of a VRF", vrf, []string{"10.9.9.9 from 192.0.2.77 iif e0", "10.9.9.9 from 198.51.100.77 iif e1"}},
+		{"interfaces that are not there", gone, []string{"10.9.9.9", "10.9.9.9 oif e1"}},
+		{"a source that the rule finds", finds, []string{"2001:db8:9::9", "2001:db8:9::9 from 2001:db8:2::1", "2001:db8:9::9 from 2001:db8::1"}},
+	} {
+		for _, text := range c.flows {
+			f := flow(t, text)
+			got, want := fib.Compile(c.world).Lookup(f), oracle.Decide(c.world, f)
+			if got.Note = ""; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, %s\nengine %+v\noracle %+v", c.name, text, got, want)
+			}
+		}
+	}
+}
+
+// Versions that come from one do not see each other's rules.
+func TestVersionsApart(t *testing.T) {
+	f := fib.Compile(world(t))
+	rule := func(p rpdb.Priority, mark uint32, a rpdb.Action) rpdb.Rule {
+		r := rpdb.Rule{Family: rpdb.IPv4, Priority: p, Action: a}
+		r.Selector.Mark = rpdb.Mark{Value: mark, Mask: ^uint32(0)}
+		return r
+	}
+	for p := range rpdb.Priority(40) {
+		f = f.WithRule(rule(100+p, 1, rpdb.Nop()))
+		a, b := f.WithRule(rule(200, 1, rpdb.Prohibit())), f.WithRule(rule(200, 1, rpdb.Unreachable()))
+		marked := flow(t, "10.9.9.9 mark 1")
+		for _, c := range []struct {
+			f    *fib.FIB
+			want rpdb.Errno
+		}{{f, 0}, {a, rpdb.EACCES}, {b, rpdb.ENETUNREACH}} {
+			if got := c.f.Lookup(marked).Errno; got != c.want {
+				t.Fatalf("%d rules: %v, want %v", p+1, got, c.want)
+			}
+			if n := len(c.f.Trace(marked).Lookups[0].Steps()); c.want == 0 && n != 4+int(p) {
+				t.Fatalf("%d rules: the story has %d", p+1, n)
+			}
+		}
+	}
+}
+
+// The last rule that asks for ports takes with it that packets are looked into.
+func TestPortsAreAskedForNoMore(t *testing.T) {
+	s := world(t, "rule add pref 100 iif lo ipproto udp prohibit")
+	s.Sysctls.Links["e0"] = rpdb.LinkSysctls{Forwarding4: true, RPFilter: 1}
+	asks := rpdb.Rule{Family: rpdb.IPv4, Priority: 50, Action: rpdb.ToTable(999)}
+	asks.Selector.DPort = rpdb.Port(1)
+	f, packet := fib.Compile(s), flow(t, "192.0.2.1 from 192.0.2.77 iif e0 proto 17 sport 7 dport 8")
+	with := f.WithRule(asks)
+	without, _ := with.WithoutRule(asks)
+	if got := with.Lookup(packet).Disposition; got != rpdb.Martian {
+		t.Fatalf("with a rule for ports: %v", got)
+	}
+	for _, g := range []*fib.FIB{f, without} {
+		if got := g.Lookup(packet).Disposition; got != rpdb.Local {
+			t.Errorf("without: %v", got)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package fib
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+
+	"rpdb"
+)
+
+// shape says what of a flow rules look at: rules of one shape are told apart by
+// one hash of those parts. The zero shape looks at nothing. Only what a hash can
+// tell is in it; the rest of a rule is compared when its hash is right.
+type shape struct {
+	from, to     uint8 // prefix lengths
+	mark, label  uint32
+	sport, dport uint16 // masks
+	uid          uint32 // mask
+	ds           uint8  // mask
+	proto        bool
+	iif, oif     bool
+	tun          bool
+}
+
+// kind is the shape of a rule before its range is cut into blocks, each of which
+// has a mask of its own: rules of one kind are put into tables together.
+type kind struct {
+	shape
+	ranged dimension
+}
+
+// dimension is a field of which a rule wants a range.
+type dimension uint8
+
+const (
+	noRange dimension = iota
+	rangeOfDPort
+	rangeOfSPort
+	rangeOfUID
+)
+
+// entry is one place in the tables by which a rule is found.
+type entry struct {
+	shape shape
+	hash  uint64
+}
+
+// kindOf returns the kind of a rule and the flow that fits it best, whose hash is
+// the rule's. A rule that says not has the zero kind: it fits most flows.
+func (r *rule) kindOf() (kind, key) {
+	var d kind
+	k := key{dst: r.Family.Unspecified(), src: r.Family.Unspecified()}
+	s := &r.Selector
+	if s.Not {
+		return d, k
+	}
+	if r.to.IsValid() {
+		d.to, k.dst = uint8(r.to.Bits()), r.to.Addr()
+	}
+	// A rule that finds the source itself fits flows that have none.
+	if r.from.IsValid() && r.Flags&rpdb.RuleFindSaddr == 0 {
+		d.from, k.src = uint8(r.from.Bits()), r.from.Addr()
+	}
+	d.mark, k.mark = s.Mark.Mask, s.Mark.Value
+	d.label, k.label = s.FlowLabel.Mask, s.FlowLabel.Value
+	d.proto, k.proto = s.IPProto != 0, s.IPProto
+	d.tun, k.tun = s.TunID != 0, s.TunID
+	d.iif, k.iif = r.iif.exact()
+	d.oif, k.oif = r.oif.exact()
+	d.ds, k.ds = r.dsBits()
+	d.sport, k.sport = portBits(s.SPort)
+	d.dport, k.dport = portBits(s.DPort)
+	if r.hasUID && r.uids.First == r.uids.Last {
+		d.uid, k.uid = ^uint32(0), r.uids.First
+	}
+	switch {
+	case isRange(s.DPort):
+		d.ranged = rangeOfDPort
+	case isRange(s.SPort):
+		d.ranged = rangeOfSPort
+	case r.hasUID && r.uids.First < r.uids.Last:
+		d.ranged = rangeOfUID
+	}
+	return d, k
+}
+
+// noLink is the index of an interface that is not there, which no flow has.
+const noLink = ^rpdb.LinkIndex(0)
+
+// exact reports whether the selector fits one interface and no other, and which.
+func (m ifmatch) exact() (bool, rpdb.LinkIndex) {
+	if m.index == 0 {
+		return m.set, noLink
+	}
+	return m.set && !m.vrf, m.index
+}
+
+// dsBits returns which bits of the DS field the rule compares, and with what.
+func (r *rule) dsBits() (mask, value uint8) {
+	if r.Selector.TOS != 0 {
+		mask = legacyTOS
+		if r.v6 {
+			mask = 0xfc
+		}
+		value = r.Selector.TOS & mask
+	}
+	if r.hasDSCP {
+		mask |= r.dscp.Mask << 2
+		value |= r.dscp.Value & r.dscp.Mask << 2
+	}
+	return mask, value
+}
+
+func isRange(p rpdb.Ports) bool { return p.Mask == 0 && p.First < p.Last }
+
+func portBits(p rpdb.Ports) (mask, value uint16) {
+	switch {
+	case p.Mask != 0:
+		return p.Mask, p.First
+	case p.First == p.Last && p.First != 0:
+		return 0xffff, p.First
+	}
+	return 0, 0
+}
+
+// entries yields the places by which a rule of the kind is found: one, or one for
+// each block of its range.
+func (r *rule) entries(d kind, k key, yield func(entry)) {
+	at := func() {
+		w := newWords(&k)
+		yield(entry{d.shape, d.hash(&k, &w)})
+	}
+	s := &r.Selector
+	switch d.ranged {
+	case noRange:
+		at()
+	case rangeOfDPort:
+		blocks(uint64(s.DPort.First), uint64(s.DPort.Last), func(first, size uint64) {
+			d.dport, k.dport = -uint16(size), uint16(first)
+			at()
+		})
+	case rangeOfSPort:
+		blocks(uint64(s.SPort.First), uint64(s.SPort.Last), func(first, size uint64) {
+			d.sport, k.sport = -uint16(size), uint16(first)
+			at()
+		})
+	case rangeOfUID:
+		blocks(uint64(r.uids.First), uint64(r.uids.Last), func(first, size uint64) {
+			d.uid, k.uid = -uint32(size), uint32(first)
+			at()
+		})
+	}
+}
+
+// blocks cuts a range into the fewest blocks whose size is a power of two and
+// whose beginning is a multiple of it.
+func blocks(first, last uint64, yield func(first, size uint64)) {
+	for first <= last {
+		size := uint64(1) << min(bits.Len64(last-first+1)-1, bits.TrailingZeros64(first))
+		yield(first, size)
+		first += size
+	}
+}
+
+// words are the addresses of a flow as they are hashed.
+type words struct {
+	src, dst [2]uint64
+}
+
+func newWords(k *key) words { return words{addressWords(k.src), addressWords(k.dst)} }
+
+// addressWords returns an address with its first bit on top; one of IPv4 has only
+// the first word.
+func addressWords(a netip.Addr) [2]uint64 {
+	if a.Is4() {
+		b := a.As4()
+		return [2]uint64{uint64(binary.BigEndian.Uint32(b[:])) << 32}
+	}
+	b := a.As16()
+	return [2]uint64{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}
+
+// hash hashes what the shape looks at.
+func (s *shape) hash(k *key, w *words) uint64 {
+	h := uint64(0x9e3779b97f4a7c15)
+	if s.from != 0 {
+		h = mixPrefix(h, w.src, s.from)
+	}
+	if s.to != 0 {
+		h = mixPrefix(h, w.dst, s.to)
+	}
+	if s.mark != 0 || s.uid != 0 {
+		h = mix(h, uint64(k.mark&s.mark)<<32|uint64(k.uid&s.uid))
+	}
+	if s.iif || s.oif {
+		h = mix(h, when(s.iif, uint64(k.iif))<<32|when(s.oif, uint64(k.oif)))
+	}
+	if s.sport != 0 || s.dport != 0 || s.ds != 0 || s.proto {
+		h = mix(h, uint64(k.sport&s.sport)<<48|uint64(k.dport&s.dport)<<32|uint64(k.ds&s.ds)<<8|when(s.proto, uint64(k.proto)))
+	}
+	if s.label != 0 {
+		h = mix(h, uint64(k.label&s.label))
+	}
+	if s.tun {
+		h = mix(h, k.tun)
+	}
+	return h
+}
+
+func when(set bool, v uint64) uint64 {
+	if set {
+		return v
+	}
+	return 0
+}
+
+func mixPrefix(h uint64, a [2]uint64, length uint8) uint64 {
+	if length <= 64 {
+		return mix(h, a[0]&(^uint64(0)<<(64-length)))
+	}
+	return mix(mix(h, a[0]), a[1]&(^uint64(0)<<(128-length)))
+}
+
+// mix folds a word into a hash, by the product of both in full.
+func mix(h, v uint64) uint64 {
+	hi, lo := bits.Mul64(h^v, 0xd6e8feb86659fd93)
+	return hi ^ lo ^ h<<7
+}

@@ -1,0 +1,355 @@
+package fib
+
+import (
+	"cmp"
+	"maps"
+	"math/bits"
+	"slices"
+)
+
+// order is the place of a rule in its list, by which rules compare: the priority,
+// and among rules of one priority their number. It does not change when other
+// rules come and go.
+type order uint64
+
+// classifier finds the rules that fit a flow, in order, without asking those that
+// do not: tuple space search. Rules of one shape stand in one hash table, so a
+// lookup costs as much as there are shapes, whatever the number of rules. It never
+// changes: what adds a rule returns another one, which shares most of it.
+type classifier struct {
+	// shapes begin with the one whose first rule comes first. The first rule of
+	// the zero shape stands for those that are compared one by one.
+	shapes []*tuples
+	// few holds of how many rules each kind is that has too few for tables of its
+	// own, and inTables for a kind that has.
+	few    map[kind]int
+	enough int // rules of a kind that have tables
+}
+
+// inTables marks a kind whose rules are in tables.
+const inTables = -1
+
+// enough is how many rules of a kind have tables in all that is compiled: a hash
+// costs as much as comparing some rules.
+const enough = 4
+
+// tuples holds the rules of one shape.
+type tuples struct {
+	shape    shape
+	min, max order // between which its rules are, and maybe were
+	n        int
+	loose    []*rule    // of the zero shape: all of them, in order
+	segments []*segment // of the others: by the upper bits of the hash
+	shift    uint       // that leaves those bits
+}
+
+// segment is a part of a hash table with open addressing, as large as a change
+// may copy.
+type segment struct {
+	slots []slot
+	used  int
+}
+
+// slot holds the rules of one hash, in order; none in a free slot.
+type slot struct {
+	hash  uint64
+	rules []*rule
+}
+
+// newClassifier compiles a list of rules, with tables for the kinds of which there
+// are enough.
+func newClassifier(rules []*rule, enough int) *classifier {
+	c := &classifier{few: map[kind]int{}, enough: enough}
+	for _, r := range rules {
+		if d, _ := r.kindOf(); d != (kind{}) {
+			c.few[d]++
+		}
+	}
+	for d, n := range c.few {
+		if n >= enough {
+			c.few[d] = inTables
+		}
+	}
+	found := map[shape]*pile{{}: {}}
+	for _, r := range rules {
+		c.places(r, func(e entry) {
+			p := found[e.shape]
+			if p == nil {
+				p = &pile{}
+				found[e.shape] = p
+			}
+			*p = append(*p, item{e.hash, r})
+		})
+	}
+	for s, p := range found {
+		if len(*p) > 0 {
+			c.shapes = append(c.shapes, newTuples(s, *p))
+		}
+	}
+	c.sort()
+	return c
+}
+
+// places yields where a rule stands.
+func (c *classifier) places(r *rule, yield func(entry)) {
+	d, k := r.kindOf()
+	if c.few[d] != inTables {
+		yield(entry{})
+		return
+	}
+	r.entries(d, k, yield)
+}
+
+func (c *classifier) sort() {
+	slices.SortFunc(c.shapes, func(a, b *tuples) int { return cmp.Or(cmp.Compare(a.min, b.min), cmp.Compare(a.max, b.max)) })
+}
+
+// item is a rule by its hash.
+type item struct {
+	hash uint64
+	rule *rule
+}
+
+type pile []item
+
+// perSegment is how many rules a segment is made for.
+const perSegment = 32
+
+// newTuples makes the table of a shape, of at least one rule; the rules come in
+// order.
+func newTuples(s shape, p pile) *tuples {
+	t := &tuples{shape: s, min: p[0].rule.at, max: p[len(p)-1].rule.at, n: len(p)}
+	if s == (shape{}) {
+		for _, i := range p {
+			t.loose = append(t.loose, i.rule)
+		}
+		return t
+	}
+	width := uint(bits.Len(uint(len(p) / perSegment)))
+	t.segments, t.shift = make([]*segment, 1<<width), 64-width
+	sizes := make([]int, len(t.segments))
+	for _, i := range p {
+		sizes[t.segmentOf(i.hash)]++
+	}
+	for i := range t.segments {
+		t.segments[i] = newSegment(sizes[i])
+	}
+	for _, i := range p {
+		t.segments[t.segmentOf(i.hash)].add(i.hash, i.rule)
+	}
+	return t
+}
+
+// segmentOf relies on a shift by all 64 bits giving 0.
+func (t *tuples) segmentOf(hash uint64) int { return int(hash >> t.shift) }
+
+// find returns the rules of a hash, in order.
+func (t *tuples) find(hash uint64) []*rule {
+	if t.segments == nil {
+		return t.loose
+	}
+	s := t.segments[t.segmentOf(hash)]
+	return s.slots[s.slotOf(hash)].rules
+}
+
+// newSegment makes room for a number of hashes; a quarter stays free.
+func newSegment(n int) *segment {
+	return &segment{slots: make([]slot, 1<<bits.Len(uint(n+n/3)))}
+}
+
+// slotOf returns the slot of a hash, or the free one where it is to go. There is
+// always a free one.
+func (s *segment) slotOf(hash uint64) int {
+	last := len(s.slots) - 1
+	for i := int(hash) & last; ; i = (i + 1) & last {
+		if s.slots[i].rules == nil || s.slots[i].hash == hash {
+			return i
+		}
+	}
+}
+
+// add puts a rule into its place among those of its hash. Only whoever made the
+// segment may do that.
+func (s *segment) add(hash uint64, r *rule) {
+	i := s.slotOf(hash)
+	if s.slots[i].rules == nil {
+		s.used++
+	}
+	rules := s.slots[i].rules
+	at := seek(rules, r.at)
+	if at == len(rules) {
+		s.slots[i] = slot{hash, append(rules, r)} // past what others see of it
+		return
+	}
+	s.slots[i] = slot{hash, slices.Insert(slices.Clone(rules), at, r)}
+}
+
+// seek returns the place of the first rule that is not before an order.
+func seek(rules []*rule, at order) int {
+	i, _ := slices.BinarySearchFunc(rules, at, func(r *rule, at order) int { return cmp.Compare(r.at, at) })
+	return i
+}
+
+// with returns the classifier with one rule more.
+func (c *classifier) with(r *rule) *classifier {
+	d, _ := r.kindOf()
+	next := &classifier{shapes: slices.Clone(c.shapes), few: c.few, enough: c.enough}
+	if n := c.few[d]; d != (kind{}) && n != inTables {
+		next.few = maps.Clone(c.few)
+		next.few[d]++
+		if n+1 >= c.enough {
+			next.settle(d)
+		}
+	}
+	next.put(r)
+	next.sort()
+	return next
+}
+
+// settle moves the rules of a kind from those that are compared one by one into
+// tables.
+func (c *classifier) settle(d kind) {
+	c.few[d] = inTables
+	at := c.table(shape{})
+	if at < 0 {
+		return
+	}
+	var stay, move pile
+	for _, r := range c.shapes[at].loose {
+		if own, _ := r.kindOf(); own == d {
+			move = append(move, item{rule: r})
+			continue
+		}
+		stay = append(stay, item{rule: r})
+	}
+	c.shapes = slices.Delete(c.shapes, at, at+1)
+	if len(stay) > 0 {
+		c.shapes = append(c.shapes, newTuples(shape{}, stay))
+	}
+	for _, i := range move {
+		c.put(i.rule)
+	}
+}
+
+// put enters a rule wherever it is found.
+func (c *classifier) put(r *rule) {
+	c.places(r, func(e entry) {
+		if t := c.table(e.shape); t >= 0 {
+			c.shapes[t] = c.shapes[t].with(e.hash, r)
+			return
+		}
+		c.shapes = append(c.shapes, newTuples(e.shape, pile{{e.hash, r}}))
+	})
+}
+
+// without returns the classifier with one rule less, which it must have.
+func (c *classifier) without(r *rule) *classifier {
+	d, _ := r.kindOf()
+	next := &classifier{shapes: slices.Clone(c.shapes), few: c.few, enough: c.enough}
+	next.places(r, func(e entry) {
+		t := next.table(e.shape)
+		if next.shapes[t] = next.shapes[t].without(e.hash, r); next.shapes[t].n == 0 {
+			next.shapes = slices.Delete(next.shapes, t, t+1)
+		}
+	})
+	if n := c.few[d]; n > 0 {
+		next.few = maps.Clone(c.few)
+		if next.few[d]--; n == 1 {
+			delete(next.few, d)
+		}
+	}
+	return next
+}
+
+// table returns the place of the table of a shape, -1 if there is none.
+func (c *classifier) table(s shape) int {
+	return slices.IndexFunc(c.shapes, func(t *tuples) bool { return t.shape == s })
+}
+
+// with returns the table with one rule more.
+func (t *tuples) with(hash uint64, r *rule) *tuples {
+	next := *t
+	next.min, next.max, next.n = min(t.min, r.at), max(t.max, r.at), t.n+1
+	switch {
+	case t.segments == nil:
+		next.loose = slices.Insert(slices.Clone(t.loose), seek(t.loose, r.at), r)
+		return &next
+	case next.n > 16*perSegment*len(t.segments):
+		return newTuples(t.shape, append(t.pile(), item{hash, r}).sorted())
+	}
+	next.segments = slices.Clone(t.segments)
+	i := t.segmentOf(hash)
+	next.segments[i] = t.segments[i].with(hash, r)
+	return &next
+}
+
+// without returns the table with one rule less.
+func (t *tuples) without(hash uint64, r *rule) *tuples {
+	next := *t
+	next.n--
+	if t.segments == nil {
+		next.loose = drop(t.loose, r)
+		return &next
+	}
+	next.segments = slices.Clone(t.segments)
+	i := t.segmentOf(hash)
+	next.segments[i] = t.segments[i].without(hash, r)
+	return &next
+}
+
+func drop(rules []*rule, r *rule) []*rule {
+	at := slices.Index(rules, r)
+	return slices.Delete(slices.Clone(rules), at, at+1)
+}
+
+// pile returns all that is in a table.
+func (t *tuples) pile() pile {
+	var p pile
+	for _, s := range t.segments {
+		for _, slot := range s.slots {
+			for _, r := range slot.rules {
+				p = append(p, item{slot.hash, r})
+			}
+		}
+	}
+	return p
+}
+
+func (p pile) sorted() pile {
+	slices.SortFunc(p, func(a, b item) int { return cmp.Compare(a.rule.at, b.rule.at) })
+	return p
+}
+
+// with returns the segment with one rule more, larger if it is full.
+func (s *segment) with(hash uint64, r *rule) *segment {
+	next := s.copied(s.used + 1)
+	next.add(hash, r)
+	return next
+}
+
+// copied returns a copy with room for a number of hashes. The lists of rules are
+// cut so that a rule that is added to one does not become part of the other.
+func (s *segment) copied(room int) *segment {
+	next := newSegment(room)
+	for _, slot := range s.slots {
+		if len(slot.rules) == 0 {
+			continue
+		}
+		next.slots[next.slotOf(slot.hash)] = slot
+		next.slots[next.slotOf(slot.hash)].rules = slices.Clip(slot.rules)
+		next.used++
+	}
+	return next
+}
+
+// without returns the segment with one rule less. A hash that has no rule left
+// gives its slot back.
+func (s *segment) without(hash uint64, r *rule) *segment {
+	next := &segment{slots: slices.Clone(s.slots), used: s.used}
+	i := next.slotOf(hash)
+	next.slots[i].rules = drop(next.slots[i].rules, r)
+	if len(next.slots[i].rules) > 0 {
+		return next
+	}
+	return next.copied(next.used)
+}
