@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,13 +73,13 @@ type initDocument struct {
 type initUplink struct {
 	Interface rpdb.LinkName `json:"interface"`
 	Name      string        `json:"name,omitzero"`
-	Gateways  []netip.Addr  `json:"gateways"`
+	Gateways  []string      `json:"gateways"` // addresses, auto, auto4, auto6
 }
 
 func bareDocument(doc *policy.Document) initDocument {
 	bare := initDocument{Version: 1, Uplinks: make([]initUplink, len(doc.Uplinks))}
 	for i, u := range doc.Uplinks {
-		bare.Uplinks[i] = initUplink{Interface: u.Interface, Name: u.Name, Gateways: values(u.Gateways)}
+		bare.Uplinks[i] = initUplink{Interface: u.Interface, Name: u.Name, Gateways: u.GatewayTexts()}
 		if u.Name == string(u.Interface) {
 			bare.Uplinks[i].Name = ""
 		}

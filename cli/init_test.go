@@ -30,7 +30,7 @@ func TestInitOfAnyName(t *testing.T) {
 				t.Errorf("%q of %q: exit code %d, %v\n%q\n%q", args, name, code, err, out, errs)
 				continue
 			}
-			if len(doc.Uplinks) != 1 || doc.Uplinks[0].Interface != name || doc.Uplinks[0].Gateways[0].Value != netip.MustParseAddr("192.0.2.1") {
+			if len(doc.Uplinks) != 1 || doc.Uplinks[0].Interface != name || doc.Uplinks[0].Gateways[0].Value.Addr != netip.MustParseAddr("192.0.2.1") {
 				t.Errorf("%q of %q: uplinks %v\n%s", args, name, doc.Uplinks, out)
 			}
 		}

@@ -25,9 +25,7 @@ func trySpec(doc *policy.Document) sandbox.Spec {
 	uplinks := map[rpdb.LinkName]bool{"lo": true}
 	for _, u := range doc.Uplinks {
 		uplinks[u.Interface] = true
-		spec.Uplinks = append(spec.Uplinks, sandbox.Uplink{
-			Name: u.Name, Link: u.Interface, Gateways: values(u.Gateways), Addresses: values(u.Addresses),
-		})
+		spec.Uplinks = append(spec.Uplinks, tryUplink(u))
 	}
 	for _, name := range doc.Interfaces() {
 		if !uplinks[name] {
@@ -50,6 +48,20 @@ func trySpec(doc *policy.Document) sandbox.Spec {
 		}
 	}
 	return spec
+}
+
+// tryUplink is an uplink of the host to build. What the host learns by DHCP or
+// router advertisement, that world makes up.
+func tryUplink(u policy.Uplink) sandbox.Uplink {
+	out := sandbox.Uplink{Name: u.Name, Link: u.Interface, Addresses: values(u.Addresses)}
+	for _, g := range u.Gateways {
+		if g.Value.IsAuto() {
+			out.Learned = append(out.Learned, g.Value.Family)
+		} else {
+			out.Gateways = append(out.Gateways, g.Value.Addr)
+		}
+	}
+	return out
 }
 
 // canBeOutside reports whether the outside world can have an address: a

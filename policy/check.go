@@ -36,12 +36,18 @@ func checkUplink(p *parser, m entries, u *Uplink) {
 	if u.Interface == "lo" {
 		p.fail(m.values["interface"], "interface", bad("the loopback interface leads nowhere"))
 	}
-	for i, g := range u.Gateways {
-		f := rpdb.FamilyOf(g.Value)
-		if first := u.Gateway(f); first.Position != g.Position && i > 0 {
-			p.reportAt(g.Position, "gateway", g.Text, bad("a second gateway of %v, after %v", f, first.Value))
+	said := Position{}
+	for _, g := range u.Gateways {
+		f := g.Value.Family
+		if first := u.Gateway(f); first.Position != g.Position && said != g.Position {
+			why := bad("a second gateway of %v, after %s", f, first.Text)
+			if first.Text == autoWord || g.Text == autoWord {
+				why = why.try("auto is for both families, auto4 for IPv4 and auto6 for IPv6 alone")
+			}
+			p.reportAt(g.Position, "gateway", g.Text, why)
+			said = g.Position
 		}
-		if g.Value.IsLoopback() {
+		if g.Value.Addr.IsLoopback() {
 			p.reportAt(g.Position, "gateway", g.Text, bad("a loopback address is this host itself"))
 		}
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 
 	"rpdb"
 )
@@ -36,12 +37,56 @@ type Uplink struct {
 	Position  Position
 	Name      string // the interface's, if the document gives none
 	Interface rpdb.LinkName
-	// Gateways has one or two entries, at most one per family.
-	Gateways []Located[netip.Addr]
+	// Gateways has one or two entries, at most one per family. The word auto in
+	// the document stands for one of each family.
+	Gateways []Located[Gateway]
 	// Addresses are the only ones to be used in the families that they have;
 	// in other families all addresses of the interface are used.
 	Addresses []Located[netip.Prefix]
 	Table     TableRef
+}
+
+// Gateway is where an uplink's default route leads in one family.
+type Gateway struct {
+	Family rpdb.Family
+	// Addr is the address, as written. The zero Addr is the gateway that the
+	// host has: that of the best default route by the interface in its table
+	// main, whoever made it, at the time when the policy is resolved.
+	Addr netip.Addr
+}
+
+// IsAuto reports whether the gateway is the one that the host has.
+func (g Gateway) IsAuto() bool { return !g.Addr.IsValid() }
+
+// The words for gateways that the host has: of both families, and of one.
+const (
+	autoWord  = "auto"
+	auto4Word = "auto4"
+	auto6Word = "auto6"
+)
+
+// String returns the address, or the word auto4 or auto6.
+func (g Gateway) String() string {
+	switch {
+	case !g.IsAuto():
+		return g.Addr.String()
+	case g.Family == rpdb.IPv4:
+		return auto4Word
+	}
+	return auto6Word
+}
+
+// GatewayTexts returns the gateways as the document would have them: addresses,
+// and the words auto, auto4 and auto6.
+func (u Uplink) GatewayTexts() []string {
+	texts := make([]string, len(u.Gateways))
+	for i, g := range u.Gateways {
+		texts[i] = g.Value.String()
+	}
+	if slices.Contains(texts, auto4Word) && slices.Contains(texts, auto6Word) {
+		return []string{autoWord}
+	}
+	return texts
 }
 
 // TableRef names a table. What the document leaves out is empty or 0: Resolve
@@ -126,13 +171,13 @@ func familiesOf(f rpdb.Family) []rpdb.Family {
 
 // Gateway returns the uplink's gateway of a family, the zero Located if it has
 // none.
-func (u Uplink) Gateway(f rpdb.Family) Located[netip.Addr] {
+func (u Uplink) Gateway(f rpdb.Family) Located[Gateway] {
 	for _, g := range u.Gateways {
-		if rpdb.FamilyOf(g.Value) == f {
+		if g.Value.Family == f {
 			return g
 		}
 	}
-	return Located[netip.Addr]{}
+	return Located[Gateway]{}
 }
 
 // Interfaces returns the interfaces that the document names, each once, in the

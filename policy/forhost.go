@@ -58,6 +58,7 @@ type way struct {
 	family   rpdb.Family
 	via      netip.Addr // invalid: the route has no gateway
 	peer     bool       // via is the other end of the link
+	learned  bool       // nobody wrote via down: it may change by itself
 	table    rpdb.TableID
 	rank     int // of the table, in the order in which they are looked up
 	metric   uint32
@@ -126,15 +127,35 @@ func (v *survey) findWays() {
 			}
 			w := way{family: r.Family, via: n.Via, table: r.Table, rank: rank, metric: r.Metric, protocol: r.Protocol}
 			if !w.via.IsValid() {
-				w.via = v.peerOn(n.Link, r.Family)
+				w.via = peerOn(v.host, n.Link, r.Family)
 				w.peer = w.via.IsValid()
 			}
+			w.learned = v.isLearned(w, n.Link)
 			v.ways[n.Link] = append(v.ways[n.Link], w)
 		}
 	}
 	for _, ways := range v.ways {
 		slices.SortStableFunc(ways, way.compare)
 	}
+}
+
+// isLearned reports whether a gateway is what DHCP, a router advertisement or the
+// other end of PPP said, so that another may come in its place: by the protocol of
+// the route or, since not every DHCP client sets that, by a lifetime of the address.
+func (v *survey) isLearned(w way, l rpdb.LinkIndex) bool {
+	if w.table != rpdb.TableMain {
+		return false
+	}
+	link, _ := v.host.Link(l)
+	return w.protocol == rpdb.ProtocolDHCP || w.protocol == rpdb.ProtocolRA || w.peer && link.Kind == "ppp" || w.byLease(v.host, l)
+}
+
+// byLease reports whether a script set the route by an IPv4 address that will run
+// out.
+func (w way) byLease(s *rpdb.Snapshot, l rpdb.LinkIndex) bool {
+	return w.protocol == rpdb.ProtocolBoot && slices.ContainsFunc(s.AddressesOf(rpdb.IPv4, l), func(a rpdb.Address) bool {
+		return a.Valid != 0 && networkOf(a).Contains(w.via)
+	})
 }
 
 func (v *survey) addBehind(l rpdb.LinkIndex, p netip.Prefix) {
@@ -161,16 +182,6 @@ func (v *survey) compareWays(a, b rpdb.Link) int {
 		return cmp.Compare(len(y), len(x))
 	}
 	return x[0].compare(y[0])
-}
-
-// peerOn returns the other end of a point-to-point link.
-func (v *survey) peerOn(l rpdb.LinkIndex, f rpdb.Family) netip.Addr {
-	for _, a := range v.host.AddressesOf(f, l) {
-		if a.Peer.IsValid() && a.Peer != a.Prefix.Addr() {
-			return a.Peer
-		}
-	}
-	return netip.Addr{}
 }
 
 // sort finds out what an interface is to the policy.
@@ -262,11 +273,20 @@ func (v *survey) uplinkBy(c *candidate, w way) (u Uplink, why, waits string) {
 	case rpdb.FamilyOf(w.via) != w.family:
 		return u, "an uplink has a gateway of the same family", ""
 	}
-	u = Uplink{Interface: c.link.Name, Gateways: []Located[netip.Addr]{{Value: w.via}}}
+	u = Uplink{Interface: c.link.Name}
 	v.ownName(&u)
-	why, waits = v.judge(u, w.family)
-	return u, why, waits
+	fixed := u
+	u.Gateways, fixed.Gateways = gatewayList(Gateway{Family: w.family}), gatewayList(Gateway{w.family, w.via})
+	if w.learned {
+		if why, waits, via := v.judge(u, w.family); why == "" && via == w.via {
+			return u, "", waits
+		}
+	}
+	why, waits, _ = v.judge(fixed, w.family)
+	return fixed, why, waits
 }
+
+func gatewayList(g Gateway) []Located[Gateway] { return []Located[Gateway]{{Value: g}} }
 
 // ownName gives an uplink a name of its own where that of its interface cannot
 // name its table, or names another one on this host.
@@ -302,23 +322,25 @@ func (v *survey) namesTable(name string) bool {
 }
 
 // judge asks the parser and the resolver what they think of an uplink with a
-// gateway of one family.
-func (v *survey) judge(u Uplink, f rpdb.Family) (why, waits string) {
+// gateway of one family: why it cannot be, what it waits for though the rest of it
+// is there, and by which gateway it leads.
+func (v *survey) judge(u Uplink, f rpdb.Family) (why, waits string, via netip.Addr) {
 	doc, err := Parse("", []byte("uplinks:\n"+uplinkText(u, "  ")))
 	if err != nil {
-		return firstReason(err), ""
+		return firstReason(err), "", via
 	}
 	want, err := doc.Resolve(v.host, v.names)
 	if err != nil {
-		return firstReason(err), ""
+		return firstReason(err), "", via
 	}
 	for _, w := range want.Waiting {
 		waits = w.Reason
 	}
-	if !slices.ContainsFunc(want.Routes, func(r rpdb.DesiredRoute) bool { return r.Route.IsDefault() && r.Route.Family == f }) {
-		return waits, ""
+	at := slices.IndexFunc(want.Routes, func(r rpdb.DesiredRoute) bool { return r.Route.IsDefault() && r.Route.Family == f })
+	if at < 0 {
+		return waits, "", via
 	}
-	return "", waits
+	return "", waits, want.Routes[at].Route.Nexthops[0].Via
 }
 
 // firstReason returns what is wrong, and what to do about it.

@@ -61,7 +61,8 @@ func checkForHost(t *testing.T, s *rpdb.Snapshot, n rpdb.Names) {
 	for _, u := range doc.Uplinks {
 		for _, g := range u.Gateways {
 			if !slices.ContainsFunc(want.Routes, func(r rpdb.DesiredRoute) bool {
-				return r.Route.IsDefault() && r.Route.Nexthops[0].Via == g.Value && s.LinkName(r.Route.Nexthops[0].Link) == u.Interface
+				same := r.Route.Nexthops[0].Via == g.Value.Addr || g.Value.IsAuto() && r.Route.Family == g.Value.Family
+				return r.Route.IsDefault() && same && s.LinkName(r.Route.Nexthops[0].Link) == u.Interface
 			}) {
 				t.Fatalf("uplink %s: no default route via %v\n%s", u.Name, g.Value, text)
 			}

@@ -139,6 +139,9 @@ func (v *survey) uplinkItem(b *draftText, c candidate) {
 	for _, w := range c.chosen {
 		b.item(indent, "%s", v.wayText(w))
 	}
+	if slices.ContainsFunc(c.uplink.Gateways, func(g Located[Gateway]) bool { return g.Value.IsAuto() }) {
+		b.item(indent, "auto is whichever gateway table main has at the time")
+	}
 	for i, n := range c.notes {
 		if i == shownNetworks {
 			b.item(indent, "and %d more gateways", len(c.notes)-i)
@@ -255,7 +258,11 @@ func (v *survey) wayText(w way) string {
 	if w.metric != 0 {
 		table += fmt.Sprintf(", metric %d", w.metric)
 	}
-	return fmt.Sprintf("%s, %s (%s)", what, v.makerText(w.protocol), table)
+	maker := v.makerText(w.protocol)
+	if w.learned && !w.peer && w.protocol == rpdb.ProtocolBoot {
+		maker = "set by a script, by a leased address"
+	}
+	return fmt.Sprintf("%s, %s (%s)", what, maker, table)
 }
 
 // makerText says who made a route, as its protocol tells.
@@ -337,10 +344,10 @@ func uplinkText(u Uplink, indent string) string {
 	if u.Name != "" {
 		b.as("%s  name: %s\n", indent, Word(u.Name))
 	}
-	gateways := make([]string, len(u.Gateways))
-	for i, g := range u.Gateways {
-		if gateways[i] = g.Value.String(); g.Value.Is6() {
-			gateways[i] = quoted(gateways[i])
+	gateways := u.GatewayTexts()
+	for i, text := range gateways {
+		if strings.Contains(text, ":") {
+			gateways[i] = quoted(text)
 		}
 	}
 	b.as("%s  gateways: [%s]\n", indent, strings.Join(gateways, ", "))

@@ -170,6 +170,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"uplinks: [{interface: 7, gateways: [10.0.0.1]}]",
 		"uplinks: [{interface: a-name-that-is-too-long, gateways: [10.0.0.1]}]",
 		"uplinks: [{interface: eth0, gateways: [10.0.0.1/24]}]",
+		"uplinks: [{interface: eth0, gateways: auto}]",
+		"uplinks: [{interface: eth0, gateways: [dhcp]}]",
 		"uplinks: [{interface: eth0, gateways: [10.0.0.1], addresses: [10.0.0.10]}]",
 		"uplinks: [{interface: eth0, gateways: [10.0.0.1], table: {}}]",
 		"uplinks: [{interface: eth0, gateways: [10.0.0.1], table: 0}]",

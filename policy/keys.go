@@ -99,14 +99,16 @@ func readRules(p *parser, key string, n *yaml.Node, d *draft) {
 
 func uplinkFields() []field[Uplink] {
 	addresses := shape{"list of addresses with length", map[string]any{"type": "array", "minItems": 1, "items": hostPrefix().schema}}
-	gateways := shape{"list of one or two addresses", map[string]any{"type": "array", "minItems": 1, "maxItems": 2, "items": address().schema}}
+	gateways := shape{"list of one or two, each an address, `auto`, `auto4` or `auto6`", map[string]any{"type": "array", "minItems": 1, "maxItems": 2, "items": map[string]any{
+		"anyOf": []any{map[string]any{"enum": []string{autoWord, auto4Word, auto6Word}}, address().schema},
+	}}}
 	table := shape{"a name, a number, or a mapping of both", map[string]any{"anyOf": []any{
 		tableNumber().schema, name().schema, map[string]any{"$ref": "#/$defs/uplinkTable"},
 	}}}
 	return []field[Uplink]{
 		{"interface", "The interface", interfaceName().shape, true, one(interfaceName(), func(u *Uplink) *rpdb.LinkName { return &u.Interface })},
 		{"name", "What messages and rules call it; by default the interface's name", name().shape, false, one(name(), func(u *Uplink) *string { return &u.Name })},
-		{"gateways", "The gateways, at most one per family; the uplink serves the families that it has a gateway of", gateways, true, readGateways},
+		{"gateways", "The gateways, at most one per family; the uplink serves the families that it has a gateway of. `auto4` and `auto6` are the gateway that the host has, by DHCP or router advertisement; `auto` is both", gateways, true, readGateways},
 		{"addresses", "Use these addresses only, in the families that they are of; by default all that the interface has", addresses, false, readAddresses},
 		{"table", "Its table; by default the uplink's name, and a number that the tool chooses", table, false, readUplinkTable},
 	}
@@ -116,10 +118,12 @@ func readGateways(p *parser, key string, n *yaml.Node, u *Uplink) {
 	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		p.fail(n, key, bad("an uplink has at least one gateway"))
 	}
-	kind := address()
 	list(p, key, n, 2, func(item *yaml.Node) {
-		if a, ok := kind.read(p, "gateway", item); ok {
-			u.Gateways = append(u.Gateways, Located[netip.Addr]{a, p.at(item), item.Value})
+		all, ok := gateway().read(p, "gateway", item)
+		for _, g := range all {
+			if ok {
+				u.Gateways = append(u.Gateways, Located[Gateway]{g, p.at(item), item.Value})
+			}
 		}
 	})
 }

@@ -47,7 +47,7 @@ func TestBytes(t *testing.T) {
 		{"open quote", "version: 1\nrules: \"\n\n", `p.yaml:2:8: syntax "\"": found unexpected end of stream`},
 		{"open bracket", "rules: [\n", `p.yaml:2:1: syntax: did not find expected node content`},
 		{"colon", "uplinks: a: b\n", `p.yaml:1:11: syntax ": b": mapping values are not allowed in this context`},
-		{"address with colon", "uplinks: [{interface: e, gateways: [2001:db8::]}]\n", `p.yaml:1:37: gateway "2001:db8::]}]": a mapping where an address should be`},
+		{"address with colon", "uplinks: [{interface: e, gateways: [2001:db8::]}]\n", `p.yaml:1:37: gateway "2001:db8::]}]": a mapping where an address, auto, auto4 or auto6 should be`},
 		{"unknown alias", "rules: *r\n", `p.yaml:1:8: syntax "*r": unknown anchor 'r' referenced`},
 		{"deep", "rules: " + deep + "\n", `p.yaml:1:24: syntax "` + strings.Repeat("[", 57) + `...": nested more than 16 deep`},
 		{"block text", "tables:\n  - name: |\n      vpn\n", `p.yaml:2:11: name "vpn\n": a block of text where a name should be`},

@@ -17,6 +17,7 @@ type uplinkPart struct {
 	table   rpdb.TableID
 	usable  []rpdb.Address // at least one, the primary ones first
 	gateway netip.Addr
+	onlink  bool // the gateway is on the link though no network holds it
 }
 
 // resolveUplinks finds the parts that can be resolved, and adds their routes.
@@ -30,7 +31,7 @@ func (r *resolver) resolveUplinks() {
 		}
 		for _, f := range rpdb.Families() {
 			if gw := u.Gateway(f); gw.IsSet() {
-				r.resolvePart(uplinkPart{uplink: u, family: f, link: link, table: table, gateway: gw.Value}, gw)
+				r.resolvePart(uplinkPart{uplink: u, family: f, link: link, table: table, gateway: gw.Value.Addr}, gw)
 			}
 		}
 	}
@@ -38,16 +39,19 @@ func (r *resolver) resolveUplinks() {
 
 // resolvePart checks one family of an uplink against the host. Errors come
 // before waiting: what is wrong for good is said at once.
-func (r *resolver) resolvePart(p uplinkPart, gw Located[netip.Addr]) {
+func (r *resolver) resolvePart(p uplinkPart, gw Located[Gateway]) {
 	live := r.liveAddresses(p.family, p.link)
-	if why := r.gatewayWrong(p, live); why != nil {
+	noGateway := ""
+	if gw.Value.IsAuto() {
+		p.gateway, p.onlink, noGateway = r.hostGateway(p, live)
+	} else if why := r.gatewayWrong(p, live); why != nil {
 		r.reportAt(gw.Position, "gateway", gw.Text, why)
 		return
 	}
 	chosen, reasons := p.choose(live)
 	p.usable = usableFirst(chosen)
 	reasons = append(reasons, p.unusable(chosen)...)
-	ready := len(p.usable) > 0 && p.reaches(live) && p.link.IsUp()
+	ready := len(p.usable) > 0 && noGateway == "" && p.reaches(live) && p.link.IsUp()
 	if ready {
 		r.parts = append(r.parts, p)
 	}
@@ -60,6 +64,8 @@ func (r *resolver) resolvePart(p uplinkPart, gw Located[netip.Addr]) {
 		reasons = []string{fmt.Sprintf("IPv6 is disabled on %s", p.link.Name)}
 	case ready:
 		r.uplinkRoutes(p)
+	case len(p.usable) > 0 && noGateway != "":
+		reasons = append(reasons, noGateway)
 	case len(reasons) == 0 && len(p.usable) > 0:
 		reasons = append(reasons, fmt.Sprintf("the network of gateway %v on %s is not usable yet", p.gateway, p.link.Name))
 	case len(reasons) == 0:
@@ -77,49 +83,6 @@ func (r *resolver) liveAddresses(f rpdb.Family, l rpdb.Link) []rpdb.Address {
 	return slices.DeleteFunc(addrs, func(a rpdb.Address) bool {
 		return a.Scope >= rpdb.ScopeHost || f == rpdb.IPv6 && (a.Scope >= rpdb.ScopeLink || a.Prefix.Addr().IsLinkLocalUnicast())
 	})
-}
-
-// gatewayWrong says why the gateway can never be one, nil if it can: an
-// address of this host, or outside every network that the interface has or
-// that the document expects it to get.
-func (r *resolver) gatewayWrong(p uplinkPart, live []rpdb.Address) *problem {
-	for _, a := range r.host.Addresses {
-		if a.Prefix.Addr() == p.gateway && (a.Link == p.link.Index || !p.gateway.IsLinkLocalUnicast()) {
-			return bad("an address of this host itself, on %s", r.host.LinkName(a.Link))
-		}
-	}
-	networks := make([]string, 0, len(live))
-	for _, a := range live {
-		n := networkOf(a)
-		if n.Contains(p.gateway) {
-			return edgeAddress(n, p.gateway)
-		}
-		networks = append(networks, n.String())
-	}
-	for _, a := range p.uplink.Addresses {
-		if a.Value.Masked().Contains(p.gateway) {
-			return edgeAddress(a.Value.Masked(), p.gateway)
-		}
-	}
-	if len(live) == 0 || p.family == rpdb.IPv6 && p.gateway.IsLinkLocalUnicast() {
-		return nil
-	}
-	return bad("in no network of %s, which has %s", p.link.Name, joinSorted(networks)).
-		try("a gateway that is on the link all the same goes into a table: a route with via, dev and onlink")
-}
-
-// edgeAddress refuses the first and the last address of an IPv4 network.
-func edgeAddress(n netip.Prefix, a netip.Addr) *problem {
-	if !a.Is4() || n.Bits() >= 31 {
-		return nil
-	}
-	if a == n.Addr() {
-		return bad("the address of the network %v itself", n)
-	}
-	if !n.Contains(a.Next()) {
-		return bad("the broadcast address of %v", n)
-	}
-	return nil
 }
 
 // choose returns the addresses that the uplink uses, and why others that the
@@ -178,7 +141,7 @@ func (p uplinkPart) unusable(addrs []rpdb.Address) []string {
 // reaches reports whether the gateway is on a network of the interface now. It
 // is not while the address that connects it is missing or tentative.
 func (p uplinkPart) reaches(live []rpdb.Address) bool {
-	if p.family == rpdb.IPv6 && p.gateway.IsLinkLocalUnicast() {
+	if p.onlink || p.family == rpdb.IPv6 && p.gateway.IsLinkLocalUnicast() {
 		return true
 	}
 	return slices.ContainsFunc(live, func(a rpdb.Address) bool { return a.Usable() && networkOf(a).Contains(p.gateway) })
@@ -208,7 +171,11 @@ func (r *resolver) uplinkRoutes(p uplinkPart) {
 		}
 		r.addRoute(fmt.Sprintf("uplink %s: network %v", p.uplink.Name, n), connected)
 	}
-	route.Dst, route.Nexthops = p.family.Default(), []rpdb.Nexthop{{Via: p.gateway, Link: p.link.Index}}
+	hop := rpdb.Nexthop{Via: p.gateway, Link: p.link.Index}
+	if p.onlink {
+		hop.Flags = rpdb.NexthopOnlink
+	}
+	route.Dst, route.Nexthops = p.family.Default(), []rpdb.Nexthop{hop}
 	if p.family == rpdb.IPv4 {
 		route.PrefSrc = src
 	}

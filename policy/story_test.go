@@ -101,6 +101,8 @@ func host(t *testing.T, text string) (*rpdb.Snapshot, rpdb.Names) {
 				Family: rpdb.FamilyOf(p.Addr()), Table: rpdb.TableID(hostNumber(t, w[3])), Dst: p, Type: rpdb.RouteUnicast,
 				Nexthops: []rpdb.Nexthop{{Link: l.Index}},
 			})
+		case "default":
+			s.Routes = append(s.Routes, hostDefault(t, s, w))
 		case "table":
 			n.Tables[rpdb.TableID(hostNumber(t, w[1]))] = w[2]
 		case "realm":
@@ -112,6 +114,46 @@ func host(t *testing.T, text string) (*rpdb.Snapshot, rpdb.Names) {
 		}
 	}
 	return s, n
+}
+
+// hostDefault reads "default GATEWAY IFACE [WORD VALUE...]": a default route in
+// table main, or in another; GATEWAY is "none" for an IPv4 route without one.
+func hostDefault(t *testing.T, s *rpdb.Snapshot, w []string) rpdb.Route {
+	t.Helper()
+	l, _ := s.LinkByName(rpdb.LinkName(w[2]))
+	r := rpdb.Route{Family: rpdb.IPv4, Table: rpdb.TableMain, Type: rpdb.RouteUnicast, Nexthops: []rpdb.Nexthop{{Link: l.Index}}, Protocol: rpdb.ProtocolDHCP}
+	if w[1] != "none" {
+		r.Nexthops[0].Via = netip.MustParseAddr(w[1])
+		r.Family = rpdb.FamilyOf(r.Nexthops[0].Via)
+	}
+	for i := 3; i < len(w); i += 2 {
+		switch w[i] {
+		case "metric":
+			r.Metric = hostNumber(t, w[i+1])
+		case "tos":
+			r.TOS = uint8(hostNumber(t, w[i+1]))
+		case "pref":
+			if err := r.Pref.UnmarshalText([]byte(w[i+1])); err != nil {
+				t.Fatal(err)
+			}
+		case "table":
+			r.Table = rpdb.TableID(hostNumber(t, w[i+1]))
+		case "proto":
+			r.Protocol = rpdb.Protocol(hostNumber(t, w[i+1]))
+		case "family": // an IPv4 route may have an IPv6 gateway
+			r.Family = rpdb.Family(hostNumber(t, w[i+1]))
+		case "flags":
+			r.Nexthops[0].Flags = rpdb.NexthopFlags(hostNumber(t, w[i+1]))
+		case "and":
+			l, _ := s.LinkByName(rpdb.LinkName(w[i+2]))
+			r.Nexthops = append(r.Nexthops, rpdb.Nexthop{Via: netip.MustParseAddr(w[i+1]), Link: l.Index})
+			i++
+		default:
+			t.Fatalf("host: default route with %q", w[i])
+		}
+	}
+	r.Dst = r.Family.Default()
+	return r
 }
 
 func hostNumber(t *testing.T, text string) uint32 {

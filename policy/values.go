@@ -245,6 +245,29 @@ func address() scalar[netip.Addr] {
 	}
 }
 
+// gateway is an address, or a word that stands for the gateway of one family or
+// of both.
+func gateway() scalar[[]Gateway] {
+	return scalar[[]Gateway]{
+		shape: shape{words: "an address, auto, auto4 or auto6"},
+		parse: func(text string) ([]Gateway, *problem) {
+			switch text {
+			case autoWord:
+				return []Gateway{{Family: rpdb.IPv4}, {Family: rpdb.IPv6}}, nil
+			case auto4Word:
+				return []Gateway{{Family: rpdb.IPv4}}, nil
+			case auto6Word:
+				return []Gateway{{Family: rpdb.IPv6}}, nil
+			}
+			a, why := parseAddress(text)
+			if why != nil && why.hint == "" && !strings.ContainsAny(text, ".:") {
+				why = why.try("write auto for the gateway that the host has, by DHCP or router advertisement")
+			}
+			return []Gateway{{rpdb.FamilyOf(a), a}}, why
+		},
+	}
+}
+
 func parseAddress(text string) (netip.Addr, *problem) {
 	if strings.Contains(text, "/") {
 		return netip.Addr{}, bad("a prefix where an address should be").try("write it without %q", text[strings.Index(text, "/"):])

@@ -12,6 +12,52 @@ import (
 // tests (RFC 5737, RFC 2544, RFC 3849), outside of every prefix in use.
 type allocator struct{ used []netip.Prefix }
 
+// completeUplink makes up the gateways that the host learns, then the addresses.
+func (a *allocator) completeUplink(u Uplink) (gateways []netip.Addr, addresses []netip.Prefix, err error) {
+	gateways, addresses = slices.Clone(u.Gateways), slices.Clone(u.Addresses)
+	for _, f := range u.Learned {
+		if f == rpdb.IPv6 { // routers advertise themselves by such an address
+			gateways = append(gateways, linkLocal(1).Addr())
+			continue
+		}
+		g, p, err := a.learned(f, addresses)
+		if err != nil {
+			return nil, nil, err
+		}
+		gateways = append(gateways, g)
+		if p.IsValid() {
+			addresses = append(addresses, p)
+		}
+	}
+	if addresses, err = a.complete(gateways, addresses); err != nil {
+		return nil, nil, err
+	}
+	return gateways, addresses, checkGateways(gateways, addresses)
+}
+
+// learned returns a gateway in the network of an address of the family and, where
+// there is no address, one for the host.
+func (a *allocator) learned(f rpdb.Family, addresses []netip.Prefix) (g netip.Addr, host netip.Prefix, err error) {
+	at := slices.IndexFunc(addresses, func(p netip.Prefix) bool { return rpdb.FamilyOf(p.Addr()) == f })
+	if at < 0 {
+		if host, err = a.network(f); err != nil {
+			return g, host, err
+		}
+		return host.Masked().Addr().Next(), host, nil
+	}
+	network := addresses[at].Masked()
+	if network.IsSingleIP() { // it faces its gateway
+		return network.Addr().Next(), netip.Prefix{}, nil
+	}
+	for g = network.Addr(); network.Contains(g); g = g.Next() {
+		edge := isEdge(network, g) && network.Bits() < f.Bits()-1
+		if !edge && !slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Addr() == g }) {
+			return g, netip.Prefix{}, nil
+		}
+	}
+	return g, host, fmt.Errorf("address %v: no room in its network for the gateway that the host learns", addresses[at])
+}
+
 // complete adds an address for each family that has a gateway and no address.
 func (a *allocator) complete(gateways []netip.Addr, addresses []netip.Prefix) ([]netip.Prefix, error) {
 	addresses = slices.Clone(addresses)

@@ -40,7 +40,7 @@ type gateway struct {
 	filtered    bool          // whether it looks at sources; if not, it is the far end of a tunnel
 	gateways    []netip.Addr
 	addresses   []netip.Prefix // of the host's interface
-	defaults    []netip.Addr   // of the gateways, those that the host's main table uses
+	defaults    []hop          // of the host's main table
 	wired       bool           // the cables are there
 }
 
@@ -51,9 +51,15 @@ func (w *World) newGateways() []*gateway {
 	for _, u := range w.spec.Uplinks {
 		g := &gateway{name: u.Name, link: u.Link, filtered: true, gateways: u.Gateways, addresses: u.Addresses}
 		for _, a := range u.Gateways {
-			if f := rpdb.FamilyOf(a); !taken[f] {
+			f := rpdb.FamilyOf(a)
+			way := hop{table: rpdb.TableMain, dst: f.Default(), via: a}
+			switch {
+			case !taken[f]:
 				taken[f] = true
-				g.defaults = append(g.defaults, a)
+				g.defaults = append(g.defaults, way)
+			case slices.Contains(u.Learned, f):
+				way.metric = behindFirst + uint32(len(all))
+				g.defaults = append(g.defaults, way)
 			}
 		}
 		all = append(all, g)
@@ -194,7 +200,13 @@ type hop struct {
 	table rpdb.TableID
 	dst   netip.Prefix
 	via   netip.Addr // invalid: on the link
+	// metric 0 is the kernel's own choice.
+	metric uint32
 }
+
+// behindFirst is the metric of learned default routes that stand behind the first,
+// which IPv6 gives 1024.
+const behindFirst = 2000
 
 // route adds routes that leave by the interface, or puts them in the place of
 // those that are there.
@@ -205,7 +217,7 @@ func (p plug) route(ctx context.Context, hops ...hop) error {
 	}
 	for _, h := range hops {
 		r := rpdb.Route{
-			Family: rpdb.FamilyOf(h.dst.Addr()), Table: h.table, Dst: h.dst.Masked(), Type: rpdb.RouteUnicast, Protocol: protocol,
+			Family: rpdb.FamilyOf(h.dst.Addr()), Table: h.table, Dst: h.dst.Masked(), Type: rpdb.RouteUnicast, Protocol: protocol, Metric: h.metric,
 			Nexthops: []rpdb.Nexthop{{Via: h.via, Link: index}},
 		}
 		if r.Family == rpdb.IPv4 && !h.via.IsValid() {
@@ -399,10 +411,5 @@ func (w *World) configureHost(ctx context.Context, g *gateway) error {
 	if err := side.address(ctx, networks...); err != nil {
 		return err
 	}
-	for _, a := range g.defaults {
-		if err := side.route(ctx, hop{table: rpdb.TableMain, dst: rpdb.FamilyOf(a).Default(), via: a}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return side.route(ctx, g.defaults...)
 }

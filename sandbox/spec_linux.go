@@ -46,6 +46,11 @@ type Uplink struct {
 	// Gateways are at most one per family, each in a prefix of Addresses, or a
 	// link-local IPv6 address.
 	Gateways []netip.Addr
+	// Learned are families, without a gateway in Gateways, in which the host
+	// learns one, by DHCP or router advertisement: Build makes it up, adds it to
+	// Gateways, and gives the host's main table a default route by it, behind
+	// that of the first uplink.
+	Learned []rpdb.Family
 	// Addresses of the interface, with the lengths of the connected networks.
 	// A family with a gateway and no address gets a made-up one.
 	Addresses []netip.Prefix
@@ -77,14 +82,10 @@ func (s Spec) complete() (Spec, error) {
 	}
 	a := s.allocator()
 	for i, u := range s.Uplinks {
-		addresses, err := a.complete(u.Gateways, u.Addresses)
-		if err != nil {
+		var err error
+		if s.Uplinks[i].Gateways, s.Uplinks[i].Addresses, err = a.completeUplink(u); err != nil {
 			return s, fmt.Errorf("uplink %q: %w", u.Name, err)
 		}
-		if err := checkGateways(u.Gateways, addresses); err != nil {
-			return s, fmt.Errorf("uplink %q: %w", u.Name, err)
-		}
-		s.Uplinks[i].Addresses, s.Uplinks[i].Gateways = addresses, slices.Clone(u.Gateways)
 	}
 	for i, e := range s.Extra {
 		addresses, err := a.completeExtra(e)

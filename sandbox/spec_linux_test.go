@@ -33,6 +33,15 @@ func TestComplete(t *testing.T) {
 			[][]netip.Prefix{prefixes("10.10.0.10/20"), prefixes("10.12.0.10/23")},
 			addrs("203.0.113.10", "2001:db8:ffff::10"),
 		},
+		"gateways that the host learns": {
+			Spec{Uplinks: []Uplink{
+				{Link: "a", Learned: []rpdb.Family{rpdb.IPv4, rpdb.IPv6}},
+				{Link: "b", Learned: []rpdb.Family{rpdb.IPv4}, Gateways: addrs("fe80::2"), Addresses: prefixes("192.0.2.1/30")},
+				{Link: "c", Learned: []rpdb.Family{rpdb.IPv4}, Addresses: prefixes("192.0.2.9/32")},
+			}},
+			[][]netip.Prefix{prefixes("198.18.0.10/24", "2001:db8:e000::10/64"), prefixes("192.0.2.1/30", "2001:db8:e001::10/64"), prefixes("192.0.2.9/32")},
+			addrs("203.0.113.10", "2001:db8:ffff::10"),
+		},
 		"outside's usual places in use": {
 			Spec{
 				Uplinks: []Uplink{{Link: "a", Gateways: addrs("203.0.113.1", "2001:db8:ffff::1")}},
@@ -100,6 +109,7 @@ func TestCompleteRefuses(t *testing.T) {
 		`gateway ff02::1: not the address of a host`:               uplink("ff02::1", ""),
 		`gateway fe80::1%eth0: not the address of a host`:          uplink("fe80::1%eth0", ""),
 		`address invalid Prefix: not valid`:                        {Uplinks: []Uplink{{Link: "eth0", Addresses: []netip.Prefix{{}}}}},
+		`uplink "eth0": gateway 192.0.2.1: there is one of`:        {Uplinks: []Uplink{{Link: "eth0", Gateways: addrs("192.0.2.2"), Addresses: prefixes("192.0.2.10/24"), Learned: []rpdb.Family{rpdb.IPv4}}}},
 		`outside address 192.0.2.7: in the connected network`:      {Uplinks: uplink("192.0.2.1", "").Uplinks, Outside: addrs("192.0.2.7")},
 		`outside address 127.0.0.1: not an address of the`:         {Outside: addrs("127.0.0.1")},
 		`all networks from 203.0.113.0/24 to 198.19.60.0/24 are i`: {Avoid: prefixes("203.0.0.0/8", "198.0.0.0/8", "192.0.0.0/8")},
