@@ -39,9 +39,9 @@ func importTable() []layer {
 		{"format", []string{"."}, nil, "what notations share stands below all of them"},
 		{"format/networkd", []string{".", "format", "format/iproute2"}, nil, "what it has no words for it says in those of ip"},
 		{"format/netplan", []string{".", "format", "format/iproute2"}, []string{"go.yaml.in/yaml/v4"}, "what it has no words for it says in those of ip, and its own are YAML"},
-		{"format/ifupdown", []string{".", "format", "format/iproute2"}, nil, "ifupdown has no words of its own: its lines are commands of ip"},
-		{"format/ipbatch", []string{".", "format", "format/iproute2"}, nil, "a batch is commands of ip"},
-		{"format/nmkeyfile", []string{".", "format", "format/iproute2"}, nil, "NetworkManager writes rules in words like those of ip"},
+		{"format/ifupdown", []string{".", "format", "format/iproute2", "format/rttables"}, nil, "ifupdown has no words of its own: its lines are commands of ip, whose tables have names in a file"},
+		{"format/ipbatch", []string{".", "format", "format/iproute2", "format/rttables"}, nil, "a batch is commands of ip, whose tables have names in a file"},
+		{"format/nmkeyfile", []string{".", "format", "format/iproute2", "format/rttables"}, nil, "NetworkManager writes rules in words like those of ip"},
 		{"format/*", []string{".", "format"}, nil, "a notation knows the nouns and itself, so that each can be read and left out alone"},
 
 		{"kernel/netlink", nil, []string{xsys}, "transport and attributes know messages, not rules"},
