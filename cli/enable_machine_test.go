@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rpdb/internal/systemdtest"
+)
+
+// bootedHost is a machine with systemd, an uplink, and rpdb installed.
+type bootedHost struct {
+	*systemdtest.Machine
+	t *testing.T
+}
+
+// onMachine is where rpdb is on a machine: this test, which is rpdb by that name.
+const onMachine = "/usr/local/sbin/rpdb-program"
+
+func newBootedHost(t *testing.T) *bootedHost {
+	h := &bootedHost{systemdtest.New(t), t}
+	h.Install(onMachine, "/proc/self/exe", 0o755)
+	h.Write("/usr/local/sbin/wires", `#!/bin/sh -e
+ip link add eth0 type veth peer name gw0
+ip link set eth0 up
+ip link set gw0 up
+ip addr add 192.168.0.10/24 dev eth0
+`, 0o755)
+	h.wires("Before=rpdb.service")
+	if err := os.MkdirAll(h.Path("/etc/systemd/system/multi-user.target.wants"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../wires.service", h.Path("/etc/systemd/system/multi-user.target.wants/wires.service")); err != nil {
+		t.Fatal(err)
+	}
+	h.Write("/etc/one.yaml", "uplinks: [{interface: eth0, gateways: [192.168.0.1]}]\n", 0o644)
+	h.Write("/etc/two.yaml", "uplinks: [{interface: eth0, gateways: [192.168.0.2]}]\n", 0o644)
+	return h
+}
+
+// wires makes a unit that makes the uplink when the machine boots.
+func (h *bootedHost) wires(order string) {
+	h.Write("/etc/systemd/system/wires.service",
+		"[Unit]\nDefaultDependencies=no\n"+order+"\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/sbin/wires\n", 0o644)
+}
+
+// says checks what a command of rpdb on the machine prints.
+func (h *bootedHost) says(want string, args ...string) {
+	h.t.Helper()
+	if out := h.Run(append([]string{onMachine}, args...)...); !strings.Contains(out, want) {
+		h.t.Errorf("%s lacks %q:\n%s", strings.Join(args, " "), want, out)
+	}
+}
+
+// becomes waits until the status of the machine says something.
+func (h *bootedHost) becomes(want string) {
+	h.t.Helper()
+	var out []byte
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if out, _ = h.Command(onMachine, "status").CombinedOutput(); strings.Contains(string(out), want) {
+			return
+		}
+	}
+	h.t.Fatalf("%q does not come; the status is\n%s", want, out)
+}
+
+// unit waits until a unit of systemd is active, inactive and so on.
+func (h *bootedHost) unit(name, want string) {
+	h.t.Helper()
+	var got string
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		out, _ := h.Command("systemctl", "show", "--value", "-p", "ActiveState", name).CombinedOutput()
+		if got = strings.TrimSpace(string(out)); got == want {
+			return
+		}
+	}
+	h.t.Fatalf("%s is %s, want %s", name, got, want)
+}
+
+// caged checks that the watch may do what it needs to, and nothing else: so what
+// it does is done in the cage that the unit describes.
+func (h *bootedHost) caged() {
+	h.t.Helper()
+	pid := strings.TrimSpace(h.Run("systemctl", "show", "--value", "-p", "MainPID", "rpdb-watch.service"))
+	status := h.Run("cat", "/proc/"+pid+"/status")
+	for _, want := range []string{"CapEff:\t0000000000001000", "CapBnd:\t0000000000001000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+		if !strings.Contains(status, want+"\n") {
+			h.t.Errorf("the watch has not %q:\n%s", want, status)
+		}
+	}
+}
+
+// TestEnableOnAMachine enables a policy on a machine with a real systemd, which
+// boots again and again.
+func TestEnableOnAMachine(t *testing.T) {
+	h := newBootedHost(t)
+	h.Boot()
+	before := files(t, h.Path("/etc"))
+	h.says("5 changes made", "apply", "/etc/one.yaml", "-m", "one")
+	h.says("note: done: systemctl daemon-reload", "enable")
+	h.unit("rpdb.service", "active")
+	h.unit("rpdb-watch.service", "active")
+	h.caged()
+
+	// The watch, in its cage, puts right what an event takes.
+	h.Run("ip", "link", "set", "eth0", "down")
+	h.Run("ip", "link", "set", "eth0", "up")
+	h.becomes("In sync: 5 rules and routes")
+
+	// A boot ends the trial, and brings back what was confirmed before anything
+	// asks for it.
+	h.says("Generation 2 is unconfirmed", "apply", "/etc/two.yaml", "--confirm", "1h")
+	h.Reboot()
+	h.unit("rpdb.service", "active")
+	h.becomes("In sync: 5 rules and routes")
+	h.says("Generation 1, confirmed", "status")
+	h.says("the machine was booted before it was confirmed", "history", "show", "2")
+	if out := h.Run("ip", "route", "show", "table", "82000"); !strings.Contains(out, "default via 192.168.0.1 ") {
+		t.Errorf("table 82000 has\n%s", out)
+	}
+
+	// The interface comes after the boot unit, for which that is no failure.
+	h.wires("After=network.target")
+	h.Reboot()
+	h.unit("rpdb.service", "active")
+	h.becomes("In sync: 5 rules and routes")
+	if out := h.Run("systemctl", "--failed", "--plain", "--no-legend"); strings.Contains(out, "rpdb") {
+		t.Errorf("failed:\n%s", out)
+	}
+
+	// Nothing is left, neither now nor after a boot.
+	h.says("note: done: systemctl --no-block stop rpdb.service rpdb-watch.service", "disable")
+	h.unit("rpdb.service", "inactive")
+	h.unit("rpdb-watch.service", "inactive")
+	if after := files(t, h.Path("/etc")); after != before {
+		t.Errorf("left in /etc:\n%s\nbefore:\n%s", after, before)
+	}
+	h.Reboot()
+	h.unit("rpdb.service", "inactive")
+	h.unit("rpdb-watch.service", "inactive")
+	if out := h.Run("ip", "rule"); strings.Contains(out, "82000") {
+		t.Errorf("rules after disable and a boot:\n%s", out)
+	}
+}
+
+// files lists the files below a directory.
+func files(t *testing.T, dir string) string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		all = append(all, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(all, "\n")
+}
