@@ -109,6 +109,7 @@ func Begin(ctx context.Context, c Config) (*Session, error) {
 	if err := s.recover(ctx); err != nil {
 		return nil, err
 	}
+	c.Journal.Prune(s.state) // what a session before has left
 	begun = true
 	return s, nil
 }

@@ -103,10 +103,13 @@ func (d *disk) openOnce(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
+// tempSuffix ends the names of files that are not whole yet.
+const tempSuffix = ".tmp"
+
 // replace puts a file with new contents in the place of another, in one step
 // that is on disk when replace returns. If it fails, either is there.
 func (d *disk) replace(name string, data []byte) error {
-	temp := name + ".tmp"
+	temp := name + tempSuffix
 	if err := d.remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

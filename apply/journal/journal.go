@@ -298,20 +298,23 @@ func (j *Journal) Body(e Entry) (Body, error) {
 	return b, nil
 }
 
-// Prune removes the files of generations that the record does not hold. What
-// cannot be removed does no harm, and is left to the next time.
+// Prune removes what the record does not need: the files of generations that it
+// does not hold, unless it is none that was ever written, and what was left half
+// written. It must be called under
+// [Journal.Lock]. What cannot be removed does no harm, and is left to the next
+// time.
 func (j *Journal) Prune(s State) {
 	names, err := j.disk.names()
 	if err != nil {
 		return
 	}
 	for _, name := range names {
-		number, ok := strings.CutPrefix(strings.TrimSuffix(name, ".tmp"), bodyPrefix)
-		id, err := strconv.ParseUint(number, 10, 64)
-		if !ok || err != nil {
-			continue
-		}
-		if _, ok := s.Find(id); !ok || strings.HasSuffix(name, ".tmp") {
+		whole := strings.TrimSuffix(name, tempSuffix)
+		id, isBody := bodyID(whole)
+		_, held := s.Find(id)
+		half := whole != name && (isBody || whole == stateFile || whole == previousFile)
+		gone := isBody && !held && len(s.Generations) > 0
+		if half || gone {
 			_ = j.disk.remove(name)
 		}
 	}
@@ -330,3 +333,10 @@ func (j *Journal) Log() (*os.File, error) {
 }
 
 func bodyName(id uint64) string { return bodyPrefix + strconv.FormatUint(id, 10) }
+
+// bodyID is the generation whose file has a name.
+func bodyID(name string) (uint64, bool) {
+	number, ok := strings.CutPrefix(name, bodyPrefix)
+	id, err := strconv.ParseUint(number, 10, 64)
+	return id, ok && err == nil
+}

@@ -187,6 +187,10 @@ func TestBody(t *testing.T) {
 	if _, err := j.Body(journal.Entry{ID: 7, BodyHash: strings.Repeat("0", 64)}); !journal.Damaged(err) {
 		t.Errorf("another generation's file: %v", err)
 	}
+	j.Prune(journal.State{})
+	if _, err := j.Body(journal.Entry{ID: 7, BodyHash: sum}); err != nil {
+		t.Errorf("gone, though there is no record yet: %v", err)
+	}
 	j.Prune(one())
 	if _, err := j.Body(journal.Entry{ID: 7, BodyHash: sum}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("not in the record, and still there: %v", err)
