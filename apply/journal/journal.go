@@ -159,8 +159,10 @@ func (j *Journal) Close() error {
 	return j.disk.root.Close()
 }
 
-// Read returns the record, the zero State if there is none. A record that is
-// damaged, or of another version, is an [*Error] that says what can be done.
+// Read returns the record. If there is none that is the zero State, but for Next
+// where files of generations are left: their numbers are not given again. A
+// record that is damaged, or of another version, is an [*Error] that says what
+// can be done.
 func (j *Journal) Read() (State, error) {
 	if j.disk == nil {
 		return State{}, nil
@@ -168,7 +170,7 @@ func (j *Journal) Read() (State, error) {
 	data, err := j.disk.read(stateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		j.settled = nil
-		return State{}, nil
+		return j.lost()
 	}
 	var s State
 	if err == nil {
@@ -181,6 +183,23 @@ func (j *Journal) Read() (State, error) {
 		return State{}, j.readError(stateFile, err)
 	}
 	j.remember(s, data)
+	return s, nil
+}
+
+// lost is the State where there is no record, or none any more.
+func (j *Journal) lost() (s State, err error) {
+	names, err := j.disk.names()
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // nor a directory
+		return s, nil
+	case err != nil:
+		return s, j.readError(stateFile, err)
+	}
+	for _, name := range names {
+		if id, ok := bodyID(strings.TrimSuffix(name, tempSuffix)); ok {
+			s.Next = max(s.Next, id)
+		}
+	}
 	return s, nil
 }
 

@@ -197,6 +197,23 @@ func TestBody(t *testing.T) {
 	}
 }
 
+// TestRemovedRecord leaves the numbers that were given.
+func TestRemovedRecord(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, journal.Options{})
+	for _, id := range []uint64{2, 11, 9} {
+		if _, err := j.WriteBody(id, body()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := j.Read(); err != nil || !reflect.DeepEqual(s, journal.State{Next: 11}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s := read(t, dir).Begin(journal.Entry{}, journal.Pending{}); s.Generations[0].ID != 12 {
+		t.Errorf("the next one is number %d", s.Generations[0].ID)
+	}
+}
+
 // refused wants a record not to be read, with something that can be done.
 func refused(t *testing.T, j *journal.Journal, what string) {
 	t.Helper()
