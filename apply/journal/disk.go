@@ -146,6 +146,26 @@ func (d *disk) writeNew(name string, data []byte) error {
 	return closed
 }
 
+// fill makes a file anew. What is in it need not last.
+func (d *disk) fill(name string, data []byte) error {
+	if err := d.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := d.create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = d.do("write", name, func() error {
+		_, err := f.Write(data)
+		return err
+	})
+	if err != nil {
+		_ = d.remove(name)
+	}
+	return err
+}
+
 func (d *disk) create(name string) (f *os.File, err error) {
 	err = d.do("create", name, func() (err error) {
 		f, err = d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)

@@ -14,6 +14,7 @@ import (
 const (
 	stateFile    = "journal"
 	previousFile = "journal.previous"
+	reserveFile  = "reserve"
 	lockFile     = "lock"
 	logFile      = "guard.log"
 	bodyPrefix   = "generation-"
@@ -264,22 +265,47 @@ func (j *Journal) writeError(name string, err error) error {
 // a generation on trial: what is kept is the last one that was settled. It must
 // be called under [Journal.Lock], with what was made of the State that Read
 // returned.
+//
+// As long as a generation is on trial, the room is kept on the disk that its next
+// record will need, so that a full disk is an error before anything is changed.
 func (j *Journal) Write(s State) error {
 	s.Generations = append([]Entry{}, s.Generations...) // never null
 	data, _, err := encode(kindState, s)
 	if err != nil {
 		return j.writeError(stateFile, err)
 	}
-	if j.settled != nil {
-		if err := j.disk.replace(previousFile, j.settled); err != nil {
-			return j.writeError(previousFile, err)
+	if s.Pending != nil && s.Pending.Phase == Writing {
+		if err := j.reserve(data); err != nil {
+			return j.writeError(reserveFile, err)
 		}
+	} else {
+		_ = j.disk.remove(reserveFile) // most often there is none
 	}
-	if err := j.disk.replace(stateFile, data); err != nil {
-		return j.writeError(stateFile, err)
+	name, err := previousFile, error(nil)
+	if j.settled != nil {
+		err = j.disk.replace(previousFile, j.settled)
+	}
+	if err == nil {
+		name, err = stateFile, j.disk.replace(stateFile, data)
+	}
+	if err != nil {
+		_ = j.disk.remove(reserveFile)
+		return j.writeError(name, err)
+	}
+	if s.Pending != nil && s.Pending.Phase == Waiting {
+		_ = j.reserve(data) // in the room of the record before
 	}
 	j.remember(s, data)
 	return nil
+}
+
+// spare is how many bytes more than the one before it a record may have: what
+// ended a trial is told in it.
+const spare = 4 << 10
+
+// reserve takes room for one more record like data.
+func (j *Journal) reserve(data []byte) error {
+	return j.disk.fill(reserveFile, make([]byte, len(data)+spare))
 }
 
 // WriteBody stores the unchanging part of a generation, and returns the
@@ -333,7 +359,7 @@ func (j *Journal) Prune(s State) {
 		_, held := s.Find(id)
 		half := whole != name && (isBody || whole == stateFile || whole == previousFile)
 		gone := isBody && !held && len(s.Generations) > 0
-		if half || gone {
+		if half || gone || name == reserveFile && s.Pending == nil {
 			_ = j.disk.remove(name)
 		}
 	}
