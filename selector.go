@@ -140,6 +140,48 @@ func (s Selector) Canonical() Selector {
 	return s
 }
 
+// Disjoint reports whether it is plain that no flow is selected by both: they
+// have a field in common that no flow satisfies twice. That it is not plain says
+// nothing, and of a selector with Not it never is. Of two rules with disjoint
+// selectors it does not matter which one stands first.
+func (s Selector) Disjoint(o Selector) bool {
+	if s.Not || o.Not {
+		return false
+	}
+	a, b := s.Canonical(), o.Canonical()
+	apart := func(x, y netip.Prefix) bool { return x.IsValid() && y.IsValid() && !x.Overlaps(y) }
+	dscp, _ := a.DSCP.Get()
+	otherDSCP, _ := b.DSCP.Get()
+	uid, hasUID := a.UIDRange.Get()
+	other, otherUID := b.UIDRange.Get()
+	return apart(a.From, b.From) || apart(a.To, b.To) ||
+		differ(a.IIF, b.IIF) || differ(a.OIF, b.OIF) || differ(a.IPProto, b.IPProto) || differ(a.TunID, b.TunID) || differ(a.TOS, b.TOS) ||
+		(a.Mark.Value^b.Mark.Value)&a.Mark.Mask&b.Mark.Mask != 0 || (dscp.Value^otherDSCP.Value)&dscp.Mask&otherDSCP.Mask != 0 ||
+		(a.FlowLabel.Value^b.FlowLabel.Value)&a.FlowLabel.Mask&b.FlowLabel.Mask != 0 ||
+		hasUID && otherUID && (uid.Last < other.First || other.Last < uid.First) ||
+		a.SPort.apart(b.SPort) || a.DPort.apart(b.DPort)
+}
+
+// differ reports whether both are set, and not to the same.
+func differ[T comparable](a, b T) bool {
+	var zero T
+	return a != zero && b != zero && a != b
+}
+
+// apart reports whether no port is selected by both, where that is plain.
+func (k Ports) apart(o Ports) bool {
+	masked := func(p Ports) bool { return p.Mask != 0 && p.Mask != 0xffff }
+	switch {
+	case k == Ports{} || o == Ports{}:
+		return false
+	case k.Mask != 0 && o.Mask != 0:
+		return (k.First^o.First)&k.Mask&o.Mask != 0
+	case masked(k) || masked(o):
+		return false // a range and a mask: not plain
+	}
+	return k.Last < o.First || o.Last < k.First
+}
+
 func (k Ports) canonical() Ports {
 	if k.First != 0 && k.First == k.Last && k.Mask == 0 {
 		k.Mask = 0xffff

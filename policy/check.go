@@ -172,11 +172,23 @@ func checkRoute(p *parser, m entries, r *Route) {
 	if m.has("onlink") && r.Onlink && !onlinkMakesSense(r) {
 		p.fail(m.values["onlink"], "onlink", bad("needs dev and via"))
 	}
+	checkRouteIPv4(p, m, r)
 	if m.has("mtu") && r.MTU > 0 && r.MTU < 1280 && r.Family == rpdb.IPv6 {
 		p.fail(m.values["mtu"], "mtu", bad("IPv6 needs at least 1280"))
 	}
-	if m.has("src") && (r.Type.IsError() || r.Type == rpdb.RouteThrow) {
-		p.fail(m.values["src"], "src", bad("a %v route leads nowhere", r.Type))
+	for _, k := range []string{"src", "mtu", "advmss", "initcwnd", "initrwnd", "scope"} {
+		if m.has(k) && (r.Type.IsError() || r.Type == rpdb.RouteThrow) {
+			p.fail(m.values[k], k, bad("a %v route leads nowhere", r.Type))
+		}
+	}
+}
+
+// checkRouteIPv4 refuses in other routes what only those of IPv4 have.
+func checkRouteIPv4(p *parser, m entries, r *Route) {
+	for _, k := range []string{"tos", "scope"} {
+		if m.has(k) && r.Family != rpdb.IPv4 {
+			p.fail(m.values[k], k, bad("only IPv4 routes have one").try("write family: ipv4 if the route is for IPv4 alone"))
+		}
 	}
 }
 

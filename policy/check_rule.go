@@ -170,28 +170,48 @@ func nameRules(p *parser, d *draft) {
 // checkOrder refuses a pinned rule that is walked elsewhere than the list says.
 func checkOrder(p *parser, d *draft) {
 	var last rpdb.Priority
-	lastName, lastFamily := "", rpdb.Family(0)
+	var same []Rule // those pinned at last
+	lastName := ""
 	for i, r := range d.Rules {
 		if i == d.UplinksAt && len(d.Uplinks) > 0 {
 			p.checkMarker(d, lastName, last)
-			last, lastName, lastFamily = max(last, firstPriority), "the rules of the uplinks", 0
+			last, lastName, same = max(last, firstPriority), "the rules of the uplinks", nil
 		}
 		pin, pinned := r.Priority.Get()
 		switch {
 		case !pinned && last > lastPriority:
 			p.reportAt(r.Position, "rule", r.Name, bad("stands behind %s, which is pinned at %d, but is walked before it", lastName, last).try("move the rule up"))
 		case !pinned:
-			last, lastName, lastFamily = firstPriority, strconv.Quote(r.Name), 0
+			last, lastName, same = firstPriority, strconv.Quote(r.Name), nil
 		case pin < last:
 			p.reportAt(r.Position, "priority", fmt.Sprint(pin), bad("stands behind %s, but is walked before", lastName).try("the list is in the order of the walk: move the rule up"))
-		case pin == last && (lastFamily == 0 || r.Family == 0 || r.Family == lastFamily):
-			p.reportAt(r.Position, "priority", fmt.Sprint(pin), bad("%s has this priority already", lastName))
+		case pin == last:
+			p.checkBeside(r, pin, same)
+			same, lastName = append(same, r), strconv.Quote(r.Name)
 		default:
-			last, lastName, lastFamily = pin, strconv.Quote(r.Name), r.Family
+			last, lastName, same = pin, strconv.Quote(r.Name), []Rule{r}
 		}
 	}
 	if d.UplinksAt == len(d.Rules) {
 		p.checkMarker(d, lastName, last)
+	}
+}
+
+// checkBeside refuses a rule at the priority of others, where it matters which
+// one stands first: the kernel has them in the order in which they were added.
+func (p *parser) checkBeside(r Rule, pin rpdb.Priority, others []Rule) {
+	if len(others) == maxBeside {
+		p.reportAt(r.Position, "priority", fmt.Sprint(pin), bad("more than %d rules have this priority", maxBeside))
+	}
+	if len(others) >= maxBeside {
+		return
+	}
+	for _, o := range others {
+		if (o.Family == 0 || r.Family == 0 || r.Family == o.Family) && !r.Selector.Disjoint(o.Selector) {
+			p.reportAt(r.Position, "priority", fmt.Sprint(pin), bad("%q has this priority already, and may select the same packets", o.Name).
+				try("rules share a number where no packet is of both, as with two sources"))
+			return
+		}
 	}
 }
 
@@ -228,10 +248,19 @@ func checkGotos(p *parser, d *draft) {
 			p.reportAt(r.Goto.Position, "goto", r.Goto.Text, bad("the rule itself"))
 		case target < i:
 			p.reportAt(r.Goto.Position, "goto", r.Goto.Text, bad("leads backward, and a walk only goes forward"))
+		case sharesPriority(d.Rules[target], d.Rules[:target]):
+			p.reportAt(r.Goto.Position, "goto", r.Goto.Text, bad("other rules stand in front of that one at its priority, and are walked too").
+				try("go to the priority, if that is meant"))
 		case d.Rules[target].Family != 0 && d.Rules[target].Family != r.Family:
 			p.reportAt(r.Goto.Position, "goto", r.Goto.Text, bad("that rule is for %v only, this one is not", d.Rules[target].Family))
 		}
 	}
+}
+
+// sharesPriority reports whether the last of the rules before one is pinned at
+// the same number.
+func sharesPriority(r Rule, before []Rule) bool {
+	return r.Priority.IsSet() && len(before) > 0 && before[len(before)-1].Priority == r.Priority
 }
 
 func unknownTarget(text string, d *draft) *problem {

@@ -113,6 +113,12 @@ type Route struct {
 	Src    Located[netip.Addr]
 	Metric uint32
 	MTU    uint32 // bytes; 0: the interface's
+	// AdvMSS is in bytes, InitCWnd and InitRWnd are in packets; 0: the kernel
+	// chooses.
+	AdvMSS, InitCWnd, InitRWnd uint32
+	TOS                        uint8 // IPv4 only
+	// Scope is that of an IPv4 route; absent: as ip-route(8) finds it.
+	Scope rpdb.Opt[rpdb.Scope]
 	// Onlink counts for every hop with a gateway: it is not looked up.
 	Onlink bool
 	// Hops has one entry for a plain route, several for multipath, and none

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 
@@ -184,6 +185,31 @@ func readRoutes(p *parser, key string, n *yaml.Node, t *Table) {
 // larger one it makes this.
 const maxMTU = 65535 - 15
 
+// maxAdvMSS is the largest MSS that the kernel stores (ip_metrics_convert).
+const maxAdvMSS = 65535 - 40
+
+// amount is a bare number of something, none of which is not said.
+func amount(most uint64) scalar[uint32] {
+	return unsigned[uint32](fmt.Sprintf("1 to %d", most), 1, most)
+}
+
+// routeTOS is a TOS as routes have it: the bits that IPv4 looks at.
+func routeTOS() scalar[uint8] {
+	return convert(unsigned[uint8]("0x04 to 0x1c in steps of 4", 4, 0x1c), func(_ string, v uint8) (uint8, *problem) {
+		if v&3 != 0 {
+			return 0, bad("the bits 0x03 are ECN, which no route can select").try("write 0x%02x", v&^3)
+		}
+		return v, nil
+	})
+}
+
+func scopeWord() scalar[rpdb.Scope] {
+	return word("a scope", []string{"global", "site", "link", "host"}, func(w string) (s rpdb.Scope) {
+		_ = s.UnmarshalText([]byte(w)) // each of the words is one
+		return s
+	})
+}
+
 func routeTypeWord() scalar[rpdb.RouteType] {
 	words := []string{"unicast", "local", "blackhole", "unreachable", "prohibit", "throw"}
 	return word("a type that a route of a policy can have", words, func(w string) (t rpdb.RouteType) {
@@ -208,9 +234,14 @@ func routeFields() []field[Route] {
 		{"dev", "The interface; by default the one on whose network the gateway is", interfaceName().shape, false, one(interfaceName(), func(r *Route) *rpdb.LinkName { return &theHop(r).Dev })},
 		{"src", "The source of packets that have none", address().shape, false, placed(address(), func(r *Route) *Located[netip.Addr] { return &r.Src })},
 		{"metric", "Orders routes to the same prefix, the smallest first", unsigned[uint32]("0 to 4294967295", 0, math.MaxUint32).shape, false, one(unsigned[uint32]("a number", 0, math.MaxUint32), func(r *Route) *uint32 { return &r.Metric })},
+		{"tos", "Leads packets with this TOS only, before routes without one; IPv4 alone", routeTOS().shape, false, one(routeTOS(), func(r *Route) *uint8 { return &r.TOS })},
 		{"type", "What it does with packets; by default unicast", routeTypeWord().shape, false, one(routeTypeWord(), func(r *Route) *rpdb.RouteType { return &r.Type })},
 		{"onlink", "The gateway is on the link, though no network of the interface holds it", boolean().shape, false, one(boolean(), func(r *Route) *bool { return &r.Onlink })},
 		{"mtu", "The largest packet, in bytes", unsigned[uint32]("68 to 65520", 68, maxMTU).shape, false, one(unsigned[uint32]("a number of bytes", 68, maxMTU), func(r *Route) *uint32 { return &r.MTU })},
+		{"advmss", "The largest TCP segment that is asked for, in bytes", amount(maxAdvMSS).shape, false, one(amount(maxAdvMSS), func(r *Route) *uint32 { return &r.AdvMSS })},
+		{"initcwnd", "The first congestion window of TCP, in packets", amount(math.MaxUint32).shape, false, one(amount(math.MaxUint32), func(r *Route) *uint32 { return &r.InitCWnd })},
+		{"initrwnd", "The first receive window of TCP, in packets", amount(math.MaxUint32).shape, false, one(amount(math.MaxUint32), func(r *Route) *uint32 { return &r.InitRWnd })},
+		{"scope", "How near an IPv4 destination is; by default global with `via`, host for local, else link", scopeWord().shape, false, optional(scopeWord(), func(r *Route) *rpdb.Opt[rpdb.Scope] { return &r.Scope })},
 		{"family", "The family, where `to`, `via` and `src` do not say it; without it a default route is for both", familyWord().shape, false, one(familyWord(), func(r *Route) *rpdb.Family { return &r.Family })},
 		{"nexthops", "Several ways, among which flows are shared by weight", weight, false, readNexthops},
 	}

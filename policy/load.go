@@ -25,6 +25,7 @@ const (
 	maxRules    = 5000
 	maxRoutes   = 10_000 // in each table
 	maxNexthops = 32
+	maxBeside   = 256 // pinned rules of one priority
 )
 
 // source is the text of a file, by lines.

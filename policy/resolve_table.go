@@ -26,23 +26,13 @@ func hasGateway(doc Route) bool {
 
 // resolveRoute adds one route in one family, or says what it waits for.
 func (r *resolver) resolveRoute(t TableRef, id rpdb.TableID, doc Route, f rpdb.Family, written map[rpdb.RouteKey]Position) {
-	route := rpdb.Route{
-		Family: f, Table: id, Dst: doc.To, Type: doc.Type, Metric: doc.Metric,
-		Protocol: rpdb.ProtocolRPDB, PrefSrc: doc.Src.Value,
-	}
-	if !route.Dst.IsValid() {
-		route.Dst = f.Default()
-	}
-	if doc.MTU != 0 {
-		route.Metrics = []rpdb.Metric{{Type: rpdb.MetricMTU, Value: doc.MTU}}
-	}
+	route := doc.bare(id, f)
 	name := fmt.Sprintf("%s: %s", tableText(t, id), destinationText(route))
 	if first, ok := written[route.Key()]; ok {
 		r.reportAt(doc.Position, "route", destinationText(route), bad("stands there twice in %v, first in line %d", f, first.Line).try("give one of them another metric"))
 		return
 	}
 	written[route.Key()] = doc.Position
-	route.Scope = scopeOf(doc, f)
 	why := r.sourceWaits(doc.Src)
 	for _, h := range doc.Hops {
 		hop, waits := r.resolveHop(h, route, doc.Onlink)
@@ -58,6 +48,29 @@ func (r *resolver) resolveRoute(t TableRef, id rpdb.TableID, doc Route, f rpdb.F
 	r.addRoute(name, route)
 }
 
+// bare returns what a document says of a route in one family, without where it
+// leads.
+func (r Route) bare(id rpdb.TableID, f rpdb.Family) rpdb.Route {
+	route := rpdb.Route{
+		Family: f, Table: id, Dst: r.To, Type: r.Type, Metric: r.Metric, TOS: r.TOS,
+		Protocol: rpdb.ProtocolRPDB, PrefSrc: r.Src.Value, Scope: scopeOf(r, f),
+	}
+	if !route.Dst.IsValid() {
+		route.Dst = f.Default()
+	}
+	for _, m := range []rpdb.Metric{
+		{Type: rpdb.MetricMTU, Value: r.MTU},
+		{Type: rpdb.MetricAdvMSS, Value: r.AdvMSS},
+		{Type: rpdb.MetricInitCWnd, Value: r.InitCWnd},
+		{Type: rpdb.MetricInitRWnd, Value: r.InitRWnd},
+	} {
+		if m.Value != 0 {
+			route.Metrics = append(route.Metrics, m)
+		}
+	}
+	return route
+}
+
 func destinationText(r rpdb.Route) string {
 	if r.IsDefault() {
 		return "default"
@@ -67,7 +80,10 @@ func destinationText(r rpdb.Route) string {
 
 // scopeOf returns the scope that ip-route(8) gives a route: IPv6 has none.
 func scopeOf(doc Route, f rpdb.Family) rpdb.Scope {
+	said, ok := doc.Scope.Get()
 	switch {
+	case ok:
+		return said
 	case f == rpdb.IPv6 || doc.Type != rpdb.RouteUnicast && doc.Type != rpdb.RouteLocal:
 		return rpdb.ScopeGlobal
 	case doc.Type == rpdb.RouteLocal:

@@ -228,6 +228,9 @@ func tellRoute(s *rpdb.Snapshot, r rpdb.Route) string {
 		fmt.Fprintf(&b, " src %v", r.PrefSrc)
 	}
 	fmt.Fprintf(&b, " scope %v metric %d proto %d", r.Scope, r.Metric, r.Protocol)
+	if r.TOS != 0 {
+		fmt.Fprintf(&b, " tos 0x%02x", r.TOS)
+	}
 	for _, m := range r.Metrics {
 		fmt.Fprintf(&b, " metric%d=%d", m.Type, m.Value)
 	}
