@@ -119,7 +119,7 @@ func (s *site) config() apply.Config {
 			if err != nil {
 				return rpdb.Desired{}, err
 			}
-			return doc.Resolve(host, s.app.loadNames())
+			return doc.ResolveInForce(host, s.app.loadNames())
 		},
 	}
 }

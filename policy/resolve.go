@@ -24,7 +24,18 @@ import (
 // uplink or a table keeps the number that rules of ours on the host show for
 // it, so that adding or reordering some renumbers no other.
 func (d *Document) Resolve(s *rpdb.Snapshot, n rpdb.Names) (rpdb.Desired, error) {
-	r := &resolver{reporter: reporter{file: d.File}, doc: d, host: s, names: n}
+	return d.resolve(&resolver{host: s, names: n})
+}
+
+// ResolveInForce is Resolve for a policy that was applied before. A gateway that
+// is in no network of its interface was once, so that part waits as if the address
+// were missing: one uplink that moved keeps no other from being repaired.
+func (d *Document) ResolveInForce(s *rpdb.Snapshot, n rpdb.Names) (rpdb.Desired, error) {
+	return d.resolve(&resolver{host: s, names: n, inForce: true})
+}
+
+func (d *Document) resolve(r *resolver) (rpdb.Desired, error) {
+	r.doc, r.file = d, d.File
 	r.numberTables()
 	r.resolveUplinks()
 	r.resolveTables()
@@ -42,6 +53,8 @@ type resolver struct {
 	host  *rpdb.Snapshot
 	names rpdb.Names
 	out   rpdb.Desired
+	// inForce says that the policy was right on this host before.
+	inForce bool
 
 	tables uplinkTables
 	byName map[string]rpdb.TableID // the tables of the document

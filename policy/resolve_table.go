@@ -180,6 +180,9 @@ func (r *resolver) gatewayWaits(gw Located[netip.Addr], l rpdb.Link, t rpdb.Tabl
 	case len(live) == 0:
 		return fmt.Sprintf("no %v address on %s", f, l.Name)
 	}
+	if r.inForce {
+		return fmt.Sprintf("gateway %v is in no network of %s, which has %s", gw.Value, l.Name, joinSorted(networks))
+	}
 	r.reportAt(gw.Position, "via", gw.Text, bad("in no network of %s, which has %s", l.Name, joinSorted(networks)).
 		try("write onlink: true if the gateway is on the link all the same"))
 	return ""

@@ -45,8 +45,11 @@ func (r *resolver) resolvePart(p uplinkPart, gw Located[Gateway]) {
 	if gw.Value.IsAuto() {
 		p.gateway, p.onlink, noGateway = r.hostGateway(p, live)
 	} else if why := r.gatewayWrong(p, live); why != nil {
-		r.reportAt(gw.Position, "gateway", gw.Text, why)
-		return
+		if !r.inForce {
+			r.reportAt(gw.Position, "gateway", gw.Text, why)
+			return
+		}
+		noGateway = fmt.Sprintf("gateway %v is %s", p.gateway, why.reason)
 	}
 	chosen, reasons := p.choose(live)
 	p.usable = usableFirst(chosen)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -304,6 +305,40 @@ func TestResolveStories(t *testing.T) {
 			got = tell(snapshot, desired)
 		}
 		s.check(t, file, got)
+	}
+}
+
+// TestResolveInForce: what is wrong only since addresses moved waits, and keeps
+// nothing else from being resolved.
+func TestResolveInForce(t *testing.T) {
+	s := readStory(t, "testdata/resolve/gateways.txt")
+	d, err := Parse("p.yaml", []byte(s["policy.yaml"]+"rules:\n  - {name: last, lookup: main}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, names := host(t, s["host"])
+	desired, err := d.ResolveInForce(snapshot, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	for _, w := range desired.Waiting {
+		reasons = append(reasons, w.Reason)
+	}
+	want := []string{
+		"gateway 192.168.1.1 is in no network of eth0, which has 192.168.0.0/24, 192.168.5.0/24",
+		"no IPv6 address on eth0",
+		"gateway 10.10.0.10 is an address of this host itself, on eth1",
+		"gateway 10.20.0.255 is the broadcast address of 10.20.0.0/24",
+		"gateway 10.30.0.0 is the address of the network 10.30.0.0/24 itself",
+		"gateway 2001:db8:5::1 is in no network of eth4, which has 2001:db8:4::/64",
+		"gateway 10.99.0.1 is in no network of eth0, which has 192.168.0.0/24, 192.168.5.0/24",
+	}
+	if !slices.Equal(reasons, want) {
+		t.Errorf("waits for %q", reasons)
+	}
+	if n := len(desired.Rules); n != 2 || desired.Rules[n-1].Name != "last" {
+		t.Errorf("rules %v", desired.Rules)
 	}
 }
 
