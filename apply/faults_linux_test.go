@@ -387,7 +387,7 @@ func operations(t *testing.T) []operation {
 		return func(t *testing.T, s *site, session *apply.Session) error {
 			prop := s.proposal(t, name)
 			prop.Confirm = confirm
-			prop.Guard = func(uint64) error { return nil }
+			prop.Guard = func(journal.Pending) error { return nil }
 			_, err := session.Apply(t.Context(), prop)
 			return err
 		}

@@ -29,7 +29,7 @@ type Proposal struct {
 	// Guard, if not nil, is called when the record is on disk and nothing else
 	// is done, if the generation has to be confirmed: it starts what rolls it
 	// back even if this process is no more, see [Guard].
-	Guard func(id uint64) error
+	Guard func(p journal.Pending) error
 	// Check, if not nil, may refuse the plan.
 	Check func(p plan.Plan) error
 }
@@ -182,7 +182,7 @@ func (s *Session) arm(prop Proposal) error {
 	if prop.Confirm == 0 || prop.Guard == nil {
 		return nil
 	}
-	if err := prop.Guard(s.state.Pending.ID); err != nil {
+	if err := prop.Guard(*s.state.Pending); err != nil {
 		return fmt.Errorf("start the guard that would roll back: %w", err)
 	}
 	return nil

@@ -20,9 +20,9 @@ const guardPatience = time.Hour
 // Guard sees to it that a generation does not outlive its trial. It returns when
 // that is over, whoever ended it: confirmed, rolled back by somebody else, or by
 // the guard, at the deadline or as soon as whoever was writing the generation
-// is no more. If ctx ends before, the guard cannot promise anything any more,
-// and rolls back at once. It looks once in a second, so it is not late by more
-// than that.
+// is no more. If ctx ends before, the guard cannot promise anything any more: it
+// leaves the generation to whoever has relieved it, or else rolls back at once.
+// It looks once in a second, so it is not late by more than that.
 //
 // If it cannot roll back, or not even read the record, it tries again, for an
 // hour.
@@ -68,8 +68,9 @@ func look(ctx context.Context, c Config, id uint64, expected time.Duration) (lef
 	}
 	left = state.Pending.Deadline - since
 	ending := ctx.Err() != nil
-	if c.overdue(*state.Pending, boot, since) == "" && !ending {
-		return left, false, nil
+	relieved := ending && c.Relieved != nil && c.Relieved(*state.Pending)
+	if c.overdue(*state.Pending, boot, since) == "" && (!ending || relieved) {
+		return left, relieved, nil
 	}
 	s, err := Begin(context.WithoutCancel(ctx), c)
 	var locked *journal.LockedError

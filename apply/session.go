@@ -26,6 +26,13 @@ type Config struct {
 	Chosen bool
 	// Wait is how long another session is waited for.
 	Wait time.Duration
+	// Ended, if not nil, is called under the lock when a generation is not on
+	// trial any more, and that is on disk, so that what its guard has started
+	// can go.
+	Ended func(p journal.Pending)
+	// Relieved, if not nil, reports to [Guard] whether something else watches the
+	// generation, too.
+	Relieved func(p journal.Pending) bool
 	// Resolve returns what the policy of a generation means on the host now. If
 	// nil, a generation means for ever what it meant when it was applied.
 	Resolve func(b journal.Body, host *rpdb.Snapshot) (rpdb.Desired, error)
@@ -223,6 +230,15 @@ func (s *Session) RollBack(ctx context.Context, why string) (Result, error) {
 // whether the record is there in the end; with an error it may be lost in a
 // power cut.
 func (s *Session) commit(next journal.State) (stored bool, err error) {
+	before := s.state.Pending
+	stored, err = s.store(next)
+	if before != nil && s.state.Pending == nil && s.Ended != nil {
+		s.Ended(*before)
+	}
+	return stored, err
+}
+
+func (s *Session) store(next journal.State) (stored bool, err error) {
 	for range 2 {
 		if err = s.Journal.Write(next); err == nil {
 			s.state = next

@@ -225,7 +225,7 @@ func TestChangedAfterThePlan(t *testing.T) {
 	_, err := s.session(t, func(session *apply.Session) error {
 		prop := s.proposal(t, "B")
 		prop.Confirm = time.Minute
-		prop.Guard = func(uint64) error {
+		prop.Guard = func(journal.Pending) error {
 			return s.Memory.Do(t.Context(), rpdb.RuleChange(rpdb.Delete, s.oneOfOurs(t)))
 		}
 		out, err := session.Apply(t.Context(), prop)
@@ -287,7 +287,7 @@ func TestGuardThatCannotStart(t *testing.T) {
 	_, err := s.session(t, func(session *apply.Session) error {
 		prop := s.proposal(t, "B")
 		prop.Confirm = time.Minute
-		prop.Guard = func(uint64) error { return syscall.EAGAIN }
+		prop.Guard = func(journal.Pending) error { return syscall.EAGAIN }
 		_, err := session.Apply(t.Context(), prop)
 		return err
 	})
@@ -426,7 +426,7 @@ func (b bubble) Now() time.Time                       { return time.Now() }
 
 // guarded runs a guard of generation 2, which has a minute, beside something
 // else, and returns when the guard ended.
-func guarded(t *testing.T, s *site, beside func(ctx context.Context, c apply.Config, cancel func())) (ended time.Duration, err error) {
+func guarded(t *testing.T, s *site, beside func(ctx context.Context, c apply.Config, cancel func()), with ...func(*apply.Config)) (ended time.Duration, err error) {
 	t.Helper()
 	start := time.Now().Add(-time.Hour) // as the trial began
 	var configs [2]apply.Config         // without faults, whose counter is for one program
@@ -439,6 +439,9 @@ func guarded(t *testing.T, s *site, beside func(ctx context.Context, c apply.Con
 		configs[i] = apply.Config{Kernel: s.Memory, Journal: j, Machine: bubble{start}, NetNS: 7}
 	}
 	c, own := configs[0], configs[1]
+	for _, with := range with {
+		with(&c)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go beside(ctx, own, cancel)

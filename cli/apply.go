@@ -33,7 +33,8 @@ FILE may be - for standard input.
 
 What is applied is a numbered generation (see "rpdb history"). With --confirm it
 is on trial: if nobody confirms it in time, the generation before comes back, by
-itself, also if rpdb is killed, the connection breaks or the machine boots. On a
+itself, also if rpdb is killed, the connection breaks or the machine boots: a
+process watches, and where systemd runs a timer of it, too. On a
 terminal apply then waits: Enter keeps the generation, Ctrl-C takes it back.
 Elsewhere it returns, and "rpdb confirm" keeps the generation; from a new
 connection, that proves that one can still get in.
@@ -114,7 +115,7 @@ func (s *site) propose(ctx context.Context, prop apply.Proposal, resolve func(*r
 	if host == nil {
 		return err
 	}
-	viewErr := s.app.viewApply(host, out, prop, err)
+	viewErr := s.viewApply(host, out, prop, err)
 	if viewErr != nil && len(out.Result.Done) > 0 && out.Pending == nil {
 		n := len(out.Plan.Changes)
 		viewErr = fmt.Errorf("%d %s made and stand; to say so: %w", n, plural(n, "change is", "changes are"), viewErr)
@@ -142,7 +143,7 @@ func (s *site) proposeIn(ctx context.Context, session *apply.Session, prop apply
 	if err != nil {
 		return apply.Outcome{}, nil, err
 	}
-	prop.Before, prop.Author, prop.Guard = host, author(), s.startGuard
+	prop.Before, prop.Author, prop.Guard = host, author(), s.startGuards
 	if prop.Desired, err = resolve(host); err != nil {
 		return apply.Outcome{}, nil, err
 	}
@@ -181,14 +182,17 @@ type pendingJSON struct {
 	// Seconds are left to confirm it, until Until by the wall clock.
 	Seconds int       `json:"seconds"`
 	Until   time.Time `json:"until"`
+	// Guards take it back then.
+	Guards guards `json:"guards"`
 }
 
-func newPendingJSON(p *journal.Pending, left time.Duration) *pendingJSON {
+func newPendingJSON(p *journal.Pending, left time.Duration, g guards) *pendingJSON {
 	until := time.Now().Add(left).UTC().Truncate(time.Second)
-	return &pendingJSON{ID: p.ID, Old: p.Old, Seconds: int(left / time.Second), Until: until}
+	return &pendingJSON{ID: p.ID, Old: p.Old, Seconds: int(left / time.Second), Until: until, Guards: g}
 }
 
-func (a *app) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Proposal, failed error) error {
+func (s *site) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Proposal, failed error) error {
+	a := s.app
 	r := out.Result
 	if a.json {
 		doc := applyDocument{Version: 1, Plan: out.Plan, Result: applyOutcome{len(r.Done), failed == nil, r.RolledBack}}
@@ -196,7 +200,7 @@ func (a *app) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Propo
 			doc.Generation = &out.Entry
 		}
 		if out.Pending != nil {
-			doc.Pending = newPendingJSON(out.Pending, prop.Confirm)
+			doc.Pending = newPendingJSON(out.Pending, prop.Confirm, s.guards(*out.Pending))
 		}
 		if failed != nil {
 			doc.Error = failed.Error()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -68,6 +69,20 @@ func (p *rpdbProcess) Write(b []byte) (int, error) {
 	return p.out.Write(b)
 }
 
+// read takes what comes from a terminal.
+func (p *rpdbProcess) read(keyboard io.Reader) {
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := keyboard.Read(buf)
+			_, _ = p.Write(buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+}
+
 func (p *rpdbProcess) text() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,16 +118,7 @@ func (h *trialHost) onTerminal(t *testing.T, args ...string) (p *rpdbProcess, ke
 	keyboard, screen := openTerminal(t)
 	p = h.start(t, screen, args...)
 	screen.Close()
-	go func() {
-		buf := make([]byte, 4096)
-		for {
-			n, err := keyboard.Read(buf)
-			_, _ = p.Write(buf[:n])
-			if err != nil {
-				return
-			}
-		}
-	}()
+	p.read(keyboard)
 	eventually(t, "it asks, or was too slow to ask", func() bool {
 		return strings.Contains(p.text(), "Enter keeps ") || strings.Contains(p.text(), "is rolled back")
 	})

@@ -14,7 +14,6 @@ import (
 
 	"rpdb"
 	"rpdb/apply"
-	"rpdb/apply/guard"
 	"rpdb/apply/journal"
 	"rpdb/kernel"
 	"rpdb/policy"
@@ -93,14 +92,11 @@ func inode(ns *kernel.NetNS) (uint64, error) {
 // for the machine's own; else by its name, however it was entered; and one that
 // nobody can find again after a boot where it has none.
 func (a *app) namespaceKey(netns uint64) (string, error) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/1/ns/net", &st); err == nil && st.Ino == netns || err != nil && a.netns == "" {
+	switch name, found := namespaceName(netns); {
+	case found && name != "":
+		return filepath.Join("netns", name), nil
+	case found || a.netns == "" && unix.Access("/proc/1/ns/net", unix.R_OK) != nil:
 		return "", nil
-	}
-	for _, name := range namespaces() {
-		if err := unix.Stat("/run/netns/"+name, &st); err == nil && st.Ino == netns {
-			return filepath.Join("netns", name), nil
-		}
 	}
 	boot, _, err := journal.Host{}.Boot()
 	if err != nil {
@@ -113,7 +109,7 @@ func (a *app) namespaceKey(netns uint64) (string, error) {
 func (s *site) config() apply.Config {
 	return apply.Config{
 		Kernel: s.conn, Journal: s.journal, Machine: journal.Host{}, NetNS: s.netns, Wait: s.app.wait,
-		Chosen: s.app.stateDir != "",
+		Chosen: s.app.stateDir != "", Ended: s.trialEnded,
 		Resolve: func(b journal.Body, host *rpdb.Snapshot) (rpdb.Desired, error) {
 			doc, err := policy.Parse(b.File, []byte(b.Policy))
 			if err != nil {
@@ -131,55 +127,19 @@ func (s *site) begin(ctx context.Context) (*apply.Session, error) {
 		return nil, err
 	}
 	if r := session.Recovered(); r != nil {
-		fmt.Fprintf(s.app.Err, "note: %s\n", safe(recoveredText(r)))
+		s.app.note("%s", recoveredText(r))
 	}
 	return session, nil
+}
+
+// note says something that the answer does not hold.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintf(a.Err, "note: %s\n", safe(fmt.Sprintf(format, args...)))
 }
 
 func recoveredText(r *apply.Recovered) string {
 	return fmt.Sprintf("generation %d was rolled back: %s (%d %s)", r.Entry.ID, r.Entry.Why,
 		len(r.Result.Done), plural(len(r.Result.Done), "message", "messages"))
-}
-
-// guardWord is the first word of a guard's command line, which no person types.
-const guardWord = "guard-of-a-generation"
-
-// startGuard starts the process that rolls a generation back if this one cannot.
-func (s *site) startGuard(id uint64) error {
-	log, err := s.journal.Log()
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	_, err = guard.Start(guard.Options{
-		Args:  []string{guardWord, strconv.FormatUint(id, 10), s.journal.Path()},
-		NetNS: uintptr(s.conn.NetNS().FD()), Log: log,
-	})
-	return err
-}
-
-// guard is the process of a guard. It ends with the trial, or sooner if the
-// state directory goes away.
-func (a *app) guard(ctx context.Context, words []string) error {
-	s, id, err := a.openGuard(words)
-	if err := guard.Ready(err); err != nil {
-		return err
-	}
-	defer s.close()
-	return apply.Guard(ctx, s.config(), id)
-}
-
-func (a *app) openGuard(words []string) (*site, uint64, error) {
-	if len(words) != 2 {
-		return nil, 0, &usageError{text: "a guard is started by rpdb itself"}
-	}
-	id, err := strconv.ParseUint(words[0], 10, 64)
-	if err != nil {
-		return nil, 0, err
-	}
-	a.stateDir, a.netns = words[1], guard.NetNSPath
-	s, err := a.openSite(false)
-	return s, id, err
 }
 
 // author is who a generation is by: whoever called sudo, or the user.

@@ -18,6 +18,7 @@ type historyDocument struct {
 	Version     int              `json:"version"`
 	Generations []journal.Entry  `json:"generations"`
 	Pending     *journal.Pending `json:"pending,omitempty"`
+	Guards      *guards          `json:"guards,omitempty"` // of the one that is pending
 }
 
 // generationShown is the JSON of history show.
@@ -25,6 +26,7 @@ type generationShown struct {
 	Version    int           `json:"version"`
 	Generation journal.Entry `json:"generation"`
 	Body       journal.Body  `json:"body"`
+	Guards     *guards       `json:"guards,omitempty"` // while it is on trial
 }
 
 func (a *app) historyCommand() *cobra.Command {
@@ -79,7 +81,7 @@ func (a *app) history() error {
 	}
 	newest := newestFirst(state.Generations)
 	if a.json {
-		return a.printJSON(historyDocument{1, newest, state.Pending})
+		return a.printJSON(historyDocument{1, newest, state.Pending, s.watchers(state.Pending)})
 	}
 	w := newPrinter(a.Out)
 	if len(newest) == 0 {
@@ -127,17 +129,21 @@ func (a *app) historyShow(id uint64, text bool) error {
 	if err != nil {
 		return err
 	}
+	var g *guards
+	if p := state.Pending; p != nil && p.ID == id {
+		g = s.watchers(p)
+	}
 	switch {
 	case text:
 		_, err := io.WriteString(a.Out, body.Policy)
 		return err
 	case a.json:
-		return a.printJSON(generationShown{1, e, body})
+		return a.printJSON(generationShown{1, e, body, g})
 	}
-	return a.viewGeneration(e, body)
+	return a.viewGeneration(e, body, g)
 }
 
-func (a *app) viewGeneration(e journal.Entry, body journal.Body) error {
+func (a *app) viewGeneration(e journal.Entry, body journal.Body, g *guards) error {
 	w := newPrinter(a.Out)
 	w.printf("Generation %d: %s", e.ID, e.Status)
 	if e.Why != "" {
@@ -151,6 +157,13 @@ func (a *app) viewGeneration(e journal.Entry, body journal.Body) error {
 		w.printf("  policy:  none, everything of ours was removed\n")
 	} else {
 		w.printf("  policy:  %s, SHA-256 %s\n", safe(body.File), e.PolicyHash)
+	}
+	switch {
+	case g == nil:
+	case g.String() == "":
+		w.printf("  watched: by nothing any more\n")
+	default:
+		w.printf("  watched: by %v\n", g)
 	}
 	w.printf("  changes: %s\n", changedText(e.Changed))
 	v := newWords(func(i rpdb.LinkIndex) rpdb.LinkName { return body.Links[i] }, a.loadNames())

@@ -108,7 +108,7 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 		if d.left, err = timeLeft(d.pending); err != nil {
 			return d, err
 		}
-		d.Pending = newPendingJSON(d.pending, max(d.left, 0))
+		d.Pending = newPendingJSON(d.pending, max(d.left, 0), s.guards(*d.pending))
 	}
 	return d, nil
 }
@@ -146,6 +146,11 @@ func (a *app) viewStatus(d statusDocument) error {
 		w.printf("Generation %d was not confirmed in time: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
 	default:
 		a.viewPending(w, *p, d.left)
+		if g := d.Pending.Guards.String(); g != "" {
+			w.printf("Watched by %s.\n", g)
+		} else {
+			w.printf("Nothing watches it any more: after that time %s with the next apply, confirm or rollback.\n", comesBack(p.Old))
+		}
 	}
 	return w.err
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // The files of the directory.
@@ -365,16 +366,35 @@ func (j *Journal) Prune(s State) {
 	}
 }
 
-// Log returns an empty file for what a guard has to say; the caller closes it.
+// Log returns an empty file for what a guard has to say; the caller closes it. It
+// is locked as long as anybody has it open.
 func (j *Journal) Log() (*os.File, error) {
 	err := j.disk.remove(logFile)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		var f *os.File
 		if f, err = j.disk.create(logFile); err == nil {
-			return f, nil
+			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+			if err == nil {
+				return f, nil
+			}
+			f.Close()
 		}
 	}
 	return nil, j.writeError(logFile, err)
+}
+
+// Logging reports whether a guard lives that has the file of [Journal.Log] open:
+// the last one that was started here.
+func (j *Journal) Logging() bool {
+	if j.disk == nil {
+		return false
+	}
+	f, err := j.disk.open(logFile, os.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
 func bodyName(id uint64) string { return bodyPrefix + strconv.FormatUint(id, 10) }

@@ -541,3 +541,49 @@ func TestRandomBytes(t *testing.T) {
 		refused(t, j, fmt.Sprintf("%q", bad))
 	}
 }
+
+// TestLogging: the file of a guard is locked as long as somebody has it open, and
+// whoever asks takes nothing away.
+func TestLogging(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	asking, err := journal.Open(dir, "", journal.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asking.Logging() {
+		t.Error("a guard is there, and the directory is not")
+	}
+	j, err := journal.Open(dir, "", journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if asking, err = journal.Open(dir, "", journal.Options{ReadOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer asking.Close()
+	if asking.Logging() {
+		t.Error("a guard is there, and no log")
+	}
+	first, err := j.Log()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if !asking.Logging() || !j.Logging() {
+			t.Error("no guard is there")
+		}
+	}
+	second, err := j.Log() // of a later one
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	if !asking.Logging() {
+		t.Error("the later guard is not there")
+	}
+	second.Close()
+	if asking.Logging() {
+		t.Error("a guard is there that ended")
+	}
+}

@@ -64,11 +64,11 @@ func isPackage(e ast.Expr, name string) bool {
 // Processes checks that only what re-executes this very program starts
 // processes, and that nothing but a program ends one. The product never shells
 // out to ip, nft or sysctl; what it needs from the kernel it asks the kernel. A
-// running systemd is asked by systemctl, in package boot alone. What only tests
-// import is no part of it.
+// running systemd is asked by its own programs, in the packages boot and apply/guard
+// alone. What only tests import is no part of it.
 func Processes(t *Tree) []Finding {
 	reexec := []string{"sandbox", "kernel/kerneltest/..."}
-	systemctl := []string{"boot"}
+	systemctl := []string{"boot", "apply/guard"}
 	forTests := []string{"internal/formattest", "internal/systemdtest"}
 	var found []Finding
 	for _, f := range t.Sources() {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -336,4 +337,30 @@ func (m *Machine) Journal() string {
 		return err.Error() + "\n" + string(out)
 	}
 	return string(out)
+}
+
+// Processes returns the command lines of the processes of the machine, by their
+// ids outside of it, as a signal needs them.
+func (m *Machine) Processes() map[int][]string {
+	m.t.Helper()
+	own, err := os.Readlink("/proc/" + m.pid + "/ns/pid")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	all := map[int][]string{}
+	for _, dir := range dirs {
+		if ns, err := os.Readlink(dir + "/ns/pid"); err != nil || ns != own {
+			continue // or it has ended meanwhile
+		}
+		line, err := os.ReadFile(dir + "/cmdline")
+		pid, numberErr := strconv.Atoi(filepath.Base(dir))
+		if err == nil && numberErr == nil && len(line) > 0 {
+			all[pid] = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+		}
+	}
+	return all
 }
