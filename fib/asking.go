@@ -52,10 +52,7 @@ func (a *asking) next(k *key) *rule {
 func (a *asking) list(i int, t *tuples, k *key) []*rule {
 	var list []*rule
 	if bit := uint(1) << i; i >= listed || a.listed&bit == 0 {
-		list = t.loose
-		if t.segments != nil {
-			list = t.find(t.shape.hash(k, &a.words))
-		}
+		list = t.fitting(k, &a.words)
 		if i < listed {
 			a.listed |= bit
 		}
@@ -69,6 +66,17 @@ func (a *asking) list(i int, t *tuples, k *key) []*rule {
 		list = list[1:]
 	}
 	return list
+}
+
+// fitting returns the rules of the table that may fit a flow.
+func (t *tuples) fitting(k *key, w *words) []*rule {
+	switch {
+	case t.segments != nil:
+		return t.find(t.shape.hash(k, w))
+	case t.shape.not.Not && t.loose[0].mismatch(k) != "":
+		return nil
+	}
+	return t.loose
 }
 
 // near is how many rules are passed over one by one before their list is searched.

@@ -157,6 +157,8 @@ func (f *FIB) newRule(rs *ruleset, r rpdb.Rule) rule {
 		n.prefixLen = length
 	}
 	n.ifGroup, n.hasIfGroup = r.Suppress.IfGroup.Get()
+	n.idle = r.Action.Type() == rpdb.ActionNop ||
+		r.Action.Type() == rpdb.ActionTable && !n.isVRFLookup && n.table == nil && !rs.lacks(nil)
 	return n
 }
 

@@ -23,6 +23,7 @@ type rule struct {
 	ifGroup     uint32
 	hasIfGroup  bool
 	isVRFLookup bool // the table is that of the flow's VRF
+	idle        bool // whatever it fits goes on: a nop, or a table that is not there
 }
 
 // ifmatch is an iif or oif selector.

@@ -23,21 +23,21 @@ type jump struct {
 // kernel they stand by priority, those of one priority as they come.
 func (f *FIB) setRules(rs *ruleset, rules []rpdb.Rule) {
 	compiled := make([]rule, len(rules))
-	rs.rules = make([]*rule, len(rules))
+	sorted := make([]*rule, len(rules))
 	for i, r := range rules {
 		compiled[i] = f.newRule(rs, r)
-		rs.rules[i] = &compiled[i]
+		sorted[i] = &compiled[i]
 	}
-	slices.SortStableFunc(rs.rules, func(a, b *rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	slices.SortStableFunc(sorted, func(a, b *rule) int { return cmp.Compare(a.Priority, b.Priority) })
 	rs.ports, rs.realms = 0, 0
-	for i, r := range rs.rules {
+	for i, r := range sorted {
 		r.at = orderOf(r.Priority)
-		if i > 0 && rs.rules[i-1].Priority == r.Priority {
-			r.at = rs.rules[i-1].at + 1
+		if i > 0 && sorted[i-1].Priority == r.Priority {
+			r.at = sorted[i-1].at + 1
 		}
 		rs.count(r, 1)
 	}
-	rs.found = newClassifier(rs.rules, enough)
+	rs.rules, rs.found = newList(sorted), newClassifier(sorted, enough)
 	rs.setJumps()
 }
 
@@ -55,7 +55,7 @@ func (rs *ruleset) count(r *rule, n int) {
 // lead to them.
 func (rs *ruleset) setJumps() {
 	rs.jumps = map[rpdb.Priority]jump{}
-	for _, r := range slices.Backward(rs.rules) {
+	for r := range rs.rules.backward() {
 		if r.Action.Type() != rpdb.ActionGoto {
 			continue
 		}
@@ -64,15 +64,14 @@ func (rs *ruleset) setJumps() {
 			continue
 		}
 		rs.jumps[p] = jump{}
-		at := seek(rs.rules, orderOf(p))
-		if at == len(rs.rules) || rs.rules[at].Priority != p {
-			continue
+		for target := range rs.rules.at(p) {
+			to := jump{first: target.at, end: target.at}
+			if onward, ok := rs.follows(target); ok && target.fitsAll() {
+				to.end = onward.end
+			}
+			rs.jumps[p] = to
+			break
 		}
-		to := jump{first: rs.rules[at].at, end: rs.rules[at].at}
-		if onward, ok := rs.follows(rs.rules[at]); ok && rs.rules[at].fitsAll() {
-			to.end = onward.end
-		}
-		rs.jumps[p] = to
 	}
 }
 
@@ -100,10 +99,9 @@ func (rs *ruleset) follows(r *rule) (jump, bool) {
 // both stay as they are. In a namespace whose rules were never changed they are from
 // now on.
 func (f *FIB) WithRule(r rpdb.Rule) *FIB {
-	rules := f.ruleset(r.Family).rules
 	at := orderOf(r.Priority)
-	if i := seek(rules, at|(1<<32-1)); i > 0 && rules[i-1].Priority == r.Priority {
-		at = rules[i-1].at + 1
+	if last := f.ruleset(r.Family).rules.before(at | (1<<32 - 1)); last != nil && last.Priority == r.Priority {
+		at = last.at + 1
 	}
 	return f.withRuleAt(r, at)
 }
@@ -113,7 +111,7 @@ func (f *FIB) withRuleAt(r rpdb.Rule, at order) *FIB {
 	return f.change(r.Family, func(g *FIB, rs *ruleset) {
 		n := g.newRule(rs, r)
 		n.at = at
-		rs.rules = slices.Insert(slices.Clip(rs.rules), seek(rs.rules, at), &n)
+		rs.rules = rs.rules.with(&n)
 		rs.found = rs.found.with(&n)
 		rs.count(&n, 1)
 		rs.jumpAnew(&n)
@@ -124,16 +122,13 @@ func (f *FIB) withRuleAt(r rpdb.Rule, at order) *FIB {
 // canonical form, priority and protocol included. It reports whether there is one.
 // What is said of [FIB.WithRule] holds here too.
 func (f *FIB) WithoutRule(r rpdb.Rule) (*FIB, bool) {
-	rs := f.ruleset(r.Family)
 	want := r.Canonical()
-	at := seek(rs.rules, orderOf(r.Priority))
-	for at < len(rs.rules) && rs.rules[at].Priority == r.Priority && rs.rules[at].Canonical() != want {
-		at++
+	for own := range f.ruleset(r.Family).rules.at(r.Priority) {
+		if own.Canonical() == want {
+			return f.without(own), true
+		}
 	}
-	if at == len(rs.rules) || rs.rules[at].Priority != r.Priority {
-		return f, false
-	}
-	return f.withoutAt(r.Family, at), true
+	return f, false
 }
 
 // ruleset returns the rules of a family.
@@ -144,10 +139,9 @@ func (f *FIB) ruleset(family rpdb.Family) *ruleset {
 	return &f.v4
 }
 
-func (f *FIB) withoutAt(family rpdb.Family, at int) *FIB {
-	return f.change(family, func(_ *FIB, rs *ruleset) {
-		r := rs.rules[at]
-		rs.rules = slices.Concat(rs.rules[:at], rs.rules[at+1:])
+func (f *FIB) without(r *rule) *FIB {
+	return f.change(r.Family, func(_ *FIB, rs *ruleset) {
+		rs.rules = rs.rules.without(r)
 		rs.found = rs.found.without(r)
 		rs.count(r, -1)
 		rs.jumpAnew(r)
@@ -197,7 +191,7 @@ func (f *FIB) customise(rs *ruleset) {
 	for _, id := range []rpdb.TableID{rpdb.TableLocal, rpdb.TableMain} {
 		rs.tables[id].finish(rs.v6)
 	}
-	f.setRules(rs, rulesOf(rs.rules))
+	f.setRules(rs, rulesOf(rs.rules.flat()))
 }
 
 func rulesOf(compiled []*rule) []rpdb.Rule {

@@ -1,6 +1,7 @@
 package fib_test
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -242,7 +243,7 @@ func TestVersionsApart(t *testing.T) {
 		return r
 	}
 	for p := range rpdb.Priority(40) {
-		f = f.WithRule(rule(100+p, 1, rpdb.Nop()))
+		f = f.WithRule(rule(100+p, 1, rpdb.Goto(30000)))
 		a, b := f.WithRule(rule(200, 1, rpdb.Prohibit())), f.WithRule(rule(200, 1, rpdb.Unreachable()))
 		marked := flow(t, "10.9.9.9 mark 1")
 		for _, c := range []struct {
@@ -275,5 +276,34 @@ func TestPortsAreAskedForNoMore(t *testing.T) {
 		if got := g.Lookup(packet).Disposition; got != rpdb.Local {
 			t.Errorf("without: %v", got)
 		}
+	}
+}
+
+// Rules that say not of one selector fit together or not at all, wherever they stand;
+// those that do nothing are told of and not asked.
+func TestManyInvertedRules(t *testing.T) {
+	s := world(t)
+	for i := range 50 {
+		words := "pref " + strconv.Itoa(100+2*i) + " not from 192.0.2.0/24 lookup 999"
+		if i == 30 {
+			words = "pref 160 not from 192.0.2.0/24 lookup 100"
+		}
+		run(t, s, "rule add "+words, "rule add pref "+strconv.Itoa(101+2*i)+" not fwmark 1 nop")
+	}
+	f := fib.Compile(s)
+	for _, text := range []string{"10.9.9.9 from 192.0.2.1", "10.9.9.9 from 198.51.100.1", "10.9.9.9 from 198.51.100.1 mark 1", "10.9.9.9"} {
+		packet := flow(t, text)
+		got, want := f.Lookup(packet), oracle.Decide(s, packet)
+		if got.Note = ""; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\nengine %+v\noracle %+v", text, got, want)
+		}
+	}
+	told := map[string]int{}
+	for _, step := range f.Trace(flow(t, "10.9.9.9 from 198.51.100.1")).Lookups[0].Steps() {
+		told[fmt.Sprintf("%T", step.Detail)]++
+	}
+	want := map[string]int{"fib.Miss": 1, "fib.NoTable": 30, "fib.NopPassed": 30, "fib.Chosen": 1, "fib.NotAsked": 41}
+	if !reflect.DeepEqual(told, want) {
+		t.Errorf("the story tells of %v, want %v", told, want)
 	}
 }

@@ -20,6 +20,9 @@ type shape struct {
 	proto        bool
 	iif, oif     bool
 	tun          bool
+	// not is what rules that say not have in common: all of it. They fit
+	// together or not at all.
+	not rpdb.Selector
 }
 
 // kind is the shape of a rule before its range is cut into blocks, each of which
@@ -46,11 +49,14 @@ type entry struct {
 }
 
 // kindOf returns the kind of a rule and the flow that fits it best, whose hash is
-// the rule's. A rule that says not has the zero kind: it fits most flows.
+// the rule's. A rule that looks at nothing has the zero kind.
 func (r *rule) kindOf() (kind, key) {
 	var d kind
 	k := key{dst: r.Family.Unspecified(), src: r.Family.Unspecified()}
 	s := &r.Selector
+	if s.Not && r.Flags&rpdb.RuleFindSaddr == 0 {
+		d.not = s.Canonical()
+	}
 	if s.Not {
 		return d, k
 	}

@@ -20,16 +20,16 @@ func (t *tape) steps() []Step {
 }
 
 // all returns what became of each rule of the list. The walk asked only those that
-// fit; what keeps the others from fitting is found out here.
+// fit and do something; what keeps the others from that is found out here.
 func (t *tape) all() []note {
-	notes := make([]note, len(t.rs.rules))
+	rules := t.rs.rules.flat()
+	notes := make([]note, len(rules))
 	at, asked := 0, true // whether the walk came by the rules from there on
 	pass := func(end order) {
-		for ; at < len(notes) && t.rs.rules[at].at < end; at++ {
-			r := t.rs.rules[at]
-			notes[at] = note{rule: r, fact: -1}
+		for ; at < len(notes) && rules[at].at < end; at++ {
+			notes[at] = note{rule: rules[at], fact: -1}
 			if asked {
-				notes[at].kind, notes[at].word = stepNotMatched, r.mismatch(&t.key)
+				notes[at].kind, notes[at].word = rules[at].passed(&t.key)
 			}
 		}
 	}
@@ -48,6 +48,17 @@ func (t *tape) all() []note {
 	}
 	pass(^order(0))
 	return notes
+}
+
+// passed says what became of a rule that the walk came by and did not ask.
+func (r *rule) passed(k *key) (kind stepKind, word string) {
+	switch word = r.mismatch(k); {
+	case word != "":
+		return stepNotMatched, word
+	case r.Action.Type() == rpdb.ActionNop:
+		return stepNop, ""
+	}
+	return stepNoTable, ""
 }
 
 // inOrder returns the notes in the order of the list, in which the walk made them

@@ -17,8 +17,8 @@ type order uint64
 // lookup costs as much as there are shapes, whatever the number of rules. It never
 // changes: what adds a rule returns another one, which shares most of it.
 type classifier struct {
-	// shapes begin with the one whose first rule comes first. The first rule of
-	// the zero shape stands for those that are compared one by one.
+	// shapes begin with the one whose first rule comes first. The zero shape has the
+	// rules that are compared one by one.
 	shapes []*tuples
 	// few holds of how many rules each kind is that has too few for tables of its
 	// own, and inTables for a kind that has.
@@ -38,7 +38,7 @@ type tuples struct {
 	shape    shape
 	min, max order // between which its rules are, and maybe were
 	n        int
-	loose    []*rule    // of the zero shape: all of them, in order
+	loose    []*rule    // where no hash tells them apart: all of them, in order
 	segments []*segment // of the others: by the upper bits of the hash
 	shift    uint       // that leaves those bits
 }
@@ -61,7 +61,7 @@ type slot struct {
 func newClassifier(rules []*rule, enough int) *classifier {
 	c := &classifier{few: map[kind]int{}, enough: enough}
 	for _, r := range rules {
-		if d, _ := r.kindOf(); d != (kind{}) {
+		if d, _ := r.kindOf(); d != (kind{}) && !r.idle {
 			c.few[d]++
 		}
 	}
@@ -92,6 +92,9 @@ func newClassifier(rules []*rule, enough int) *classifier {
 
 // places yields where a rule stands.
 func (c *classifier) places(r *rule, yield func(entry)) {
+	if r.idle {
+		return
+	}
 	d, k := r.kindOf()
 	if c.few[d] != inTables {
 		yield(entry{})
@@ -119,7 +122,7 @@ const perSegment = 32
 // order.
 func newTuples(s shape, p pile) *tuples {
 	t := &tuples{shape: s, min: p[0].rule.at, max: p[len(p)-1].rule.at, n: len(p)}
-	if s == (shape{}) {
+	if s == (shape{not: s.not}) {
 		for _, i := range p {
 			t.loose = append(t.loose, i.rule)
 		}
@@ -145,9 +148,6 @@ func (t *tuples) segmentOf(hash uint64) int { return int(hash >> t.shift) }
 
 // find returns the rules of a hash, in order.
 func (t *tuples) find(hash uint64) []*rule {
-	if t.segments == nil {
-		return t.loose
-	}
 	s := t.segments[t.segmentOf(hash)]
 	return s.slots[s.slotOf(hash)].rules
 }
@@ -186,15 +186,17 @@ func (s *segment) add(hash uint64, r *rule) {
 
 // seek returns the place of the first rule that is not before an order.
 func seek(rules []*rule, at order) int {
-	i, _ := slices.BinarySearchFunc(rules, at, func(r *rule, at order) int { return cmp.Compare(r.at, at) })
+	i, _ := slices.BinarySearchFunc(rules, at, compareOrder)
 	return i
 }
+
+func compareOrder(r *rule, at order) int { return cmp.Compare(r.at, at) }
 
 // with returns the classifier with one rule more.
 func (c *classifier) with(r *rule) *classifier {
 	d, _ := r.kindOf()
 	next := &classifier{shapes: slices.Clone(c.shapes), few: c.few, enough: c.enough}
-	if n := c.few[d]; d != (kind{}) && n != inTables {
+	if n := c.few[d]; d != (kind{}) && n != inTables && !r.idle {
 		next.few = maps.Clone(c.few)
 		next.few[d]++
 		if n+1 >= c.enough {
@@ -252,7 +254,7 @@ func (c *classifier) without(r *rule) *classifier {
 			next.shapes = slices.Delete(next.shapes, t, t+1)
 		}
 	})
-	if n := c.few[d]; n > 0 {
+	if n := c.few[d]; n > 0 && !r.idle {
 		next.few = maps.Clone(c.few)
 		if next.few[d]--; n == 1 {
 			delete(next.few, d)

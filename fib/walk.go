@@ -9,7 +9,7 @@ import (
 // ruleset is the rule list of one family and its tables.
 type ruleset struct {
 	v6    bool
-	rules []*rule // in order
+	rules list
 	found *classifier
 	// jumps says of every priority that a goto names where a walk goes on; the
 	// zero jump if there is no rule.
@@ -225,7 +225,8 @@ func (f *FIB) tableOf(rs *ruleset, r *rule, k *key) (t *table, ok bool) {
 // reports table main for both. The two steps recorded for local and main are
 // one search.
 func (f *FIB) walkMerged(rs *ruleset, k *key, rec *recorder) verdict {
-	local, main, rest := rs.rules[0], rs.rules[1], rs.rules[2]
+	rules := rs.rules.parts[0]
+	local, main, rest := rules[0], rules[1], rules[2]
 	if rs.lacks(rs.merged) {
 		v := verdict{table: rs.merged, rule: main, result: result{outcome: unclear, note: noteNoTable}}
 		rec.decided(main, v)

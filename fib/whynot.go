@@ -182,6 +182,7 @@ type inquiry struct {
 	flow     rpdb.Flow
 	wish     Wish
 	rs       *ruleset
+	rules    []*rule // of rs
 	decision rpdb.Decision
 	lookups  []LookupTrace
 	tape     *tape  // of the lookup that gave the answer, or would if the rules were asked
@@ -193,6 +194,7 @@ type inquiry struct {
 func (f *FIB) inquire(flow rpdb.Flow, wish Wish) *inquiry {
 	rec := recorder{fib: f}
 	q := &inquiry{f: f, flow: flow, wish: wish, rs: f.rulesetOf(flow), tables: map[*table]*tableView{}}
+	q.rules = q.rs.rules.flat()
 	q.decision = f.decide(flow, &rec)
 	q.lookups = rec.lookups
 	for i, l := range q.lookups {

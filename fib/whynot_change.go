@@ -99,8 +99,8 @@ const (
 // search looks for the smallest change of a flow.
 type search struct {
 	*inquiry
-	free    fieldSet // fields that may be changed
-	rules   []ruleFields
+	free    fieldSet     // fields that may be changed
+	fields  []ruleFields // of the rules
 	own     ownAddresses
 	tries   int // lookups left
 	budget  int // lookups at the beginning
@@ -109,7 +109,7 @@ type search struct {
 }
 
 func newSearch(q *inquiry) *search {
-	s := &search{inquiry: q, rules: make([]ruleFields, len(q.rs.rules)), own: q.f.ownAddresses(q.flow, q.wish.Link)}
+	s := &search{inquiry: q, fields: make([]ruleFields, len(q.rules)), own: q.f.ownAddresses(q.flow, q.wish.Link)}
 	s.free = 1<<fieldMark | 1<<fieldFrom | 1<<fieldTOS | 1<<fieldIPProto | 1<<fieldDPort | 1<<fieldSPort
 	if q.flow.IsInput() {
 		s.free |= 1<<fieldIIF | 1<<fieldTun
@@ -119,13 +119,13 @@ func newSearch(q *inquiry) *search {
 	if q.rs.v6 {
 		s.free |= 1 << fieldLabel
 	}
-	for i := range s.rules {
-		s.rules[i] = s.fieldsOf(q.rs.rules[i])
+	for i := range s.fields {
+		s.fields[i] = s.fieldsOf(q.rules[i])
 	}
 	for _, i := range q.ways {
-		s.rules[i].way = true
+		s.fields[i].way = true
 	}
-	s.budget = min(maxTries, maxVisits/(len(s.rules)+50))
+	s.budget = min(maxTries, maxVisits/(len(s.fields)+50))
 	s.tries = s.budget
 	return s
 }
@@ -235,7 +235,7 @@ func (s *search) sets(size int) []fieldSet {
 func (s *search) aimed(set fieldSet) (FlowChange, bool) {
 	tries := 0
 	for _, i := range s.ways {
-		if s.rules[i].failing != set || s.rs.rules[i].Selector.Not {
+		if s.fields[i].failing != set || s.rules[i].Selector.Not {
 			continue
 		}
 		if tries++; tries > s.limit(1) {
@@ -244,7 +244,7 @@ func (s *search) aimed(set fieldSet) (FlowChange, bool) {
 		}
 		flow, ok := s.flow, true
 		for _, x := range set.list() {
-			values := s.matching(s.rs.rules[i], x)
+			values := s.matching(s.rules[i], x)
 			if ok = ok && len(values) > 0; ok {
 				flow = withValue(flow, x, values[0])
 			}
@@ -359,9 +359,9 @@ func (q *inquiry) ruleChanges() []RuleChange {
 	}
 	var found []RuleChange
 	for _, i := range q.suspects() {
-		r := q.rs.rules[i].Rule
+		r := q.rules[i].Rule
 		suppressed := q.notes[i].kind == stepSuppressed
-		d := q.f.lookupWith(q.rs, i, suppressed, q.flow)
+		d := q.f.lookupWith(q.rules[i], suppressed, q.flow)
 		if q.fulfilled(d) == FulfilledYes && d.Note != noteAssumedOnLink {
 			found = append(found, RuleChange{Rule: r, Suppressor: suppressed, Decision: d})
 		}
@@ -382,7 +382,7 @@ func (q *inquiry) suspects() []int {
 			continue
 		}
 		for _, n := range l.tape.notes {
-			i := seek(q.rs.rules, n.rule.at)
+			i := seek(q.rules, n.rule.at)
 			acted[i] = acted[i] || n.kind == stepDecided || n.kind == stepGoto
 		}
 	}
@@ -393,7 +393,7 @@ func (q *inquiry) suspects() []int {
 	}
 	var list []int
 	for i := range acted {
-		toLocal := q.rs.rules[i].Action == rpdb.ToTable(rpdb.TableLocal)
+		toLocal := q.rules[i].Action == rpdb.ToTable(rpdb.TableLocal)
 		if acted[i] && !toLocal && len(list) < maxSuspects {
 			list = append(list, i)
 		}
@@ -402,12 +402,12 @@ func (q *inquiry) suspects() []int {
 }
 
 // lookupWith looks a flow up without one rule, or without its suppressors.
-func (f *FIB) lookupWith(rs *ruleset, without int, suppressors bool, flow rpdb.Flow) rpdb.Decision {
-	r := rs.rules[without].Rule
-	g := f.withoutAt(r.Family, without)
+func (f *FIB) lookupWith(without *rule, suppressors bool, flow rpdb.Flow) rpdb.Decision {
+	g := f.without(without)
 	if suppressors {
+		r := without.Rule
 		r.Suppress = rpdb.Suppressor{}
-		g = g.withRuleAt(r, rs.rules[without].at)
+		g = g.withRuleAt(r, without.at)
 	}
 	d := g.Lookup(flow)
 	d.Either = slices.Clone(d.Either)

@@ -96,13 +96,13 @@ func (s *search) values(x field, set fieldSet, limit int) []value {
 	l := &valueList{limit: limit, seen: map[value]bool{valueOf(s.flow, x): true}}
 	depends := func(f ruleFields) bool { return f.selects.has(x) && f.failing&^set == 0 }
 	each := func(take func(ruleFields) bool, values ...func(*rule, field) []value) {
-		for i := range s.rules {
+		for i := range s.fields {
 			if l.full() {
 				return
 			}
 			for _, of := range values {
-				if take(s.rules[i]) {
-					l.add(of(s.rs.rules[i], x)...)
+				if take(s.fields[i]) {
+					l.add(of(s.rules[i], x)...)
 				}
 			}
 		}
@@ -175,8 +175,8 @@ func (s *search) mirrored(x field) (list []value) {
 	if !s.flow.IsInput() {
 		return nil
 	}
-	for i := range s.rs.rules {
-		r := *s.rs.rules[i]
+	for i := range s.rules {
+		r := *s.rules[i]
 		r.from, r.Selector.SPort, r.Selector.DPort = r.to, r.Selector.DPort, r.Selector.SPort
 		if x == fieldFrom && r.from.IsValid() || x == fieldSPort && r.Selector.SPort != (rpdb.Ports{}) ||
 			x == fieldDPort && r.Selector.DPort != (rpdb.Ports{}) {

@@ -143,8 +143,8 @@ func (q *inquiry) findWays() []Way {
 	jump := -1       // the goto taken last
 	var landed order // where it led
 	var ways []Way
-	for i := range q.rs.rules {
-		r := q.rs.rules[i]
+	for i := range q.rules {
+		r := q.rules[i]
 		if i < len(notes) && notes[i].kind == stepGoto {
 			jump = i
 			to, _ := q.rs.jumpOf(r)
@@ -158,10 +158,10 @@ func (q *inquiry) findWays() []Way {
 		switch {
 		case len(notes) == 0: // the rules were not asked
 		case i > end:
-			taker := q.rs.rules[end].Rule
+			taker := q.rules[end].Rule
 			way.add(Obstacle{Kind: ObstacleTaken, Rule: &taker})
 		case jump >= 0 && i > jump && r.at < landed:
-			jumper := q.rs.rules[jump].Rule
+			jumper := q.rules[jump].Rule
 			way.add(Obstacle{Kind: ObstacleJumped, Rule: &jumper})
 		case len(way.Obstacles) == 0 && notes[i].kind == stepNotMatched:
 			// IPv6 compares a source that it looked for only after the lookup.
@@ -359,8 +359,8 @@ func (q *inquiry) unaskedTables() []rpdb.TableID {
 		return nil
 	}
 	asked := map[*table]bool{q.rs.merged: true}
-	for i := range q.rs.rules {
-		if r := q.rs.rules[i]; r.Action.Type() == rpdb.ActionTable {
+	for i := range q.rules {
+		if r := q.rules[i]; r.Action.Type() == rpdb.ActionTable {
 			asked[q.lookedUp(r)] = true
 		}
 	}
