@@ -22,7 +22,7 @@ func Exact(s *rpdb.Snapshot, f rpdb.Family, alright func(command string) error) 
 		return err
 	}
 	view := RouteView{LinkName: s.LinkName}
-	saidRules, saidRoutes := map[rpdb.Rule]bool{}, map[rpdb.RouteKey][]rpdb.Route{}
+	saidRules, saidRoutes := map[rulePlace][]rpdb.Rule{}, map[rpdb.RouteKey][]rpdb.Route{}
 	for _, r := range s.Routes {
 		if r.Family != f {
 			continue
@@ -43,9 +43,15 @@ func Exact(s *rpdb.Snapshot, f rpdb.Family, alright func(command string) error) 
 			lose(r, err.Error())
 			continue
 		}
-		if c := PlainRule(r); !saidRules[c] {
-			rules, saidRules[c] = append(rules, r), true
+		plain, place := PlainRule(r), placeOf(r)
+		if slices.Contains(saidRules[place], plain) {
+			continue
 		}
+		if slices.ContainsFunc(saidRules[place], func(o rpdb.Rule) bool { return isTakenFor(plain, o) }) {
+			lose(r, "the kernel takes it for one in front of it, of the same priority, and refuses to add it")
+			continue
+		}
+		rules, saidRules[place] = append(rules, r), append(saidRules[place], plain)
 	}
 	return withoutLostTargets(s.RulesOf(f), rules, lose), routes, losses
 }

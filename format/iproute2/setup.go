@@ -3,6 +3,7 @@ package iproute2
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -23,14 +24,32 @@ type Setup struct {
 	// Names are the names that words may be.
 	Names rpdb.Names
 
-	rules  map[rpdb.Rule]bool    // canonical
+	rules  map[rulePlace][]rpdb.Rule
 	routes map[rpdb.RouteKey]int // how many have the key
 }
 
-// ErrNotThere is what a delete of something that is not there comes to.
-var ErrNotThere = errors.New("there is no such thing to delete")
+// rulePlace is where a rule stands among those of its family.
+type rulePlace struct {
+	family   rpdb.Family
+	priority rpdb.Priority
+}
 
-var errThere = errors.New("it is there already, and ip would fail")
+func placeOf(r rpdb.Rule) rulePlace { return rulePlace{r.Family, r.Priority} }
+
+// What ip fails with where nothing is wrong with the words.
+var (
+	ErrThere    = errors.New("it is there already, and ip would fail")
+	ErrNotThere = errors.New("there is no such thing to delete")
+)
+
+// Clone returns a setup that is changed by itself.
+func (s *Setup) Clone() *Setup {
+	c := *s
+	c.Snapshot.Rules, c.Snapshot.Routes = slices.Clone(s.Snapshot.Rules), slices.Clone(s.Snapshot.Routes)
+	c.Snapshot.Links, c.Snapshot.Addresses = slices.Clone(s.Snapshot.Links), slices.Clone(s.Snapshot.Addresses)
+	c.rules, c.routes = maps.Clone(s.rules), maps.Clone(s.routes)
+	return &c
+}
 
 // Run runs the words after "ip" and its options, of which f is what -4 and -6
 // say, 0 without them. It returns what was added, replaced or deleted of rules
@@ -101,8 +120,8 @@ func (s *Setup) addRule(q RuleRequest) ([]rpdb.Change, error) {
 	if a := r.Action; a.Type() == rpdb.ActionGoto && a.Target() <= r.Priority {
 		return nil, fmt.Errorf("goto %d leads backward from %d", a.Target(), r.Priority)
 	}
-	if s.rules[r.Canonical()] {
-		return nil, errThere
+	if slices.ContainsFunc(s.rules[placeOf(r)], func(o rpdb.Rule) bool { return isTakenFor(r, o) }) {
+		return nil, ErrThere
 	}
 	at := len(s.Snapshot.Rules)
 	for at > 0 && s.Snapshot.Rules[at-1].Compare(r) > 0 {
@@ -110,10 +129,33 @@ func (s *Setup) addRule(q RuleRequest) ([]rpdb.Change, error) {
 	}
 	s.Snapshot.Rules = slices.Insert(s.Snapshot.Rules, at, r)
 	if s.rules == nil {
-		s.rules = map[rpdb.Rule]bool{}
+		s.rules = map[rulePlace][]rpdb.Rule{}
 	}
-	s.rules[r.Canonical()] = true
+	s.rules[placeOf(r)] = append(slices.Clip(s.rules[placeOf(r)]), r)
 	return []rpdb.Change{rpdb.RuleChange(rpdb.Add, r)}, nil
+}
+
+// isTakenFor reports whether the kernel refuses a rule since it takes it for another
+// of its priority. It looks neither at not nor at the target of a goto, and at some
+// selectors only where the new rule has them.
+func isTakenFor(r, there rpdb.Rule) bool {
+	r, there = r.Canonical(), there.Canonical()
+	a, b := r.Selector, there.Selector
+	if !agrees(a.From, b.From) || !agrees(a.To, b.To) || !agrees(a.TOS, b.TOS) || !agrees(a.DSCP, b.DSCP) ||
+		!agrees(a.FlowLabel, b.FlowLabel) || !agrees(r.Realms, there.Realms) {
+		return false
+	}
+	rest := func(r rpdb.Rule) rpdb.Rule {
+		s := r.Selector
+		r.Selector = rpdb.Selector{
+			Mark: s.Mark, IIF: s.IIF, OIF: s.OIF, L3MDev: s.L3MDev, UIDRange: s.UIDRange,
+			IPProto: s.IPProto, SPort: s.SPort, DPort: s.DPort, TunID: s.TunID,
+		}
+		r.Action = rpdb.RawAction(r.Action.Type(), r.Action.Table(), 0)
+		r.Realms, r.Flags, r.Unknown = 0, 0, ""
+		return r
+	}
+	return rest(r) == rest(there)
 }
 
 // automatic is the priority that the kernel gives to a rule without one: the one
@@ -147,7 +189,7 @@ func (s *Setup) deleteRule(q RuleRequest) ([]rpdb.Change, error) {
 	}
 	gone := s.Snapshot.Rules[at]
 	s.Snapshot.Rules = slices.Delete(s.Snapshot.Rules, at, at+1)
-	delete(s.rules, gone.Canonical())
+	s.rules[placeOf(gone)] = slices.DeleteFunc(slices.Clone(s.rules[placeOf(gone)]), func(r rpdb.Rule) bool { return r == gone })
 	return []rpdb.Change{rpdb.RuleChange(rpdb.Delete, gone)}, nil
 }
 
@@ -217,11 +259,11 @@ func (s *Setup) putRoute(verb RouteVerb, r rpdb.Route) ([]rpdb.Change, error) {
 		s.Snapshot.Routes[at] = r
 		return []rpdb.Change{rpdb.RouteChange(rpdb.Replace, r)}, nil
 	case verb == RouteAdd:
-		return nil, errThere
+		return nil, ErrThere
 	case slices.ContainsFunc(s.Snapshot.Routes, func(o rpdb.Route) bool { return joins(o, r) }):
 		return nil, errors.New("an IPv6 route that is appended becomes part of the one that is there: write it as one route, with a nexthop for each")
 	case slices.ContainsFunc(s.Snapshot.Routes, r.Equal):
-		return nil, errThere
+		return nil, ErrThere
 	}
 	s.Snapshot.Routes = append(s.Snapshot.Routes, r)
 	if s.routes == nil {
@@ -273,9 +315,15 @@ func (s *Setup) towards(n rpdb.Nexthop) (link rpdb.LinkIndex) {
 	return link
 }
 
-// deleteRoute deletes the first route that agrees in what was typed.
+// deleteRoute deletes the first route that agrees in what was typed: that with the
+// lowest metric.
 func (s *Setup) deleteRoute(q RouteRequest, want rpdb.Route) ([]rpdb.Change, error) {
-	at := slices.IndexFunc(s.Snapshot.Routes, func(r rpdb.Route) bool { return q.hits(want, r) })
+	at := -1
+	for i, r := range s.Snapshot.Routes {
+		if q.hits(want, r) && (at < 0 || r.Key().Metric < s.Snapshot.Routes[at].Key().Metric) {
+			at = i
+		}
+	}
 	if at < 0 {
 		return nil, ErrNotThere
 	}
@@ -287,7 +335,7 @@ func (s *Setup) deleteRoute(q RouteRequest, want rpdb.Route) ([]rpdb.Change, err
 
 // hits reports whether a route has what a delete names.
 func (q RouteRequest) hits(want, r rpdb.Route) bool {
-	if want.Family != r.Family || want.Table != r.Table || want.Dst != r.Dst || want.TOS != r.TOS {
+	if want.Family != r.Family || want.Table != r.Table || want.Dst != r.Dst || want.Src != r.Src || want.TOS != r.TOS {
 		return false
 	}
 	if q.Typed("metric") && want.Key() != r.Key() || q.Typed("protocol") && want.Protocol != r.Protocol ||

@@ -67,7 +67,7 @@ func (s *Setup) address(f rpdb.Family, words []string) ([]rpdb.Change, error) {
 func (s *Setup) AddAddress(a rpdb.Address) error {
 	same := func(o rpdb.Address) bool { return o.Link == a.Link && o.Prefix == a.Prefix }
 	if slices.ContainsFunc(s.Snapshot.Addresses, same) {
-		return errThere
+		return ErrThere
 	}
 	s.Snapshot.Addresses = append(s.Snapshot.Addresses, a)
 	return nil

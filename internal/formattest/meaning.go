@@ -8,6 +8,7 @@ import (
 
 	"rpdb"
 	"rpdb/format/iproute2"
+	"rpdb/internal/corpus"
 )
 
 // Meaning returns what a snapshot says of rules and routes, as commands of ip: the
@@ -100,6 +101,9 @@ func AllActions(t testing.TB) *rpdb.Snapshot {
 		rule add pref 2000 tos 0x10 lookup 103 realms 3/4 protocol 82
 		rule add pref 2001 ipproto udp sport 1024-2047 dport 53 goto 2010
 		rule add pref 2002 tun_id 5 prohibit
+		rule add pref 2005 lookup 103 protocol static
+		rule add pref 2005 not fwmark 0x1 lookup 103 protocol static
+		rule add pref 2005 from 10.1.0.0/16 lookup 103 protocol static
 		rule add pref 2003 l3mdev protocol static
 		rule add pref 2010 nop
 		rule add pref 2011 iif eth0 blackhole
@@ -121,4 +125,19 @@ func AllActions(t testing.TB) *rpdb.Snapshot {
 		}
 	}
 	return &setup.Snapshot
+}
+
+// Everything returns [rpdb/internal/corpus.DualUplink] with what [AllActions] adds.
+func Everything(t testing.TB) *rpdb.Snapshot {
+	t.Helper()
+	s, more := corpus.DualUplink(), AllActions(t)
+	s.Rules = append(s.Rules, more.Rules...)
+	for _, r := range more.Routes {
+		for i, n := range r.Nexthops {
+			l, _ := s.LinkByName(more.LinkName(n.Link))
+			r.Nexthops[i].Link = l.Index
+		}
+		s.Routes = append(s.Routes, r)
+	}
+	return s
 }
