@@ -182,11 +182,10 @@ func (s *site) giveUp(ctx context.Context, id uint64, show *progress) error {
 // ended says how a trial ended.
 func (s *site) ended(entry journal.Entry, show *progress) error {
 	show.clear()
-	w := newPrinter(s.app.Out)
 	if entry.Status == journal.Confirmed {
-		w.printf("Generation %d is confirmed.\n", entry.ID)
-		return w.err
+		return s.app.viewConfirmed(entry)
 	}
+	w := newPrinter(s.app.Out)
 	w.printf("Generation %d is %s: %s.\n", entry.ID, entry.Status, safe(entry.Why))
 	if w.err != nil {
 		return w.err

@@ -72,10 +72,21 @@ func (a *app) confirm(ctx context.Context, id uint64) error {
 	if err != nil {
 		return err
 	}
+	return a.viewConfirmed(entry)
+}
+
+// viewConfirmed says that a generation is confirmed; if that cannot be written,
+// the error says it.
+func (a *app) viewConfirmed(entry journal.Entry) (err error) {
 	if a.json {
-		return a.printJSON(generationDocument{1, entry})
+		err = a.printJSON(generationDocument{1, entry})
+	} else {
+		w := newPrinter(a.Out)
+		w.printf("Generation %d is confirmed.\n", entry.ID)
+		err = w.err
 	}
-	w := newPrinter(a.Out)
-	w.printf("Generation %d is confirmed.\n", entry.ID)
-	return w.err
+	if err != nil {
+		err = fmt.Errorf("generation %d is confirmed; to say so: %w", entry.ID, err)
+	}
+	return err
 }

@@ -145,5 +145,8 @@ func (s *site) endTrial(ctx context.Context, session *apply.Session) error {
 		w.step(v, step)
 	}
 	w.printf("Generation %d is rolled back: %s.\n", p.ID, isInForce(p.Old))
-	return w.err
+	if w.err != nil {
+		return fmt.Errorf("generation %d is rolled back; to say so: %w", p.ID, w.err)
+	}
+	return nil
 }

@@ -174,3 +174,32 @@ func TestReadOnlyDisk(t *testing.T) {
 		t.Errorf("changed: %q", told)
 	}
 }
+
+// TestNobodyReadsTheAnswer of a confirm: the error says what is in force all the
+// same.
+func TestNobodyReadsTheAnswer(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	h := newHost(t)
+	for args, want := range map[string]string{
+		"confirm": "generation 2 is confirmed; to say so: ", "rollback": "generation 2 is rolled back; to say so: ",
+	} {
+		h.state = filepath.Join(h.dir, args)
+		h.want(t, 0, "apply", "A.yaml")
+		h.want(t, 0, "apply", "B.yaml", "--confirm", "1h")
+		cmd := h.command(args)
+		said := h.output(t)
+		cmd.Stdout, cmd.Stderr = full, said
+		if err := h.NetNS().Do(cmd.Run); err == nil {
+			t.Errorf("%s: ended with 0", args)
+		}
+		if got := h.said(t, said); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", args, got)
+		}
+		said.Close()
+		h.killGuards(t)
+	}
+}
