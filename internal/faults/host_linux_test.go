@@ -22,6 +22,16 @@ import (
 	"rpdb/plan"
 )
 
+// rich is a policy whose rules and routes have each attribute that they can have
+// together.
+const rich = `
+tables: [{name: t, number: 500, routes: [{to: 198.51.100.0/24, via: 192.0.2.1, src: 192.0.2.10, metric: 7, mtu: 1400},
+  {to: 203.0.113.0/24, nexthops: [{via: 192.0.2.1, weight: 3}, {via: 192.0.2.2}]}, {to: 198.51.100.128/25, type: prohibit}]}]
+rules:
+  - {name: a, from: 10.1.0.0/16, to: 10.2.0.0/16, fwmark: 5/7, iif: eth0, ipproto: tcp, sport: 100-200, dport: 25, dscp: EF, lookup: t, suppress_prefixlength: 8, realms: 1/2}
+  - {name: b, to: "2001:db8::/32", oif: eth0, not: true, tun_id: 9, flowlabel: 0x5/0xff, lookup: main, suppress_ifgroup: 3}
+`
+
 // policies are the documents of the tests: what each has that others have not is
 // added, changed or removed. B changes a table as a whole; C pins a rule outside
 // our range, and has a table there.
@@ -35,7 +45,7 @@ func policies() map[string]string {
 		"B": uplink + table("192.0.2.2") + "rules: [{name: b, fwmark: 5, lookup: eth0}, {name: a, from: 10.2.0.0/16, lookup: t}]\n",
 		"C": uplink + "tables: [{number: 100, routes: [{to: default, via: 192.0.2.2}]}]\n" +
 			"rules: [{name: pin, priority: 300, from: 10.3.0.0/16, lookup: 100}, {name: a, from: 10.1.0.0/16, lookup: 100}]\n",
-		"": "",
+		"rich": rich, "": "",
 	}
 }
 

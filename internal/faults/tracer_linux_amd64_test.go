@@ -32,6 +32,8 @@ type injury struct {
 	// after waits until the call is made. Otherwise it never is.
 	after bool
 	errno syscall.Errno // what the call returns; 0 kills the program
+	// forge, if not nil, changes what the call sends or has brought, instead.
+	forge func(tid int, args [6]uint64) error
 }
 
 func (i injury) String() string {
@@ -39,10 +41,18 @@ func (i injury) String() string {
 	if i.after {
 		when = "after"
 	}
-	if i.errno != 0 {
+	switch {
+	case i.forge != nil:
+		what = "forged"
+	case i.errno != 0:
 		what = unix.ErrnoName(i.errno)
 	}
 	return fmt.Sprintf("%s %s %s", what, when, i.at)
+}
+
+// hits reports whether a call is the one to injure; nth 0 is each of them.
+func (i injury) hits(c call) bool {
+	return c.what == i.at.what && (c.nth == i.at.nth || i.at.nth == 0)
 }
 
 // report is what a traced program did.
@@ -68,6 +78,7 @@ type tracer struct {
 type task struct {
 	current call
 	noise   bool // the call at hand is none that is looked at
+	args    [6]uint64
 }
 
 // trace runs a program that has been stopped at its first instruction, as
@@ -146,17 +157,19 @@ func (t *tracer) atCall(tid int, k *task) error {
 			return nil
 		}
 		t.seen[what]++
-		k.current, k.noise = call{what, t.seen[what]}, false
+		k.current, k.noise, k.args = call{what, t.seen[what]}, false, info.args
 		t.report.calls = append(t.report.calls, k.current)
 	}
-	if k.noise || k.current != t.injury.at || (info.op == callEntry) == t.injury.after {
-		if info.op == callExit && !k.noise && t.report.reached && k.current == t.injury.at && t.injury.errno != 0 {
+	if k.noise || !t.injury.hits(k.current) || (info.op == callEntry) == t.injury.after {
+		if info.op == callExit && !k.noise && t.report.reached && t.injury.hits(k.current) && t.injury.errno != 0 {
 			return setResult(tid, t.injury.errno) // the call was not made
 		}
 		return nil
 	}
 	t.report.reached = true
 	switch {
+	case t.injury.forge != nil:
+		return t.injury.forge(tid, k.args)
 	case t.injury.errno == 0:
 		return unix.Kill(t.root, unix.SIGKILL)
 	case info.op == callEntry:
@@ -416,4 +429,11 @@ func text(tid int, addr uint64) string {
 func peek(tid int, addr uint64, buf []byte) (int, error) {
 	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
 	return unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(buf)}}, 0)
+}
+
+// poke writes to the memory of a thread.
+func poke(tid int, addr uint64, buf []byte) error {
+	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
+	_, err := unix.ProcessVMWritev(tid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(buf)}}, 0)
+	return err
 }
