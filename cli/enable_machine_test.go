@@ -95,6 +95,7 @@ func (h *bootedHost) caged() {
 // TestEnableOnAMachine enables a policy on a machine with a real systemd, which
 // boots again and again.
 func TestEnableOnAMachine(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	h := newBootedHost(t)
 	h.Boot()
 	before := files(t, h.Path("/etc"))

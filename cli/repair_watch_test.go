@@ -93,6 +93,7 @@ func (h *watchedHost) becomes(what string) {
 // TestRepairWatch takes from a host what events take, and more; the watch puts
 // it back. A trial whose guard is no more is ended, and a signal ends the watch.
 func TestRepairWatch(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	h := newWatchedHost(t)
 	var log bytes.Buffer
 	watch := h.command("repair", "--watch", "--wait", "30s")
