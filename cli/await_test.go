@@ -186,17 +186,24 @@ func (h *trialHost) wantGeneration(t *testing.T, id uint64) {
 	if e, _ := h.state(t).Confirmed(); e.ID != id {
 		t.Errorf("generation %d is confirmed, want %d", e.ID, id)
 	}
+	if has := h.inForce(t) == "two.yaml"; has != (id == 2) {
+		t.Errorf("the rule of generation 2 is there: %v", has)
+	}
+}
+
+// inForce returns the policy that the kernel has the rules of.
+func (h *trialHost) inForce(t *testing.T) string {
+	t.Helper()
 	s, err := h.Snapshot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	has := false
 	for _, r := range s.RulesOf(rpdb.IPv4) {
-		has = has || r.Selector.From.IsValid() && r.Selector.From.String() == "10.9.0.0/16"
+		if r.Selector.From.IsValid() && r.Selector.From.String() == "10.9.0.0/16" {
+			return "two.yaml"
+		}
 	}
-	if has != (id == 2) {
-		t.Errorf("the rule of generation 2 is there: %v", has)
-	}
+	return "one.yaml"
 }
 
 func (h *trialHost) rolledBack(t *testing.T) func() bool {
