@@ -54,6 +54,7 @@ type routeFilter struct {
 	table    rpdb.TableID
 	protocol rpdb.Protocol
 	choose   func(rpdb.Route) bool // and may keep nothing of the route
+	living   bool                  // without routes whose life time is over
 }
 
 func (f routeFilter) admits(r rpdb.Route) bool {
@@ -86,8 +87,8 @@ func (c *Conn) dumpRoutes(ctx context.Context, f routeFilter) ([]rpdb.Route, int
 		if len(b) > 0 && b[0] != byte(f.family) {
 			return nil // a kernel without the family answers for all it has
 		}
-		r, _, err := d.Decode(b)
-		if err == nil && f.admits(r) {
+		r, details, err := d.Decode(b)
+		if err == nil && f.admits(r) && !(f.living && isOver(details)) {
 			r.Nexthops, r.Metrics = slices.Clone(r.Nexthops), slices.Clone(r.Metrics)
 			if len(routes) == cap(routes) {
 				routes = slices.Grow(routes, max(16, len(routes)))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -118,6 +119,38 @@ func nexthopObjects(eth0, eth1 rpdb.LinkIndex) []rpdb.NexthopObject {
 		{ID: 4, Family: rpdb.IPv4, Blackhole: true},
 		{ID: 5, Family: rpdb.IPv4, Nexthop: rpdb.Nexthop{Via: addr("198.51.100.254"), Link: eth1, Flags: rpdb.NexthopOnlink}},
 		{ID: 10, Group: []rpdb.GroupMember{{ID: 1, Weight: 1}, {ID: 5, Weight: 256}}},
+	}
+}
+
+// TestRouteThatIsOver: the kernel still lists a route whose life time is over, and
+// no packet takes it.
+func TestRouteThatIsOver(t *testing.T) {
+	_, c := uplinks(t)
+	dst := netip.MustParsePrefix("2001:db8:99::/48")
+	must(t, do(c, addRoute(rpdb.Route{
+		Family: rpdb.IPv6, Table: rpdb.TableMain, Dst: dst, Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolRA, Expires: 1,
+		Nexthops: []rpdb.Nexthop{{Link: index(t, c, "eth0")}},
+	})))
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		d, err := c.RouteGet(t.Context(), rpdb.Flow{Dst: dst.Addr().Next()})
+		must(t, err)
+		if d.Disposition != rpdb.Sent {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the route does not end: %+v", d)
+		}
+	}
+	listed := false
+	_, err := c.EachRoute(t.Context(), rpdb.IPv6, rpdb.TableMain, func(r rpdb.Route) error {
+		listed = listed || r.Dst == dst
+		return nil
+	})
+	must(t, err)
+	for _, r := range snapshot(t, c).Routes {
+		if r.Dst == dst {
+			t.Errorf("in the snapshot (and in the list: %v): %+v", listed, r)
+		}
 	}
 }
 

@@ -70,7 +70,9 @@ type reading struct {
 
 // filter is the filter of one reading of routes.
 func (r *reading) filter(f rpdb.Family) routeFilter {
-	filter := routeFilter{family: f}
+	// No packet takes a route whose life time is over (rt6_check_expired),
+	// though IPv6 lists it until it collects it, half a minute later.
+	filter := routeFilter{family: f, living: true}
 	if r.choice != nil {
 		filter.choose = r.choice()
 	}
