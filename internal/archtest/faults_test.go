@@ -53,3 +53,37 @@ func TestFaultsNameTests(t *testing.T) {
 		}
 	}
 }
+
+// TestEventsNameTests does the same for docs/events.md, and wants a row for every
+// test of internal/events.
+func TestEventsNameTests(t *testing.T) {
+	page, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`(?m)^func (Test[A-Z]\w+)\(`)
+	there := map[string]bool{}
+	for _, dir := range []string{"../events", "../../apply", "../../cli"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range declared.FindAllStringSubmatch(string(source), -1) {
+				there[m[1]] = true
+				if dir == "../events" && m[1] != "TestMain" && !strings.Contains(string(page), m[1]) {
+					t.Errorf("docs/events.md does not name %s", m[1])
+				}
+			}
+		}
+	}
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(page), -1) {
+		if !there[name] {
+			t.Errorf("docs/events.md names %s, which is nowhere", name)
+		}
+	}
+}
