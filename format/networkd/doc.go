@@ -1,4 +1,4 @@
-// Package networkd reads the configuration of systemd-networkd
+// Package networkd reads and writes the configuration of systemd-networkd
 // (systemd.network(5), networkd.conf(5)): what it says of interfaces, their
 // addresses, routes and routing policy rules.
 //
@@ -16,6 +16,13 @@
 //
 // networkd adds rules of equal priority in no particular order; here they stand
 // in that of the files. It marks every rule as static, and so does Read.
+//
+// # What is written
+//
+// [Write] writes a file for each interface with routes or addresses, and one for
+// the loopback interface, with all rules and with the routes that belong to no
+// interface: networkd removes the rules of a file with its interface. Names of
+// tables go into a drop-in of networkd.conf.
 //
 // [ReadManager] answers another question: whether networkd deletes routes and
 // rules that it did not make.

@@ -69,7 +69,7 @@ func isPackage(e ast.Expr, name string) bool {
 func Processes(t *Tree) []Finding {
 	reexec := []string{"sandbox", "kernel/kerneltest/..."}
 	systemctl := []string{"boot", "apply/guard"}
-	forTests := []string{"internal/formattest", "internal/systemdtest"}
+	forTests := []string{"internal/formattest", "internal/networkdtest", "internal/systemdtest"}
 	var found []Finding
 	for _, f := range t.Sources() {
 		for _, i := range importsOf(f) {
