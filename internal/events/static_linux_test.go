@@ -13,6 +13,7 @@ import (
 // TestLinkDownAndUpIsRepaired: the routes go with the link, and the IPv6 addresses;
 // the rules stay, and the other uplink notices nothing.
 func TestLinkDownAndUpIsRepaired(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	l.run(l.host, "ip link set eth1 down")
@@ -32,6 +33,7 @@ func TestLinkDownAndUpIsRepaired(t *testing.T) {
 
 // TestCarrierLostAndBack: everything stays, so there is nothing to repair.
 func TestCarrierLostAndBack(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	carrier := func(want bool) {
@@ -52,6 +54,7 @@ func TestCarrierLostAndBack(t *testing.T) {
 // TestOnlyAddressDeletedAndAdded: the IPv4 routes go with the address, without any
 // event.
 func TestOnlyAddressDeletedAndAdded(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	l.run(l.host, `
@@ -68,6 +71,7 @@ func TestOnlyAddressDeletedAndAdded(t *testing.T) {
 // TestAnotherAddressInItsPlace: rules and sources follow the live addresses, and
 // nothing is left of the one before.
 func TestAnotherAddressInItsPlace(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	l.run(l.host, `
@@ -81,6 +85,7 @@ func TestAnotherAddressInItsPlace(t *testing.T) {
 
 // TestOneOfTwoAddressesDeleted: the routes stay and carry the dead source, in IPv4.
 func TestOneOfTwoAddressesDeleted(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.run(l.host, `
 		ip addr add 10.10.0.10/24 dev eth1
@@ -149,6 +154,7 @@ func TestPrimaryDeletedWithASecondary(t *testing.T) {
 
 // TestInterfaceMadeAgain has another index under the same name.
 func TestInterfaceMadeAgain(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	before, _ := l.snapshot().LinkByName("eth1")
@@ -170,6 +176,7 @@ func TestInterfaceMadeAgain(t *testing.T) {
 // uplink waits; another interface of that name is the uplink; and so is the first
 // one, when it has its name again.
 func TestRenamedAwayAndBack(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	l.run(l.host, `
@@ -200,6 +207,7 @@ func TestRenamedAwayAndBack(t *testing.T) {
 // TestMovedWithoutItsGateway: an uplink that moved to a network without the gateway
 // of the policy waits, and keeps no other from being repaired.
 func TestMovedWithoutItsGateway(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	l.run(l.host, `
@@ -227,6 +235,7 @@ func TestMovedWithoutItsGateway(t *testing.T) {
 // TestDuplicateAddressDetection: while it runs the uplink waits; when it has ended
 // one repair does the rest; an address that another host has is waited for.
 func TestDuplicateAddressDetection(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	l.run(l.host, `
@@ -269,6 +278,7 @@ func TestDuplicateAddressDetection(t *testing.T) {
 
 // TestRebootIsRepaired: another namespace, in which nothing is but the interfaces.
 func TestRebootIsRepaired(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	fresh := newLab(t)
@@ -286,6 +296,7 @@ func TestRebootIsRepaired(t *testing.T) {
 // TestBurstOfRepairs: hooks call repair for every event, and several at once. They
 // wait for each other, the first does what is to be done, and the others nothing.
 func TestBurstOfRepairs(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	l.run(l.host, `
@@ -317,6 +328,7 @@ func TestBurstOfRepairs(t *testing.T) {
 // TestEventsDuringRepairs: addresses and links change while repairs run, as they do
 // when a host comes up. The last repair leads to the state that the policy means.
 func TestEventsDuringRepairs(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.static()
 	for i := range 8 {
