@@ -20,7 +20,12 @@
 // gate that leads there is added in front of the old one, or, where the old one
 // stands in front, it is added behind and the old one deleted. Tables of ours have
 // a twin ([TwinOfTable]), which is filled first where more than one route
-// changes. A single change is one message and is made where it stands. What
+// changes. The old generation goes in the last phase, and a plan can be carried out
+// without it ([Plan.WithoutClean]): then the old block, its tables and its gate stay
+// behind the one that counts, and going back is a plan like any other. A plan finds
+// what of its policy stands in the other block and in twins already, and writes
+// only what is missing there; where nothing is, all that is left is to turn the
+// gate, one message for each family ([Plan.Back]). A single change is one message and is made where it stands. What
 // cannot be switched that way, tables with numbers of the user's own and pinned
 // rules, changes where it stands, new before old, and Plan.Transient says so.
 //

@@ -133,17 +133,20 @@ func endRule(f rpdb.Family) rpdb.Rule                    { return ours(f, end, r
 type layout struct {
 	family rpdb.Family
 	// gates are the priorities that the gates at the two places lead to, 0
-	// where there is none.
+	// where there is none that counts. A gate behind the one that counts is
+	// spare, whatever it leads to.
 	gates     [2]rpdb.Priority
+	spare     rpdb.Priority
 	tail, end bool
 	// live is the block that packets are led to, none if they are led past
 	// both. Its rules are canonical and in order.
 	live  side
 	rules []rpdb.Rule
-	// dead are rules of ours that no packet is meant to see: of the other
-	// block, in front of where the gate leads, doubled scaffolding. Of gates,
-	// broken are those that do not count.
-	dead, broken []rpdb.Rule
+	// dead are rules of the blocks that no packet is meant to see: those of the
+	// other block, and in front of where the gate leads. Rules of ours elsewhere
+	// are odd, doubled scaffolding for one. Of gates, broken are those that do not
+	// count, in front of the one that does.
+	dead, odd, broken []rpdb.Rule
 	// strange are rules of others in our range, and of ours that are not
 	// understood.
 	strange []rpdb.Rule
@@ -165,7 +168,7 @@ func readLayout(actual *rpdb.Snapshot, family rpdb.Family) layout {
 			s := sideOf(r.Priority)
 			blocks[s] = append(blocks[s], r.Canonical())
 		default:
-			l.dead = append(l.dead, r.Canonical())
+			l.odd = append(l.odd, r.Canonical())
 		}
 	}
 	from := l.findLive(blocks, stands)
@@ -179,6 +182,17 @@ func readLayout(actual *rpdb.Snapshot, family rpdb.Family) layout {
 		}
 	}
 	return l
+}
+
+// deadIn returns the dead rules of a block, in order.
+func (l *layout) deadIn(s side) []rpdb.Rule {
+	var rules []rpdb.Rule
+	for _, r := range l.dead {
+		if sideOf(r.Priority) == s {
+			rules = append(rules, r)
+		}
+	}
+	return rules
 }
 
 // scaffold notes a rule of the scaffolding; false if there is one like it
@@ -209,7 +223,9 @@ func (l *layout) findLive(blocks [2][]rpdb.Rule, stands map[rpdb.Priority]bool) 
 	for i, to := range l.gates {
 		switch {
 		case to == 0:
-		case counts < 0 && stands[to]:
+		case counts >= 0:
+			l.spare, l.gates[i] = to, 0
+		case stands[to]:
 			counts = i
 		default:
 			l.broken = append(l.broken, gate(l.family, firstGate+rpdb.Priority(i), to))

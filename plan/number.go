@@ -12,20 +12,19 @@ import (
 // be put between without moving any.
 const step = 10
 
-// number gives the rules of the policy that have no priority of their own one
-// of the live block, in their order. A rule that is there already keeps its
-// priority wherever the order allows it: most rules do not move when one is
-// added, removed or put elsewhere. The others get numbers at which no rule
-// stands, as long as there are enough: the kernel refuses some rules beside
-// others of one priority.
-func (d *differ) number() ([]rpdb.DesiredRule, error) {
-	rules := slices.Clone(d.desired.Rules)
+// number gives rules that have no priority of their own one of a block, in their
+// order. A rule that is present there already keeps its priority wherever the
+// order allows it: most rules do not move when one is added, removed or put
+// elsewhere. The others get numbers at which no rule stands, as long as there are
+// enough: the kernel refuses some rules beside others of one priority.
+func number(rules []rpdb.DesiredRule, present []rpdb.Rule, in side) ([]rpdb.DesiredRule, error) {
+	rules = slices.Clone(rules)
 	floating := floatingIndexes(rules)
-	if len(floating) > Capacity {
-		return nil, fmt.Errorf("plan rules (%v): %d rules, and there is room for %d", d.family, len(floating), Capacity)
+	if n := len(floating); n > Capacity {
+		return nil, fmt.Errorf("plan rules (%v): %d rules, and there is room for %d", rules[floating[0]].Rule.Family, n, Capacity)
 	}
-	kept := keep(rules, floating, byIdentity(d.layout.rules))
-	for i, p := range allot(kept, d.layout.rules, d.layout.live.base()) {
+	kept := keep(rules, floating, byIdentity(present))
+	for i, p := range allot(kept, present, in.base()) {
 		rules[floating[i]].Rule.Priority = p
 	}
 	return resolveGotos(rules)

@@ -49,12 +49,42 @@ type Plan struct {
 	// Transient are sentences on what a packet can see that is neither the old
 	// policy nor the new one; none if each family changes in one message.
 	Transient []string `json:"transient,omitempty"`
+	// Back says of each family that changes what it takes to go back while the
+	// last phase has not been carried out; those of which packets see nothing are
+	// left out.
+	Back []Back `json:"back,omitempty"`
 	// Kept counts the rules and routes of the policy that are there already.
 	Kept int `json:"kept"`
 	// Waiting repeats the parts of the policy that cannot be resolved yet.
 	Waiting []rpdb.Waiting `json:"waiting,omitempty"`
 	// Notes are sentences on what was seen and left alone.
 	Notes []string `json:"notes,omitempty"`
+}
+
+// Back is how a family comes back to what was before a plan, as long as that was
+// not cleaned away: as it is with a host on which nothing else has changed since.
+type Back struct {
+	Family rpdb.Family `json:"family"`
+	// Messages are those that packets see the effect of, 1 if it is one flip of
+	// the gate, or a single change where it stands.
+	Messages int `json:"messages"`
+	// Rewrites reports that others must come before them, as what was changed
+	// where it stands has to be written anew.
+	Rewrites bool `json:"rewrites,omitzero"`
+}
+
+// WithoutClean returns the plan without its last phase. Carried out, it leaves
+// what it leads away from where it is, ready to come back: [Diff] towards that
+// state finds it there.
+func (p Plan) WithoutClean() Plan {
+	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return s.Phase == Clean })
+	return p
+}
+
+// OnlyCleans reports whether nothing is left to do that a packet could ever come
+// to see.
+func (p Plan) OnlyCleans() bool {
+	return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Phase != Clean })
 }
 
 // Empty reports whether there is nothing to do.
@@ -120,15 +150,44 @@ func Diff(actual *rpdb.Snapshot, desired rpdb.Desired) (Plan, error) {
 			p.Changes = append(p.Changes, part(ph)...)
 		}
 	}
+	p.Steps = inPhases(all)
+	for _, ph := range all {
+		if ph.back.Messages > 0 {
+			p.Back = append(p.Back, ph.back)
+		}
+	}
+	return p, nil
+}
+
+// Sweep returns the plan that takes away what is left over: rules and routes of
+// ours that no packet comes to, and that no rule of the desired state leads to.
+// Unlike [Diff] it touches nothing else, however much that differs, and knows no
+// error: every step of it is of the phase [Clean].
+func Sweep(actual *rpdb.Snapshot, desired rpdb.Desired) Plan {
+	p := Plan{Changes: []Step{}, Steps: []Step{}}
+	var all []phases
+	for _, f := range rpdb.Families() {
+		d := newDiffer(actual, desired, f, &p)
+		d.wanted = d.desired.Rules
+		all = append(all, d.sweep())
+	}
+	p.Steps = inPhases(all)
+	p.Notes = nil
+	return p
+}
+
+// inPhases returns the steps of all families, phase by phase.
+func inPhases(all []phases) []Step {
+	steps := []Step{} // never nil, which JSON writes as null
 	for _, phase := range []Phase{Prepare, Switch, Clean} {
 		for _, ph := range all {
 			for _, s := range ph.steps[phase] {
 				s.Phase = phase
-				p.Steps = append(p.Steps, s)
+				steps = append(steps, s)
 			}
 		}
 	}
-	return p, nil
+	return steps
 }
 
 // differ finds the differences of one family, as if every rule and route could

@@ -93,9 +93,83 @@ func (d *differ) addRoute(w rpdb.DesiredRoute) {
 }
 
 func (d *differ) deleteRoute(r rpdb.Route, reason string) {
-	d.oldRoutes = append(d.oldRoutes, Step{
-		Change: rpdb.RouteChange(rpdb.Delete, r), Reason: reason, Inverse: rpdb.RouteChange(rpdb.Add, r),
-	})
+	d.oldRoutes = append(d.oldRoutes, routeStep(rpdb.Delete, r, reason))
+}
+
+// routeStep adds a route or deletes it.
+func routeStep(op rpdb.ChangeOp, r rpdb.Route, reason string) Step {
+	inverse := rpdb.Delete
+	if op == rpdb.Delete {
+		inverse = rpdb.Add
+	}
+	return Step{Change: rpdb.RouteChange(op, r), Reason: reason, Inverse: rpdb.RouteChange(inverse, r)}
+}
+
+// routeChanges are changes of routes in tables that packets are led to before
+// a plan and after it.
+type routeChanges struct{ new, old []Step }
+
+func (c routeChanges) all() []Step { return slices.Concat(c.new, c.old) }
+
+// sortedRoutes are the changes of routes by what packets see of them.
+type sortedRoutes struct {
+	// shared are those of tables that packets come to all the time.
+	shared routeChanges
+	// unseen are those of tables of the policy that packets are not led to any
+	// more, as soon as that is so.
+	unseen []Step
+	// forsaken are removals from tables that packets are not led to any more.
+	forsaken []Step
+	// left are removals from tables that packets were not led to before.
+	left []Step
+	// rewrites reports that a table changes to which packets are not led, though
+	// the policy before may want it as it is.
+	rewrites bool
+}
+
+// sortRoutes puts the changes of tables that packets do not come to yet into
+// their phase, and sorts the others. What is left over is no change.
+func (d *differ) sortRoutes(ph *phases) sortedRoutes {
+	uses := d.usesOf()
+	var out sortedRoutes
+	ph.oldRoutes = nil
+	for _, s := range d.oldRoutes {
+		u := uses(s.Change.Route.Table)
+		if !u.before && !u.after && !u.wanted {
+			s.Reason = "left over"
+			out.left = append(out.left, s)
+			continue
+		}
+		ph.oldRoutes = append(ph.oldRoutes, s)
+		switch {
+		case !u.before:
+			ph.add(Prepare, s)
+			out.rewrites = true
+		case u.after:
+			out.shared.old = append(out.shared.old, s)
+		case u.wanted:
+			out.unseen = append(out.unseen, s)
+		default:
+			out.forsaken = append(out.forsaken, s)
+		}
+	}
+	filled := map[rpdb.TableID]bool{}
+	for _, r := range d.actual.Routes {
+		filled[r.Table] = filled[r.Table] || r.Family == d.family
+	}
+	for _, s := range d.newRoutes {
+		switch u := uses(s.Change.Route.Table); {
+		case !u.before:
+			ph.add(Prepare, s)
+			out.rewrites = out.rewrites || filled[s.Change.Route.Table]
+		case u.after:
+			out.shared.new = append(out.shared.new, s)
+		default:
+			out.unseen = append(out.unseen, s)
+		}
+	}
+	out.rewrites = out.rewrites || len(out.unseen) > 0
+	return out
 }
 
 // dropRoutes plans the removal of our routes that the policy does not want.

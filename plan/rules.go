@@ -10,7 +10,7 @@ import (
 
 // diffRules fills wanted, waiting, newRules and oldRules.
 func (d *differ) diffRules() error {
-	wanted, err := d.number()
+	wanted, err := number(d.desired.Rules, d.layout.rules, d.layout.live)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"rpdb"
@@ -26,30 +27,42 @@ func (m tableMap) rule(r rpdb.Rule) rpdb.Rule {
 }
 
 // liveTables finds for each table of ours that the policy or the host has the
-// number that packets are led to: that which the live rules look up, else that
-// which holds routes.
+// number that counts.
 func liveTables(actual *rpdb.Snapshot, desired rpdb.Desired, l *layout) tableMap {
-	asked, filled := map[rpdb.TableID]bool{}, map[rpdb.TableID]bool{}
-	for _, r := range lookups(actual, l) {
-		asked[r] = true
+	n := numbers{
+		asked: map[rpdb.TableID]bool{}, ready: map[rpdb.TableID]bool{}, filled: map[rpdb.TableID]bool{}, wanted: map[rpdb.TableID]bool{},
+		far: distances(actual, desired, l.family),
+	}
+	for _, t := range lookups(actual, l) {
+		n.asked[t] = true
+	}
+	for _, r := range l.dead {
+		n.ready[r.Action.Table()] = true
 	}
 	for _, r := range actual.Routes {
 		if r.Family == l.family && r.Protocol == rpdb.ProtocolRPDB {
-			filled[r.Table] = true
+			n.filled[r.Table] = true
 		}
+	}
+	for _, w := range desired.Rules {
+		if w.Rule.Family == l.family {
+			n.wanted[w.Rule.Action.Table()] = true
+		}
+	}
+	for _, w := range desired.Waiting {
+		n.wanted[w.Table] = n.wanted[w.Table] || waitsIn(w, l.family, w.Table)
 	}
 	m := tableMap{}
 	note := func(t rpdb.TableID) {
 		t = LogicalTable(t)
-		if twin, ok := TwinOfTable(t); ok && twinIsLive(t, twin, asked, filled) {
+		if twin, ok := TwinOfTable(t); ok && n.twinCounts(t, twin) {
 			m[t] = twin
 		}
 	}
-	for t := range asked {
-		note(t)
-	}
-	for t := range filled {
-		note(t)
+	for _, marks := range []map[rpdb.TableID]bool{n.asked, n.ready, n.filled} {
+		for t := range marks {
+			note(t)
+		}
 	}
 	for _, t := range desired.Tables {
 		note(t.ID)
@@ -57,11 +70,68 @@ func liveTables(actual *rpdb.Snapshot, desired rpdb.Desired, l *layout) tableMap
 	return m
 }
 
-func twinIsLive(t, twin rpdb.TableID, asked, filled map[rpdb.TableID]bool) bool {
-	if asked[t] != asked[twin] {
-		return asked[twin]
+// numbers is what is known of the two numbers of each table of ours.
+type numbers struct {
+	// asked are those that packets are led to, and ready those that rules look up
+	// to which packets do not come. Filled are those that hold routes.
+	asked, ready, filled map[rpdb.TableID]bool
+	// wanted are the tables, by the policy's number, that its rules look up, or
+	// those of parts that wait.
+	wanted map[rpdb.TableID]bool
+	// far says how much each differs from what the policy wants.
+	far map[rpdb.TableID]int
+}
+
+// twinCounts reports whether the twin of a table counts. A table that packets are
+// led to stays what it is. Where no rule says so, it is the one that holds more of
+// what the policy wants, then the one that stands ready. A table that no rule of
+// the policy looks up is rather written anew than that another generation lose it.
+func (n *numbers) twinCounts(t, twin rpdb.TableID) bool {
+	only := func(has func(rpdb.TableID) bool) int {
+		switch {
+		case has(t) == has(twin):
+			return 0
+		case has(t):
+			return -1
+		}
+		return 1
 	}
-	return !asked[t] && filled[twin] && !filled[t]
+	in := func(marks map[rpdb.TableID]bool) int { return only(func(t rpdb.TableID) bool { return marks[t] }) }
+	if n.wanted[t] {
+		return cmp.Or(in(n.asked), cmp.Compare(n.far[t], n.far[twin]), in(n.ready), in(n.filled)) > 0
+	}
+	fits := func(t rpdb.TableID) bool { return n.far[t] == 0 }
+	free := func(t rpdb.TableID) bool { return !n.asked[t] && !n.ready[t] }
+	return cmp.Or(only(fits), only(free), cmp.Compare(n.far[t], n.far[twin]), in(n.filled)) > 0
+}
+
+// distances counts for each number of a table of ours what is missing there and
+// what is too much. Where a part of the policy waits, nothing is too much.
+func distances(actual *rpdb.Snapshot, desired rpdb.Desired, f rpdb.Family) map[rpdb.TableID]int {
+	far := map[rpdb.TableID]int{}
+	wanted := map[rpdb.RouteKey]rpdb.Route{}
+	for _, w := range desired.Routes {
+		if twin, ok := TwinOfTable(w.Route.Table); ok && w.Route.Family == f {
+			wanted[w.Route.Key()] = w.Route
+			far[w.Route.Table]++
+			far[twin]++
+		}
+	}
+	for _, r := range actual.Routes {
+		t := r.Table
+		if _, ok := TwinOfTable(t); !ok || r.Family != f || r.Protocol != rpdb.ProtocolRPDB {
+			continue
+		}
+		r.Table = LogicalTable(t)
+		w, ok := wanted[r.Key()]
+		switch {
+		case ok && equal(w, r):
+			far[t]--
+		case !ok && !slices.ContainsFunc(desired.Waiting, func(w rpdb.Waiting) bool { return waitsIn(w, f, r.Table) }):
+			far[t]++
+		}
+	}
+	return far
 }
 
 // lookups returns the tables of the rules that packets can come to: those of
@@ -110,14 +180,15 @@ func inLiveTables(desired rpdb.Desired, f rpdb.Family, m tableMap) rpdb.Desired 
 	return out
 }
 
-// use says which rules lead to a table: those before a plan, those after it.
-type use struct{ before, after bool }
+// use says which rules lead to a table, those before a plan and those after it,
+// and whether the policy wants routes in it.
+type use struct{ before, after, wanted bool }
 
 // usesOf returns the use of each table of ours, of which only rules know.
 // Every other table may be used in ways that are not seen here, by a VRF for
 // one.
 func (d *differ) usesOf() func(rpdb.TableID) use {
-	before, after := map[rpdb.TableID]bool{}, map[rpdb.TableID]bool{}
+	before, after, wanted := map[rpdb.TableID]bool{}, map[rpdb.TableID]bool{}, map[rpdb.TableID]bool{}
 	for _, t := range lookups(d.actual, &d.layout) {
 		before[t] = true
 	}
@@ -127,11 +198,14 @@ func (d *differ) usesOf() func(rpdb.TableID) use {
 	for _, w := range d.wanted {
 		after[w.Rule.Action.Table()] = true
 	}
+	for _, w := range d.desired.Routes {
+		wanted[w.Route.Table] = true
+	}
 	return func(t rpdb.TableID) use {
 		if _, ok := TwinOfTable(t); !ok {
-			return use{true, true}
+			return use{true, true, true}
 		}
-		return use{before[t], after[t]}
+		return use{before[t], after[t], wanted[t]}
 	}
 }
 
@@ -153,49 +227,4 @@ func (d *differ) canMove(t rpdb.TableID) bool {
 	pinned := func(w rpdb.DesiredRule) bool { return w.Pinned && leads(w.Rule) }
 	return !slices.ContainsFunc(d.actual.Routes, foreign) && !slices.ContainsFunc(outside(d.actual, d.family), leads) &&
 		!slices.ContainsFunc(d.wanted, pinned)
-}
-
-// copyOf returns the steps that fill the twin of a table with what the table
-// is to hold.
-func (d *differ) copyOf(t rpdb.TableID) []Step {
-	twin, _ := TwinOfTable(t)
-	var routes []rpdb.DesiredRoute
-	for _, w := range d.desired.Routes {
-		if w.Route.Table == t {
-			routes = append(routes, w)
-		}
-	}
-	for _, r := range d.actual.Routes {
-		if r.Family == d.family && r.Table == t && r.Protocol == rpdb.ProtocolRPDB && !wants(routes, r) && d.routeWaits(r) {
-			routes = append(routes, rpdb.DesiredRoute{Route: r})
-		}
-	}
-	var steps []Step
-	for _, w := range routes {
-		w.Route.Table = twin
-		steps = append(steps, Step{
-			Change: rpdb.RouteChange(rpdb.Add, w.Route), Name: w.Name, Reason: "the new generation's table",
-			Inverse: rpdb.RouteChange(rpdb.Delete, w.Route),
-		})
-	}
-	return inLookupOrder(steps)
-}
-
-func wants(routes []rpdb.DesiredRoute, r rpdb.Route) bool {
-	return slices.ContainsFunc(routes, func(w rpdb.DesiredRoute) bool { return w.Route.Key() == r.Key() })
-}
-
-// emptied returns the steps that take our routes out of a table.
-func (d *differ) emptied(t rpdb.TableID) []Step {
-	var steps []Step
-	for _, r := range d.actual.Routes {
-		if r.Family == d.family && r.Table == t && r.Protocol == rpdb.ProtocolRPDB {
-			steps = append(steps, Step{
-				Change: rpdb.RouteChange(rpdb.Delete, r), Reason: "the old generation's table", Inverse: rpdb.RouteChange(rpdb.Add, r),
-			})
-		}
-	}
-	steps = inLookupOrder(steps)
-	slices.Reverse(steps)
-	return steps
 }
