@@ -25,12 +25,18 @@ type Options struct {
 	// Progress, if not nil, is called before each step, in the goroutine of
 	// Run.
 	Progress func(plan.Step)
+	// Keep leaves out the last phase of the plan: what the plan leads away from
+	// stays where it is, and one message leads back.
+	Keep bool
 }
 
 // Result is what a run did.
 type Result struct {
 	// Done are the steps that were made and stand; none after a rollback.
 	Done []plan.Step `json:"done"`
+	// Left are the steps of the last phase that are still to be made, as they are
+	// with Keep. Of what they take away no packet sees anything.
+	Left []plan.Step `json:"-"`
 	// RolledBack reports that steps were made and taken back.
 	RolledBack bool `json:"rolled_back,omitzero"`
 	// After is the state that was read back at the end; nil if that failed.
@@ -64,6 +70,26 @@ func (e *VerifyError) Error() string {
 	return b.String()
 }
 
+// CleanError is a change that could not be made when the new state was in force
+// and verified: of the old one something is left, of which no packet sees
+// anything.
+type CleanError struct {
+	Left []plan.Step // what is still to be done, in order
+	Err  error
+}
+
+// Error says how much is left, and why.
+func (e *CleanError) Error() string {
+	objects := "1 rule or route"
+	if n := len(e.Left); n > 1 {
+		objects = fmt.Sprintf("%d rules and routes", n)
+	}
+	return fmt.Sprintf("%s that no packet comes to could not be cleared away: %v", objects, e.Err)
+}
+
+// Unwrap returns the kernel's error.
+func (e *CleanError) Unwrap() error { return e.Err }
+
 // RollbackError is a change that could not be taken back. What it wraps is the
 // reason for the rollback and the errors of the changes that remain.
 type RollbackError struct {
@@ -79,30 +105,55 @@ func (e *RollbackError) Error() string {
 // Unwrap returns the cause and the errors of the rollback.
 func (e *RollbackError) Unwrap() []error { return append([]error{e.Cause}, e.Left...) }
 
-// Run carries out a plan that was made for the desired state, and verifies
-// that a new plan would be empty. If a step fails, if the result differs, or
-// if ctx ends, it undoes in reverse order what it did; a step that has begun
-// and the rollback do not heed ctx. A step that somebody else made first is
-// neither an error nor undone. Running an empty plan sends nothing and reads nothing. The errors
-// are *StepError, *VerifyError, the error of ctx, and *RollbackError around
-// them.
+// Run carries out a plan that was made for the desired state. It verifies the new
+// state before it takes away, in the last phase, what no packet comes to any more:
+// a new plan would have nothing else to do. If a step fails before, if the result
+// differs, or if ctx ends, it undoes in reverse order what it did, so that the
+// message which led the packets away is the first to be taken back; a step that
+// has begun, the rollback and the last phase do not heed ctx. A step that somebody
+// else made first is neither an error nor undone. Running an empty plan sends
+// nothing and reads nothing.
+//
+// The errors are *StepError, *VerifyError, the error of ctx, and *RollbackError
+// around them; and *CleanError, with which the new state is in force.
 //
 // Run must not be called twice at once for one namespace.
 func Run(ctx context.Context, k Kernel, p plan.Plan, desired rpdb.Desired, o Options) (Result, error) {
 	if p.Empty() {
 		return Result{}, nil
 	}
-	done, undo, err := runSteps(ctx, k, p.Steps, o)
+	done, undo, err := runSteps(ctx, k, p.WithoutClean().Steps, o)
 	var after *rpdb.Snapshot
+	var left []plan.Step
 	if err == nil {
-		after, err = verify(ctx, k, desired)
+		after, left, err = verify(ctx, k, desired)
 	}
-	if err == nil {
-		return Result{Done: done, After: after}, nil
+	if err != nil {
+		result, err := rollback(context.WithoutCancel(ctx), k, undo, err)
+		result.RolledBack = len(done) > 0
+		return result, err
 	}
-	result, err := rollback(context.WithoutCancel(ctx), k, undo, err)
-	result.RolledBack = len(done) > 0
-	return result, err
+	r := Result{Done: done, After: after, Left: left}
+	if !o.Keep {
+		err = r.clean(ctx, k, o)
+	}
+	return r, err
+}
+
+// clean makes the steps that are left, each of which is read back.
+func (r *Result) clean(ctx context.Context, k Kernel, o Options) error {
+	done, _, err := runSteps(context.WithoutCancel(ctx), k, r.Left, o)
+	r.Done = append(r.Done, done...)
+	if err != nil {
+		// A step that somebody else made first counts for none, and is none of
+		// those that are left.
+		var failed *StepError
+		errors.As(err, &failed)
+		r.Left = r.Left[failed.Index:]
+		return &CleanError{Left: r.Left, Err: failed.Err}
+	}
+	r.Left = nil
+	return nil
 }
 
 // runSteps makes the changes. It returns the steps that were made, and those to
@@ -154,21 +205,22 @@ func stands(ctx context.Context, k Kernel, c rpdb.Change) bool {
 	return there == (c.Op != rpdb.Delete)
 }
 
-// verify reads the state back and plans again: a plan that is not empty is a
-// difference between what was promised and what is.
-func verify(ctx context.Context, k Kernel, desired rpdb.Desired) (*rpdb.Snapshot, error) {
+// verify reads the state back and plans again: a plan that does more than to
+// clean is a difference between what was promised and what is. It returns the
+// steps that clean.
+func verify(ctx context.Context, k Kernel, desired rpdb.Desired) (*rpdb.Snapshot, []plan.Step, error) {
 	after, err := k.Snapshot(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("verify: %w", err)
+		return nil, nil, fmt.Errorf("verify: %w", err)
 	}
 	left, err := plan.Diff(after, desired)
 	if err != nil {
-		return nil, fmt.Errorf("verify: %w", err)
+		return nil, nil, fmt.Errorf("verify: %w", err)
 	}
-	if !left.Empty() {
-		return nil, &VerifyError{Left: left}
+	if !left.OnlyCleans() {
+		return nil, nil, &VerifyError{Left: left.WithoutClean()}
 	}
-	return after, nil
+	return after, left.Steps, nil
 }
 
 // rollback takes the steps back, the last one first.

@@ -66,9 +66,10 @@ func twoPolicies(links [2]rpdb.LinkIndex) [2]rpdb.Desired {
 	return both
 }
 
-// TestNoLookupSeesAThirdState asks the kernel without pause for the ways of
-// several packets, while generations take turns.
-func TestNoLookupSeesAThirdState(t *testing.T) {
+// twoWays is a host on which packets leave by one of two interfaces, and two
+// policies that say by which.
+func twoWays(t *testing.T) (*kerneltest.Kernel, [2]rpdb.Desired) {
+	t.Helper()
 	k := kerneltest.Real(t)
 	lines := []string{}
 	for i, name := range []string{"a0", "b0", "c0"} {
@@ -85,20 +86,31 @@ func TestNoLookupSeesAThirdState(t *testing.T) {
 		t.Fatal(err)
 	}
 	index := func(name rpdb.LinkName) rpdb.LinkIndex { l, _ := s.LinkByName(name); return l.Index }
-	policies := twoPolicies([2]rpdb.LinkIndex{index("a0"), index("b0")})
-	change := func(n int) {
-		s, err := k.Snapshot(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := plan.Diff(s, policies[n])
-		if err != nil || len(p.Transient) > 0 {
-			t.Fatal(err, p.Transient)
-		}
-		if _, err := apply.Run(t.Context(), k, p, policies[n], apply.Options{}); err != nil {
-			t.Fatal(err)
-		}
+	return k, twoPolicies([2]rpdb.LinkIndex{index("a0"), index("b0")})
+}
+
+// changeTo carries out the plan to a policy, and returns it.
+func changeTo(t *testing.T, k *kerneltest.Kernel, d rpdb.Desired, o apply.Options) plan.Plan {
+	t.Helper()
+	s, err := k.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	p, err := plan.Diff(s, d)
+	if err != nil || len(p.Transient) > 0 {
+		t.Fatal(err, p.Transient)
+	}
+	if _, err := apply.Run(t.Context(), k, p, d, o); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestNoLookupSeesAThirdState asks the kernel without pause for the ways of
+// several packets, while generations take turns.
+func TestNoLookupSeesAThirdState(t *testing.T) {
+	k, policies := twoWays(t)
+	change := func(n int) { changeTo(t, k, policies[n], apply.Options{}) }
 	change(0)
 	stop, seen := watchWays(t, k.NetNS())
 	await(t, &seen[0])
@@ -109,10 +121,40 @@ func TestNoLookupSeesAThirdState(t *testing.T) {
 		}
 	}
 	stop()
-	t.Logf("%d generations, %d lookups: %d by a0, %d by b0", *flips, seen[0].Load()+seen[1].Load()+seen[2].Load(), seen[0].Load(), seen[1].Load())
+	tellWays(t, *flips, seen)
+}
+
+func tellWays(t *testing.T, flips int, seen *[3]atomic.Int64) {
+	t.Helper()
+	t.Logf("%d generations, %d lookups: %d by a0, %d by b0", flips, seen[0].Load()+seen[1].Load()+seen[2].Load(), seen[0].Load(), seen[1].Load())
 	if seen[2].Load() > 0 || seen[0].Load() == 0 || seen[1].Load() == 0 {
 		t.Errorf("by a0 %d, by b0 %d, otherwise %d", seen[0].Load(), seen[1].Load(), seen[2].Load())
 	}
+}
+
+// TestNoLookupSeesAThirdStateOnTheWayBack: trials are rolled back, each by one
+// message for each family, and nothing is written before.
+func TestNoLookupSeesAThirdStateOnTheWayBack(t *testing.T) {
+	k, policies := twoWays(t)
+	changeTo(t, k, policies[0], apply.Options{})
+	stop, seen := watchWays(t, k.NetNS())
+	await(t, &seen[0])
+	for i := range *flips / 2 {
+		changeTo(t, k, policies[1], apply.Options{Keep: true})
+		if i == 0 {
+			await(t, &seen[1])
+		}
+		back := changeTo(t, k, policies[0], apply.Options{})
+		count := map[plan.Phase]int{}
+		for _, s := range back.Steps {
+			count[s.Phase]++
+		}
+		if count[plan.Prepare] != 0 || count[plan.Switch] != 2 {
+			t.Fatalf("going back takes %v", back.Steps)
+		}
+	}
+	stop()
+	tellWays(t, *flips, seen)
 }
 
 // await waits until a way was seen once, however busy the machine is.

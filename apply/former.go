@@ -12,12 +12,13 @@ import (
 // diff is [plan.Diff] for a host on which the former generations may stand.
 // What carries our protocol number outside our ranges is ours only if the
 // record says so: rules that a former generation pinned, and tables that it
-// named. It returns the desired state with these tables, for the verification.
+// named there. It returns the desired state with these tables, for the verification.
 func diff(actual *rpdb.Snapshot, desired rpdb.Desired, former []journal.Body) (plan.Plan, rpdb.Desired, error) {
 	desired.Tables = slices.Clone(desired.Tables)
 	for _, b := range former {
 		for _, t := range b.Desired.Tables {
-			if !slices.ContainsFunc(desired.Tables, func(d rpdb.DesiredTable) bool { return d.ID == t.ID }) {
+			_, inRange := plan.TwinOfTable(t.ID)
+			if !inRange && !slices.ContainsFunc(desired.Tables, func(d rpdb.DesiredTable) bool { return d.ID == t.ID }) {
 				desired.Tables = append(desired.Tables, t)
 			}
 		}
@@ -91,24 +92,37 @@ func dropPinned(p *plan.Plan, rules []rpdb.Rule) {
 			Reason: "pinned by an earlier generation, and not in the policy",
 		})
 		p.Transient = append(p.Transient, fmt.Sprintf("%v is pinned to its place: it goes by itself, after the others", r))
+		countBack(p, r.Family)
 	}
 	p.Changes = append(p.Changes, drops...)
-	var before, clean, last []plan.Step
+	for i := range drops {
+		drops[i].Phase = plan.Switch
+	}
+	var before, last, clean []plan.Step
 	for _, s := range p.Steps {
+		leads := s.Change.Op == rpdb.Delete && s.Change.Route != nil && tables[s.Change.Route.Table]
 		switch {
-		case s.Change.Op == rpdb.Delete && s.Change.Route != nil && tables[s.Change.Route.Table]:
-			s.Phase = plan.Clean
-			last = append(last, s)
 		case s.Phase == plan.Clean:
 			clean = append(clean, s)
+		case leads:
+			s.Phase = plan.Switch
+			last = append(last, s)
 		default:
 			before = append(before, s)
 		}
 	}
-	for i := range drops {
-		drops[i].Phase = plan.Switch
+	p.Steps = slices.Concat(before, drops, last, clean)
+}
+
+// countBack counts one more message that a family needs to come back.
+func countBack(p *plan.Plan, f rpdb.Family) {
+	i := slices.IndexFunc(p.Back, func(b plan.Back) bool { return b.Family == f })
+	if i < 0 {
+		p.Back = append(slices.Clone(p.Back), plan.Back{Family: f, Messages: 1})
+		return
 	}
-	p.Steps = slices.Concat(before, drops, clean, last)
+	p.Back = slices.Clone(p.Back)
+	p.Back[i].Messages++
 }
 
 // linksOf names the interfaces that a generation speaks of by number.

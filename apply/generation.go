@@ -60,6 +60,10 @@ func PolicyHash(text string) string {
 // is restored, and the error says so; the outcome holds what was planned in any
 // case that it could be planned.
 //
+// What it replaces is cleared away when the generation is confirmed; while it is
+// on trial, that stands ready to come back. Something that could not be cleared
+// away is no error, see Uncleared.
+//
 // If nothing is to be done and the policy is that of the confirmed generation,
 // nothing is recorded either. If nothing is to be done for another policy, it is
 // confirmed without a trial.
@@ -88,7 +92,7 @@ func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
 	if p.Empty() && s.isConfirmed(prop) {
 		return out, nil
 	}
-	if p.Empty() {
+	if p.OnlyCleans() {
 		prop.Confirm, prop.Guard = 0, nil
 	}
 	if err := s.canGoBack(prop); err != nil {
@@ -102,7 +106,7 @@ func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
 		err = s.stillTrue(ctx, k, prop, p)
 	}
 	if err == nil {
-		if out.Result, err = Run(ctx, k, p, desired, Options{}); err != nil && !s.untouched(prop, p, out.Result) {
+		if out.Result, err = Run(ctx, k, p, desired, Options{Keep: true}); err != nil && !s.untouched(prop, p, out.Result) {
 			err = s.restore(ctx, err, &out)
 		}
 	}
@@ -236,17 +240,22 @@ func (s *Session) settle(ctx context.Context, prop Proposal, failed error, out *
 // be recorded.
 func (s *Session) keep(ctx context.Context, prop Proposal, out *Outcome) error {
 	next := s.state.Confirm()
+	if len(out.Result.Left) > 0 {
+		next = next.Leaving(s.here())
+	}
 	if prop.Confirm > 0 {
 		next = s.state.Written()
 	}
 	stored, err := s.commit(next)
-	if stored && err != nil {
+	switch {
+	case !stored:
+		return s.restore(ctx, err, out)
+	case err != nil: // what was in force before is needed, if the cut comes
 		return fmt.Errorf("generation %d is in force, but its record may be lost in a power cut: %w", out.Entry.ID, err)
+	case prop.Confirm == 0:
+		s.clear(ctx, s.Kernel, &out.Result)
 	}
-	if stored {
-		return nil
-	}
-	return s.restore(ctx, err, out)
+	return nil
 }
 
 // restore restores the generation before, and returns why that was needed. What
@@ -256,7 +265,7 @@ func (s *Session) restore(ctx context.Context, why error, out *Outcome) error {
 	if errors.As(why, &left) {
 		why = left.Cause
 	}
-	result, err := s.goBack(ctx, why.Error())
+	_, result, err := s.goBack(ctx, why.Error())
 	out.Result = Result{RolledBack: true, After: result.After}
 	var record *journal.Error
 	switch {

@@ -67,7 +67,7 @@ func TestEnded(t *testing.T) {
 		id   uint64
 	}{
 		"confirmed": {onTrial, func(t *testing.T, _ *site, session *apply.Session) {
-			if _, err := session.Confirm(2); err != nil {
+			if _, err := session.Confirm(t.Context(), 2); err != nil {
 				t.Error(err)
 			}
 		}, 2},

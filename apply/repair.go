@@ -10,7 +10,8 @@ import (
 )
 
 // Drift returns the generation in force, on trial or confirmed, and the plan that
-// would make the host equal to what its policy means now. Where there is none
+// would make the host equal to what its policy means now. While it is on trial that
+// plan leaves the one before where it stands. Where there is none
 // the ID is 0, and the plan takes away whatever is ours. It changes nothing, and
 // needs no session.
 func Drift(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, plan.Plan, error) {
@@ -39,16 +40,21 @@ func (s *Session) repairs(e journal.Entry, host *rpdb.Snapshot) (plan.Plan, rpdb
 	if err != nil {
 		return plan.Plan{}, rpdb.Desired{}, err
 	}
-	desired, err := s.resolve(body, host)
+	desired, err := s.resolve(body, plan.Live(host))
 	if err != nil {
 		return plan.Plan{}, rpdb.Desired{}, fmt.Errorf("what generation %d means now: %w", e.ID, err)
 	}
-	return s.plan(host, desired)
+	p, desired, err := s.plan(host, desired)
+	if s.state.Pending != nil {
+		p = p.WithoutClean()
+	}
+	return p, desired, err
 }
 
 // Repair makes the host equal to what the policy of the generation in force means
 // now: what went with a link or an address comes back, and what follows from
-// them follows. It records nothing, as no generation is made. The outcome's Entry
+// them follows. A generation on trial leaves the one before where it stands, ready
+// to come back, unless its place is needed. Repair records nothing, as no generation is made. The outcome's Entry
 // is the generation, with ID 0 if there is none; then nothing is done.
 //
 // The errors are those of [Run], and a policy that cannot be resolved any more;
@@ -70,6 +76,8 @@ func (s *Session) Repair(ctx context.Context) (Outcome, error) {
 		return out, err
 	}
 	out.Plan = p
-	out.Result, err = Run(ctx, s.Kernel, p, desired, Options{})
+	if out.Result, err = Run(ctx, s.Kernel, p, desired, Options{Keep: true}); err == nil && s.state.Pending == nil {
+		s.clear(ctx, s.Kernel, &out.Result)
+	}
 	return out, err
 }

@@ -48,6 +48,7 @@ type Session struct {
 	unlock    func()
 	boot      string
 	recovered *Recovered
+	uncleared error
 }
 
 // Recovered is what [Begin] found left by a session that ended early, and ended
@@ -93,7 +94,9 @@ func (*StaleError) Hint() string {
 // Begin locks the namespace, and ends what a session before left unfinished: a
 // generation that was being written, or that was not confirmed in time or in the
 // same boot, gives way to the one before it. One that can still be confirmed is
-// left on trial. The caller must Close the session.
+// left on trial, with the one before it, which stands ready to come back. What an
+// earlier session could not clear away is cleared away. The caller must Close the
+// session.
 //
 // The errors are those of package journal, and those of [Run] where the
 // generation before could not be restored; then nothing else is done, and the
@@ -130,6 +133,11 @@ func (s *Session) State() journal.State { return s.state }
 // Recovered is what Begin had to end, nil if there was nothing.
 func (s *Session) Recovered() *Recovered { return s.recovered }
 
+// Uncleared says why something of an earlier generation may still be there, where
+// no packet comes to it; nil if nothing is. It changes nothing in what is in
+// force, and the next session tries again.
+func (s *Session) Uncleared() error { return s.uncleared }
+
 // recover ends a trial that cannot be confirmed any more.
 func (s *Session) recover(ctx context.Context) error {
 	boot, since, err := s.Machine.Boot()
@@ -139,6 +147,7 @@ func (s *Session) recover(ctx context.Context) error {
 	s.boot = boot
 	p := s.state.Pending
 	if p == nil {
+		s.sweep(ctx)
 		return nil
 	}
 	if s.Chosen && p.BootID == boot && p.NetNS != s.NetNS {
@@ -148,7 +157,7 @@ func (s *Session) recover(ctx context.Context) error {
 	if why == "" {
 		return nil
 	}
-	result, err := s.goBack(ctx, why)
+	_, result, err := s.goBack(ctx, why)
 	if err != nil {
 		return fmt.Errorf("roll back generation %d (%s): %w", p.ID, why, err)
 	}
@@ -187,9 +196,11 @@ func (s *Session) Free() error {
 	return &PendingError{ID: p.ID, Left: max(p.Deadline-since, 0)}
 }
 
-// Confirm keeps the generation on trial, for good. An id of 0 means whichever it
-// is. To confirm what is confirmed changes nothing and is no error.
-func (s *Session) Confirm(id uint64) (journal.Entry, error) {
+// Confirm keeps the generation on trial, for good, and clears away the one before,
+// which stood ready to come back. An id of 0 means whichever it is. To confirm what
+// is confirmed changes nothing and is no error; nor is it one that something could
+// not be cleared away, see Uncleared.
+func (s *Session) Confirm(ctx context.Context, id uint64) (journal.Entry, error) {
 	p := s.state.Pending
 	if p != nil && id != 0 && p.ID != id {
 		return journal.Entry{}, fmt.Errorf("generation %d is on trial, not %d", p.ID, id)
@@ -208,21 +219,35 @@ func (s *Session) Confirm(id uint64) (journal.Entry, error) {
 		}
 		return e, errors.New("no generation waits to be confirmed")
 	}
-	stored, err := s.commit(s.state.Confirm())
+	stored, err := s.commit(s.state.Confirm().Leaving(s.here()))
 	e, _ := s.state.Find(p.ID)
-	if stored && err != nil {
-		err = fmt.Errorf("generation %d is confirmed, but may not be after a power cut: %w", p.ID, err)
+	switch {
+	case !stored:
+		return e, err
+	case err != nil: // what stands ready is needed, if the cut comes
+		s.uncleared = err
+		return e, fmt.Errorf("generation %d is confirmed, but may not be after a power cut: %w", p.ID, err)
 	}
-	return e, err
+	s.sweep(ctx)
+	return e, nil
 }
 
-// RollBack takes the generation on trial back. Why says in a clause who wants
-// that.
-func (s *Session) RollBack(ctx context.Context, why string) (Result, error) {
+// RollBack takes the generation on trial back: where the one before still stands
+// as it stood, by one message for each family that changed, but for what changed
+// where it stands. Then it clears the trial away; that this could not be done is no
+// error, see Uncleared. Why says in a clause who wants to go back. The outcome's
+// Plan is the way back.
+func (s *Session) RollBack(ctx context.Context, why string) (Outcome, error) {
 	if s.state.Pending == nil {
-		return Result{}, errors.New("no generation waits to be confirmed")
+		return Outcome{}, errors.New("no generation waits to be confirmed")
 	}
-	return s.goBack(ctx, why)
+	out := Outcome{}
+	id := s.state.Pending.ID
+	var err error
+	out.Plan, out.Result, err = s.goBack(ctx, why)
+	out.Entry, _ = s.state.Find(id)
+	out.Pending = s.state.Pending
+	return out, err
 }
 
 // commit makes another record the one on disk. It tries twice, with another
@@ -256,138 +281,8 @@ func sameRecord(a, b journal.State) bool {
 	if a.Next != b.Next || (a.Pending == nil) != (b.Pending == nil) || a.Pending != nil && *a.Pending != *b.Pending {
 		return false
 	}
-	return slices.EqualFunc(a.Generations, b.Generations, func(a, b journal.Entry) bool { return a.ID == b.ID && a.Status == b.Status })
-}
-
-// goBack restores the generation before the one on trial, and records that. It
-// may be stopped and repeated anywhere.
-func (s *Session) goBack(ctx context.Context, why string) (Result, error) {
-	ctx = context.WithoutCancel(ctx)
-	p := s.state.Pending
-	actual, err := s.Kernel.Snapshot(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	targets, err := s.meanings(*p, actual)
-	if err != nil {
-		return Result{}, err
-	}
-	var result Result
-	var errs []error
-	for _, target := range targets {
-		if result, err = s.lead(ctx, actual, target); err == nil {
-			break
-		}
-		errs = append(errs, err)
-		if actual, err = s.Kernel.Snapshot(ctx); err != nil {
-			return Result{}, errors.Join(append(errs, err)...)
-		}
-	}
-	if len(errs) == len(targets) {
-		return result, errors.Join(errs...)
-	}
-	_, err = s.commit(s.state.RollBack(why))
-	return result, err
-}
-
-// meanings returns what the generation to go back to means, the best first.
-// Within a boot that is what it meant when it was applied: going back then
-// restores what was there. After a boot, or where the host has changed so that
-// this is impossible, it is what its policy means now.
-func (s *Session) meanings(p journal.Pending, host *rpdb.Snapshot) ([]rpdb.Desired, error) {
-	if p.Old == 0 {
-		return []rpdb.Desired{{}}, nil
-	}
-	e, ok := s.state.Find(p.Old)
-	if !ok {
-		return nil, fmt.Errorf("generation %d is not recorded", p.Old)
-	}
-	body, err := s.Journal.Body(e)
-	if err != nil {
-		return nil, err
-	}
-	all := []rpdb.Desired{relink(body, host)}
-	if now, err := s.resolve(body, host); err == nil {
-		all = append(all, now)
-	}
-	if p.BootID != s.boot || p.NetNS != s.NetNS {
-		slices.Reverse(all)
-	}
-	return all, nil
-}
-
-func (s *Session) resolve(body journal.Body, host *rpdb.Snapshot) (rpdb.Desired, error) {
-	if s.Resolve == nil || body.Policy == "" {
-		return relink(body, host), nil
-	}
-	return s.Resolve(body, host)
-}
-
-// lead makes the kernel equal to a desired state.
-func (s *Session) lead(ctx context.Context, actual *rpdb.Snapshot, desired rpdb.Desired) (Result, error) {
-	k, p, wanted, err := s.planAround(actual, desired)
-	if err != nil {
-		return Result{}, err
-	}
-	return Run(ctx, k, p, wanted, Options{})
-}
-
-// planAround is plan where what others have put into our ranges is no reason not
-// to: to go back, and to take everything away. Their rules stay, and the kernel
-// that it returns does not show them; where a route of theirs stands there is
-// none of ours.
-func (s *Session) planAround(actual *rpdb.Snapshot, desired rpdb.Desired) (blinkered, plan.Plan, rpdb.Desired, error) {
-	k := blinkered{s.Kernel, map[rpdb.Rule]bool{}}
-	for {
-		p, wanted, err := s.plan(k.look(actual), desired)
-		var rule *plan.RangeError
-		var route *plan.ConflictError
-		switch {
-		case errors.As(err, &rule) && !k.hidden[rule.Rule]:
-			k.hidden[rule.Rule] = true
-		case errors.As(err, &route):
-			before := len(desired.Routes)
-			if desired.Routes = withoutRoute(desired.Routes, route.Wanted); len(desired.Routes) == before {
-				return k, p, wanted, err
-			}
-		default:
-			return k, p, wanted, err
-		}
-	}
-}
-
-// withoutRoute leaves out the route that a plan has wanted in either of the two
-// tables that can be meant.
-func withoutRoute(routes []rpdb.DesiredRoute, wanted rpdb.Route) []rpdb.DesiredRoute {
-	key := func(r rpdb.Route) rpdb.RouteKey {
-		r.Table = plan.LogicalTable(r.Table)
-		return r.Key()
-	}
-	return slices.DeleteFunc(slices.Clone(routes), func(w rpdb.DesiredRoute) bool { return key(w.Route) == key(wanted) })
-}
-
-// blinkered is a kernel some of whose rules are not looked at.
-type blinkered struct {
-	Kernel
-	hidden map[rpdb.Rule]bool
-}
-
-// Snapshot is that of the kernel, without the hidden rules.
-func (b blinkered) Snapshot(ctx context.Context) (*rpdb.Snapshot, error) {
-	s, err := b.Kernel.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return b.look(s), nil
-}
-
-func (b blinkered) look(s *rpdb.Snapshot) *rpdb.Snapshot {
-	if len(b.hidden) == 0 {
-		return s
-	}
-	seen := *s
-	seen.Rules = slices.DeleteFunc(slices.Clone(s.Rules), func(r rpdb.Rule) bool { return b.hidden[r] })
-	return &seen
+	return (a.Remains == nil) == (b.Remains == nil) &&
+		slices.EqualFunc(a.Generations, b.Generations, func(a, b journal.Entry) bool { return a.ID == b.ID && a.Status == b.Status })
 }
 
 // plan is [plan.Diff] with what the record knows to be ours besides.

@@ -34,10 +34,12 @@ FILE may be - for standard input.
 What is applied is a numbered generation (see "rpdb history"). With --confirm it
 is on trial: if nobody confirms it in time, the generation before comes back, by
 itself, also if rpdb is killed, the connection breaks or the machine boots: a
-process watches, and where systemd runs a timer of it, too. On a
-terminal apply then waits: Enter keeps the generation, Ctrl-C takes it back.
-Elsewhere it returns, and "rpdb confirm" keeps the generation; from a new
-connection, that proves that one can still get in.
+process watches, and where systemd runs a timer of it, too. It is left where it
+stands until then, out of the way of packets, so that one message for each family
+leads them back; a route or rule that changes in place takes one more, as "rpdb
+plan" says. On a terminal apply then waits: Enter keeps the new generation, Ctrl-C
+takes it back. Elsewhere it returns, and "rpdb confirm" keeps the generation;
+from a new connection, that proves that one can still get in.
 
 A plan that would cut the ssh connection one sits on, at its end or for a moment
 on the way, is refused unless --force is given; --protect names more flows.
@@ -111,6 +113,7 @@ func (s *site) propose(ctx context.Context, prop apply.Proposal, resolve func(*r
 		return err
 	}
 	out, host, err := s.proposeIn(ctx, session, prop, resolve)
+	s.app.noteUncleared(session)
 	session.Close()
 	if host == nil {
 		return err
@@ -184,6 +187,8 @@ type pendingJSON struct {
 	Until   time.Time `json:"until"`
 	// Guards take it back then.
 	Guards guards `json:"guards"`
+	// Back is how it comes back, in the JSON of status.
+	Back *wayBack `json:"back,omitempty"`
 }
 
 func newPendingJSON(p *journal.Pending, left time.Duration, g guards) *pendingJSON {
@@ -234,7 +239,7 @@ func (s *site) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Prop
 		w.printf("%d %s made and read back; %s.\n", n, plural(n, "change", "changes"), stands(out, prop))
 	}
 	if failed == nil && out.Pending != nil {
-		a.viewPending(w, *out.Pending, prop.Confirm)
+		a.viewPending(w, *out.Pending, prop.Confirm, goingBack(out.Plan.Back))
 	}
 	return w.err
 }
@@ -247,10 +252,14 @@ func stands(out apply.Outcome, prop apply.Proposal) string {
 	return thereAlready(out.Plan)
 }
 
-// viewPending says how to keep a generation, and what happens otherwise.
-func (a *app) viewPending(w *printer, p journal.Pending, left time.Duration) {
+// viewPending says how to keep a generation, and what happens otherwise, with one
+// more sentence on how.
+func (a *app) viewPending(w *printer, p journal.Pending, left time.Duration, how string) {
 	now := time.Now()
 	w.printf("Generation %d is unconfirmed until %s (%v); then %s.\n", p.ID, clock(now.Add(left), now), left.Round(time.Second), comesBack(p.Old))
+	if how != "" {
+		w.wrap(how)
+	}
 	if !a.interactive() {
 		w.printf("Confirm it from a new connection, which proves that one can still get in:\n    %s\n",
 			a.callAgain("confirm", strconv.FormatUint(p.ID, 10)))

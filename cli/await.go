@@ -137,10 +137,11 @@ func (s *site) confirm(ctx context.Context, id uint64, show *progress) error {
 	}
 	defer session.Close()
 	show.clear()
-	entry, err := session.Confirm(id)
+	entry, err := session.Confirm(ctx, id)
 	if err != nil {
 		return err
 	}
+	s.app.noteUncleared(session)
 	return s.ended(entry, show)
 }
 
@@ -160,6 +161,7 @@ func (s *site) takeBack(ctx context.Context, show *progress) error {
 	if _, err := session.RollBack(ctx, "by "+author()); err != nil {
 		return err
 	}
+	s.app.noteUncleared(session)
 	w := newPrinter(s.app.Out)
 	w.printf("Rolled back: %s.\n", isInForce(old))
 	if w.err != nil {

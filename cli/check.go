@@ -104,6 +104,7 @@ func (a *app) makeReport(cmd *cobra.Command, to []string) (*report, error) {
 		}
 		findings = append(findings, others...)
 	}
+	findings = a.shownFindings(s, findings)
 	doors := answers.Doors(s, engine, options)
 	return &report{Version: 1, OK: !analysis.HasErrors(findings), Doors: list(doors), Findings: list(findings), snapshot: s}, nil
 }

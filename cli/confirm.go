@@ -16,7 +16,8 @@ func (a *app) confirmCommand() *cobra.Command {
 		Long: `confirm keeps the generation that is on trial, for good: it does not come undone
 any more. Called from a new connection it proves that one can still get in. With
 the ID of the generation, as apply prints it, no other is confirmed by mistake.
-To confirm once more changes nothing.
+The generation before, which stood ready to come back, is then cleared away. To
+confirm once more changes nothing.
 
 Exit codes: 0 confirmed; 1 an error: it was rolled back before, or nothing is on
 trial.`,
@@ -52,6 +53,8 @@ func atMostOne(what string) cobra.PositionalArgs {
 type generationDocument struct {
 	Version    int           `json:"version"`
 	Generation journal.Entry `json:"generation"`
+	// Back is how the generation before came back.
+	Back *wayBack `json:"back,omitempty"`
 }
 
 func (a *app) confirm(ctx context.Context, id uint64) error {
@@ -68,10 +71,11 @@ func (a *app) confirm(ctx context.Context, id uint64) error {
 	if r := session.Recovered(); r != nil && id == 0 {
 		id = r.Entry.ID // it is too late for this one
 	}
-	entry, err := session.Confirm(id)
+	entry, err := session.Confirm(ctx, id)
 	if err != nil {
 		return err
 	}
+	a.noteUncleared(session)
 	return a.viewConfirmed(entry)
 }
 
@@ -79,7 +83,7 @@ func (a *app) confirm(ctx context.Context, id uint64) error {
 // the error says it.
 func (a *app) viewConfirmed(entry journal.Entry) (err error) {
 	if a.json {
-		err = a.printJSON(generationDocument{1, entry})
+		err = a.printJSON(generationDocument{1, entry, nil})
 	} else {
 		w := newPrinter(a.Out)
 		w.printf("Generation %d is confirmed.\n", entry.ID)

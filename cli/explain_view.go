@@ -22,7 +22,7 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {
 			w.lines(look, "", purposeLine(i, l))
 		}
-		walk := newWalkView(look, v, a.shownSteps(l.Steps()))
+		walk := newWalkView(look, v, a.shownSteps(s, l.Steps()))
 		for _, line := range walk.lines() {
 			w.printf("%s\n", line)
 		}

@@ -159,15 +159,19 @@ func (a *app) viewPlan(p planned, warnings []analysis.Diagnostic) error {
 	return w.err
 }
 
-// inBetween says what a packet can see while a plan is carried out.
+// inBetween says what a packet can see while a plan is carried out, and on the
+// way back.
 func (p *printer) inBetween(pl plan.Plan) {
 	if len(pl.Transient) == 0 {
 		p.printf("In between: no packet sees a mix of old and new.\n")
-		return
+	} else {
+		p.printf("In between, packets can see a part of the change:\n")
 	}
-	p.printf("In between, packets can see a part of the change:\n")
 	for _, t := range pl.Transient {
 		p.printf("  %s\n", safe(t))
+	}
+	if text := goingBack(pl.Back); text != "" {
+		p.wrap(text)
 	}
 }
 

@@ -67,6 +67,7 @@ func (a *app) repairOnce(ctx context.Context) (apply.Outcome, error) {
 		return apply.Outcome{}, err
 	}
 	out, err := session.Repair(ctx)
+	a.noteUncleared(session)
 	session.Close()
 	return out, errors.Join(err, a.viewRepair(out, err))
 }

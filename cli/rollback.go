@@ -25,7 +25,10 @@ func (a *app) rollbackCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback [ID]",
 		Short: "go back to an earlier generation, or end the trial of one",
-		Long: `rollback without an ID takes back the generation that is on trial. With an ID, as
+		Long: `rollback without an ID takes back the generation that is on trial. The one before
+still stands where it stood, and one message for each family leads packets back to
+it; what changed where it stands takes one more each, and what somebody took from
+it meanwhile is written anew first. Then the trial is cleared away. With an ID, as
 "rpdb history" lists it, or with --last N, it applies the policy of an earlier
 generation once more: what it means on this host now, as a new generation that
 can be rolled back itself. --last 1 is the generation before the confirmed one;
@@ -131,20 +134,27 @@ func (s *site) endTrial(ctx context.Context, session *apply.Session) error {
 	if err != nil {
 		return err
 	}
-	result, err := session.RollBack(ctx, "by "+author())
+	out, err := session.RollBack(ctx, "by "+author())
 	if err != nil {
 		return err
 	}
-	entry, _ := session.State().Find(p.ID)
+	s.app.noteUncleared(session)
+	way := wayOf(out.Plan)
 	if s.app.json {
-		return s.app.printJSON(generationDocument{1, entry})
+		return s.app.printJSON(generationDocument{1, out.Entry, &way})
 	}
 	w := newPrinter(s.app.Out)
 	v := newWords(host.LinkName, s.app.loadNames())
-	for _, step := range result.Done {
+	for _, step := range out.Plan.Changes {
 		w.step(v, step)
 	}
 	w.printf("Generation %d is rolled back: %s.\n", p.ID, isInForce(p.Old))
+	switch {
+	case way.Messages > 0 && way.Written == 0:
+		w.printf("Packets were led back by %s.\n", way.messages())
+	case way.Messages > 0:
+		w.printf("Packets were led back by %s, after %d that they see nothing of.\n", way.messages(), way.Written)
+	}
 	if w.err != nil {
 		return fmt.Errorf("generation %d is rolled back; to say so: %w", p.ID, w.err)
 	}

@@ -38,6 +38,7 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			findings = a.shownFindings(s, findings)
 			if a.json {
 				return a.printJSON(showDocument{Version: 1, Snapshot: s, Findings: list(findings)})
 			}

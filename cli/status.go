@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "is this host as it was applied, and is something unfinished?",
 		Long: `status compares the host with the generation that is in force: what its policy
 means here and now. It says what has drifted, whether a generation waits to be
-confirmed, and which parts of the policy wait for an interface or an address. It
-changes nothing.
+confirmed and the one before stands ready to come back, and which parts of the
+policy wait for an interface or an address. It changes nothing.
 
 Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted; 4 in sync,
 but a generation waits to be confirmed, or a part of the policy waits.`,
@@ -40,13 +41,13 @@ type statusDocument struct {
 	Generation *journal.Entry `json:"generation,omitempty"`
 	Pending    *pendingJSON   `json:"pending,omitempty"`
 	// Drift are the changes that would put it right, and Leftovers counts the
-	// rules of an interrupted run, which decide nothing.
+	// rules and routes of an interrupted run, which decide nothing. What a trial
+	// replaced is neither: it stands ready to come back.
 	Drift     []plan.Step    `json:"drift"`
 	Leftovers int            `json:"leftovers,omitzero"`
 	Kept      int            `json:"kept"`
 	Waiting   []rpdb.Waiting `json:"waiting"`
 
-	// old is the generation that comes back, phase how far the trial has come.
 	pending *journal.Pending
 	left    time.Duration
 	host    *rpdb.Snapshot
@@ -109,8 +110,26 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 			return d, err
 		}
 		d.Pending = newPendingJSON(d.pending, max(d.left, 0), s.guards(*d.pending))
+		if d.Pending.Back, err = s.wayBack(state, d.host); err != nil {
+			return d, err
+		}
 	}
 	return d, nil
+}
+
+// wayBack returns how the generation before the one on trial would come back; nil
+// where that cannot be planned now.
+func (s *site) wayBack(state journal.State, host *rpdb.Snapshot) (*wayBack, error) {
+	_, p, err := apply.Return(s.config(), state, host)
+	var damaged *journal.Error
+	switch {
+	case errors.As(err, &damaged):
+		return nil, err
+	case err != nil:
+		return nil, nil
+	}
+	way := wayOf(p)
+	return &way, nil
 }
 
 func (a *app) viewStatus(d statusDocument) error {
@@ -145,7 +164,11 @@ func (a *app) viewStatus(d statusDocument) error {
 	case d.left <= 0:
 		w.printf("Generation %d was not confirmed in time: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
 	default:
-		a.viewPending(w, *p, d.left)
+		how := ""
+		if back := d.Pending.Back; back != nil {
+			how = back.ready(p.Old)
+		}
+		a.viewPending(w, *p, d.left, how)
 		if g := d.Pending.Guards.String(); g != "" {
 			w.printf("Watched by %s.\n", g)
 		} else {

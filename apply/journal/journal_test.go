@@ -76,11 +76,12 @@ func TestRecord(t *testing.T) {
 		t.Errorf("reading made the directory: %v", err)
 	}
 	j := open(t, dir, journal.Options{})
-	for _, s := range []journal.State{one(), two(), two().Confirm(), {}} {
+	left := two().Confirm().Leaving(&journal.Remains{BootID: "b", NetNS: 7})
+	for _, s := range []journal.State{one(), two(), left, left.Leaving(nil), {}} {
 		if err := j.Write(s); err != nil {
 			t.Fatal(err)
 		}
-		if got := read(t, dir); fmt.Sprintf("%+v", got.Generations) != fmt.Sprintf("%+v", s.Generations) || !reflect.DeepEqual(got.Pending, s.Pending) {
+		if got := read(t, dir); fmt.Sprintf("%+v", got.Generations) != fmt.Sprintf("%+v", s.Generations) || !reflect.DeepEqual(got.Pending, s.Pending) || !reflect.DeepEqual(got.Remains, s.Remains) {
 			t.Errorf("wrote %+v, read %+v", s, got)
 		}
 	}

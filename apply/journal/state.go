@@ -93,6 +93,16 @@ type State struct {
 	// Generations stand in the order of their ids.
 	Generations []Entry  `json:"generations"`
 	Pending     *Pending `json:"pending,omitempty"`
+	// Remains, if not nil, says that of what was in force before there may be
+	// something left, where no packet comes to it.
+	Remains *Remains `json:"remains,omitempty"`
+}
+
+// Remains is where something may be left: in one network namespace, until the
+// machine boots.
+type Remains struct {
+	BootID string `json:"boot_id"`
+	NetNS  uint64 `json:"netns,omitzero"`
 }
 
 // maxGenerations is how many generations are kept, the confirmed one and the
@@ -180,6 +190,13 @@ func (s State) Confirm() State {
 
 // RollBack returns the record with the trial over, and why.
 func (s State) RollBack(why string) State { return s.end(RolledBack, why) }
+
+// Leaving returns the record with something left over, or, given nil, with that
+// cleared away.
+func (s State) Leaving(r *Remains) State {
+	s.Remains = r
+	return s
+}
 
 func (s State) end(status Status, why string) State {
 	s.Generations = slices.Clone(s.Generations)
