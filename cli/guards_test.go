@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func (m booted) kill(t *testing.T, sig syscall.Signal, words ...string) (n int) 
 	t.Helper()
 	for pid, line := range m.Processes() {
 		if len(line) > len(words) && slices.Equal(line[1:1+len(words)], words) && strings.HasSuffix(line[0], "rpdb-program") {
-			if err := syscall.Kill(pid, sig); err != nil {
+			if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 				t.Fatal(err)
 			}
 			n++
@@ -123,20 +124,11 @@ func TestTimerGoesBack(t *testing.T) {
 		m.wantRolledBack(t, p, "not confirmed in time")
 	})
 	t.Run("its service is killed, too", func(t *testing.T) {
-		// Who writes, as it seems, keeps the guard from what it is for.
-		writer := m.Command("flock", "--exclusive", "--no-fork", "/var/lib/rpdb/lock", "cat")
-		p := m.unguarded(t)
-		free, err := writer.StdinPipe()
-		if err == nil {
-			err = writer.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, free := m.locked(t)
 		eventually(t, "the service is killed", func() bool { return m.kill(t, syscall.SIGKILL, guardWord) > 0 })
-		free.Close()
+		eventually(t, "it is restarted", func() bool { return len(m.ofGuards()) > 0 })
+		free()
 		m.wantRolledBack(t, p, "not confirmed in time")
-		_ = writer.Wait()
 	})
 	t.Run("a namespace with a name", func(t *testing.T) {
 		m.Run("ip", "netns", "add", "blue")
@@ -179,6 +171,40 @@ func (m booted) unguarded(t *testing.T) journal.Pending {
 	}
 	t.Fatal("each trial was over before its guard could be killed")
 	return journal.Pending{}
+}
+
+// locked is unguarded where another seems to write, which keeps any guard from
+// going back until free is called.
+func (m booted) locked(t *testing.T) (p journal.Pending, free func()) {
+	t.Helper()
+	for range 9 {
+		p := m.unguarded(t)
+		writer := m.Command("flock", "--exclusive", "--no-fork", "/var/lib/rpdb/lock", "sh", "-c", "echo locked; cat")
+		in, err := writer.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := writer.StdoutPipe()
+		if err == nil {
+			err = writer.Start()
+		}
+		if err == nil {
+			_, err = out.Read(make([]byte, 1))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		free := func() {
+			in.Close()
+			_ = writer.Wait()
+		}
+		if s := m.state(t); s.Pending != nil {
+			return p, free
+		}
+		free() // it took too long
+	}
+	t.Fatal("each trial was over before it could be locked")
+	return p, nil
 }
 
 // wantRolledBack waits until a trial is over, logs how late that was, and wants
