@@ -30,7 +30,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"confirm": a.completePending, "rollback": a.completeGeneration,
 		"history": noArguments, "history show": a.completeGeneration,
 		"status": noArguments, "remove": noArguments, "repair": noArguments,
-		"completion": noArguments, "version": noArguments,
+		"completion": noArguments, "version": noArguments, "export": completeWords(notationWords()...),
 	}
 	flags := map[string]completeFunc{
 		"netns":     completeNetNS,
@@ -50,6 +50,9 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"message":   noArguments,
 		"protect":   noArguments,
 		"state-dir": directory,
+		"output":    directory,
+		"policy":    policyFile,
+		"for":       completeVersions,
 	}
 	for _, cmd := range commandsOf(root) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "rpdb ")
