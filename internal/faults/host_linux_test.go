@@ -100,7 +100,10 @@ func (h *host) script(t *testing.T, lines ...string) {
 // command is rpdb on the host, not started yet.
 func (h *host) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = append([]string{programName}, append(args, "--state-dir", h.state)...)
+	cmd.Args = append([]string{programName}, args...)
+	if args[0] != "check" { // which asks for no record
+		cmd.Args = append(cmd.Args, "--state-dir", h.state)
+	}
 	cmd.Dir = h.dir
 	return cmd
 }
