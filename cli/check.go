@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -233,10 +234,13 @@ func (p *printer) cure(r *report) {
 		if !hasDoor(r, l) {
 			continue
 		}
-		gateways := gatewaysOf(r.snapshot, l.Index)
+		known := gatewaysOf(r.snapshot, l.Index)
+		var gateways []string
 		for _, f := range rpdb.Families() {
-			hasGateway := slices.ContainsFunc(gateways, func(g string) bool { return strings.Contains(g, ":") == (f == rpdb.IPv6) })
-			if !hasGateway && hasWrongDoor(r, l, f) {
+			switch {
+			case known[f] != "":
+				gateways = append(gateways, known[f])
+			case hasWrongDoor(r, l, f):
 				gateways = append(gateways, fmt.Sprintf("ITS-%v-GATEWAY", f))
 			}
 		}
@@ -258,15 +262,18 @@ func hasWrongDoor(r *report, l rpdb.Link, f rpdb.Family) bool {
 }
 
 // gatewaysOf returns the gateways of the default routes by an interface, in
-// the form that a policy file takes.
-func gatewaysOf(s *rpdb.Snapshot, link rpdb.LinkIndex) []string {
-	var found []string
-	seen := map[rpdb.Family]bool{}
+// the form that a policy file takes: the word for what the host learned, since
+// that may be another one tomorrow.
+func gatewaysOf(s *rpdb.Snapshot, link rpdb.LinkIndex) map[rpdb.Family]string {
+	found := map[rpdb.Family]string{}
 	for _, r := range s.Routes {
 		for _, n := range r.Nexthops {
-			if r.IsDefault() && n.Link == link && n.Via.IsValid() && !seen[r.Family] && rpdb.FamilyOf(n.Via) == r.Family {
-				seen[r.Family] = true
-				found = append(found, fmt.Sprintf("%q", n.Via.String()))
+			if !r.IsDefault() || n.Link != link || !n.Via.IsValid() || found[r.Family] != "" || rpdb.FamilyOf(n.Via) != r.Family {
+				continue
+			}
+			found[r.Family] = strconv.Quote(n.Via.String())
+			if r.Table == rpdb.TableMain && (r.Protocol == rpdb.ProtocolDHCP || r.Protocol == rpdb.ProtocolRA) {
+				found[r.Family] = policy.Gateway{Family: r.Family}.String()
 			}
 		}
 	}

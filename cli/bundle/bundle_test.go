@@ -187,6 +187,31 @@ default via 192.0.2.1 dev eth0
 
 // The bundles of testdata, as ip 6.1 and others wrote them, give the snapshots
 // beside them.
+// TestRouteThatIsOver: ip lists a route of a silent router for half a minute after
+// its life time, and no packet takes it.
+func TestRouteThatIsOver(t *testing.T) {
+	for _, text := range []string{
+		"$ ip -6 route show table all\ndefault via fe80::1 dev eth1 proto ra metric 1024 expires -5sec pref medium\n" +
+			"default via fe80::2 dev eth1 proto ra metric 1024 expires 5sec pref medium\n",
+		`$ ip -6 -j route show table all
+[{"dst":"default","gateway":"fe80::1","dev":"eth1","protocol":"ra","metric":1024,"flags":[],"expires":-5,"pref":"medium"},{"dst":"default","gateway":"fe80::2","dev":"eth1","protocol":"ra","metric":1024,"flags":[],"expires":5,"pref":"medium"}]
+`,
+	} {
+		read, err := bundle.Read(text+"$ ip link\n2: eth1: <UP> mtu 1500 state UP\n", rpdb.Names{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var via []string
+		for _, r := range read.Snapshot.Table(rpdb.IPv6, rpdb.TableMain) {
+			via = append(via, r.Nexthops[0].Via.String())
+		}
+		if !slices.Equal(via, []string{"fe80::2"}) {
+			t.Errorf("default routes via %v in\n%s", via, text)
+		}
+	}
+}
+
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

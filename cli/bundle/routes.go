@@ -137,6 +137,13 @@ func (b *builder) routeContext(f rpdb.Family) iproute2.RouteContext {
 	}}
 }
 
+// isOver reports whether a route is listed though its life time is over: no packet
+// takes it any more.
+func isOver(entry iproute2.RouteEntry) bool {
+	cache, _ := entry.Cache.Get()
+	return cache.Expires < 0
+}
+
 // parseRoutes reads the routes of an entry.
 func (b *builder) parseRoutes(s iptext.Section, e iptext.Entry) ([]rpdb.Route, error) {
 	c := b.routeContext(s.Command.Family)
@@ -149,6 +156,9 @@ func (b *builder) parseRoutes(s iptext.Section, e iptext.Entry) ([]rpdb.Route, e
 		if err == nil && r.NexthopID == 0 && isCutList(e.Text) {
 			err = e.FailWord("", "the route stops short: it has a list of one nexthop")
 		}
+		if isOver(entry) {
+			return nil, err
+		}
 		return []rpdb.Route{r}, err
 	}
 	var routes []rpdb.Route
@@ -158,7 +168,9 @@ func (b *builder) parseRoutes(s iptext.Section, e iptext.Entry) ([]rpdb.Route, e
 			return err
 		}
 		r, err := whole(e, entry)
-		routes = append(routes, r)
+		if !isOver(entry) {
+			routes = append(routes, r)
+		}
 		return err
 	})
 	if at := (*iptext.Error)(nil); asError(err, &at) {
