@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"rpdb"
@@ -11,9 +12,11 @@ import (
 
 // Drift returns the generation in force, on trial or confirmed, and the plan that
 // would make the host equal to what its policy means now. While it is on trial that
-// plan leaves the one before where it stands. Where there is none
-// the ID is 0, and the plan takes away whatever is ours. It changes nothing, and
-// needs no session.
+// plan leaves the one before where it stands. Where there is none the ID is 0, and
+// the plan takes away whatever is ours. It changes nothing, and needs no session.
+//
+// With a [*BlockedError] generation and plan are there all the same: the plan goes
+// around what others have put there, and could not be carried out.
 func Drift(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, plan.Plan, error) {
 	s := &Session{Config: c, state: state}
 	e, ok := s.inForce()
@@ -21,8 +24,51 @@ func Drift(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, p
 		_, p, _, err := s.planAround(host, rpdb.Desired{})
 		return e, p, err
 	}
-	p, _, err := s.repairs(e, host)
-	return e, p, err
+	p, desired, err := s.repairs(e, host)
+	by := blockers(err)
+	if len(by) == 0 {
+		return e, p, err
+	}
+	if _, p, _, err = s.planAround(host, desired); err != nil {
+		return e, p, err
+	}
+	if s.state.Pending != nil {
+		p = p.WithoutClean()
+	}
+	return e, p, &BlockedError{By: by}
+}
+
+// BlockedError says that rules or routes of others stand where those of a policy
+// have to be, so that it can neither be applied nor repaired. It unwraps to them.
+type BlockedError struct {
+	By []error // each a *plan.RangeError or a *plan.ConflictError
+}
+
+// Error names all of them.
+func (e *BlockedError) Error() string { return errors.Join(e.By...).Error() }
+
+// Unwrap returns them.
+func (e *BlockedError) Unwrap() []error { return e.By }
+
+// blockers returns the errors that a plan has failed with; none if another one is
+// among them.
+func blockers(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, err := range joined.Unwrap() {
+			by := blockers(err)
+			if len(by) == 0 {
+				return nil
+			}
+			all = append(all, by...)
+		}
+		return all
+	}
+	switch err.(type) {
+	case *plan.RangeError, *plan.ConflictError:
+		return []error{err}
+	}
+	return nil
 }
 
 // inForce returns the generation on trial, else the one that is confirmed.
@@ -54,8 +100,9 @@ func (s *Session) repairs(e journal.Entry, host *rpdb.Snapshot) (plan.Plan, rpdb
 // Repair makes the host equal to what the policy of the generation in force means
 // now: what went with a link or an address comes back, and what follows from
 // them follows. A generation on trial leaves the one before where it stands, ready
-// to come back, unless its place is needed. Repair records nothing, as no generation is made. The outcome's Entry
-// is the generation, with ID 0 if there is none; then nothing is done.
+// to come back, unless its place is needed. Repair records nothing, as no generation
+// is made. The outcome's Entry is the generation, with ID 0 if there is none; then
+// nothing is done.
 //
 // The errors are those of [Run], and a policy that cannot be resolved any more;
 // then nothing is changed, or what was is taken back. To repair what is in order

@@ -1,6 +1,7 @@
 package apply_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -93,5 +94,28 @@ func TestRepairIsStopped(t *testing.T) {
 		if got := s.ours(t); got != countOf(t, "A") {
 			t.Errorf("after call %d: %d objects of ours", at, got)
 		}
+	}
+}
+
+// TestBlocked: what others have put in the way is named, and what has drifted
+// besides. A generation is neither applied nor repaired then.
+func TestBlocked(t *testing.T) {
+	s := newTemplate(t, false, "A").site(t)
+	scriptOn(t, s, "ip route del 198.51.100.0/24 table 82001", "ip route add 198.51.100.0/24 via 192.0.2.9 table 82001 proto static",
+		"ip rule add pref 10500 from 192.0.2.77 lookup 7", "ip -6 rule add pref 10501 from 2001:db8::77 lookup 7")
+	s.loseRule(t)
+	state, c := s.state(t)
+	_, p, err := apply.Drift(c, state, must(s.Memory.Snapshot(t.Context())))
+	var blocked *apply.BlockedError
+	if !errors.As(err, &blocked) || len(blocked.By) != 2 || len(p.Changes) != 1 {
+		t.Errorf("%v, drifted %v", err, p.Changes)
+	}
+	var rule *plan.RangeError
+	var route *plan.ConflictError
+	if !errors.As(err, &rule) || rule.Rule.Priority != 10500 || !errors.As(err, &route) || route.Foreign.Protocol != rpdb.ProtocolStatic {
+		t.Errorf("by %v", err)
+	}
+	if _, err := s.repair(t); !errors.As(err, new(*plan.RangeError)) {
+		t.Errorf("repair: %v", err)
 	}
 }

@@ -22,7 +22,8 @@ means here and now. It says what has drifted, whether a generation waits to be
 confirmed and the one before stands ready to come back, and which parts of the
 policy wait for an interface or an address. It changes nothing.
 
-Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted; 4 in sync,
+Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted, or blocked
+by a rule or route of others that stands where one of the policy has to; 4 in sync,
 but a generation waits to be confirmed, or a part of the policy waits.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
@@ -34,7 +35,8 @@ but a generation waits to be confirmed, or a part of the policy waits.`,
 // statusDocument is the JSON of status.
 type statusDocument struct {
 	Version int `json:"version"`
-	// State is "in sync", "drifted", or "nothing applied".
+	// State is "in sync", "drifted", "nothing applied", or "blocked" if others have
+	// put something where rules or routes of the policy have to be.
 	State string `json:"state"`
 	// Generation is the one in force, confirmed or on trial; absent if there is
 	// none.
@@ -47,6 +49,9 @@ type statusDocument struct {
 	Leftovers int            `json:"leftovers,omitzero"`
 	Kept      int            `json:"kept"`
 	Waiting   []rpdb.Waiting `json:"waiting"`
+	// Blocked are the objects of others that keep the generation from being put
+	// right, and any other from being applied; absent if there are none.
+	Blocked []blocker `json:"blocked,omitempty"`
 
 	pending *journal.Pending
 	left    time.Duration
@@ -71,7 +76,7 @@ func (a *app) status(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case len(d.Drift) > 0 || d.Leftovers > 0:
+	case len(d.Drift) > 0 || d.Leftovers > 0 || len(d.Blocked) > 0:
 		return &codeError{code: exitWaiting}
 	case d.Pending != nil || len(d.Waiting) > 0:
 		return &codeError{code: exitOpen}
@@ -89,7 +94,10 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 		return d, err
 	}
 	entry, p, err := apply.Drift(s.config(), state, d.host)
-	if err != nil {
+	var blocked *apply.BlockedError
+	if errors.As(err, &blocked) {
+		d.Blocked = blockersOf(blocked)
+	} else if err != nil {
 		return d, err
 	}
 	d.Drift, d.Kept, d.Waiting = list(p.Changes), p.Kept, list(p.Waiting)
@@ -100,6 +108,8 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 		d.Generation = &entry
 	}
 	switch {
+	case len(d.Blocked) > 0:
+		d.State = "blocked"
 	case !p.Empty():
 		d.State = "drifted"
 	case entry.ID == 0:
@@ -146,7 +156,7 @@ func (a *app) viewStatus(d statusDocument) error {
 		w.printf("Drifted, at some time since then: %d %s would put it right:\n", n, plural(n, "change", "changes"))
 	case d.Leftovers > 0:
 		w.printf("Drifted: %d %s to be put right, which change no decision.\n", d.Leftovers, plural(d.Leftovers, "leftover is", "leftovers are"))
-	case d.Generation != nil:
+	case d.Generation != nil && len(d.Blocked) == 0:
 		w.printf("In sync: %d %s as the policy wants.\n", d.Kept, plural(d.Kept, "rule or route is", "rules and routes are"))
 	}
 	v := newWords(d.host.LinkName, a.loadNames())
@@ -156,6 +166,7 @@ func (a *app) viewStatus(d statusDocument) error {
 	if d.State == "drifted" && d.Generation != nil && d.pending == nil {
 		w.printf("To put it right, apply the policy again, or: %s\n", a.callAgain("repair"))
 	}
+	w.blocked(v, d.Blocked)
 	w.waiting(d.Waiting)
 	switch p := d.pending; {
 	case p == nil:
@@ -185,4 +196,44 @@ func (p *printer) generation(e journal.Entry) {
 		p.printf(": %s", safe(e.Message))
 	}
 	p.printf("\n")
+}
+
+// blocker is a rule or route of others that stands where one of a policy has to.
+type blocker struct {
+	Why   string      `json:"why"`
+	Rule  *rpdb.Rule  `json:"rule,omitempty"`
+	Route *rpdb.Route `json:"route,omitempty"`
+}
+
+func blockersOf(e *apply.BlockedError) []blocker {
+	var all []blocker
+	for _, err := range e.By {
+		b := blocker{Why: err.Error()}
+		var rule *plan.RangeError
+		var route *plan.ConflictError
+		if errors.As(err, &rule) {
+			b.Rule = &rule.Rule
+		} else if errors.As(err, &route) {
+			b.Route = &route.Foreign
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// blocked shows what is in the way.
+func (p *printer) blocked(v words, all []blocker) {
+	if len(all) == 0 {
+		return
+	}
+	p.printf("Blocked by what others have put there; nothing can be applied or repaired before it goes:\n")
+	for _, b := range all {
+		switch {
+		case b.Rule != nil:
+			p.printf("  %v: %s\n", *b.Rule, v.rule(*b.Rule))
+		case b.Route != nil:
+			p.printf("  %v: %s\n", *b.Route, v.route(*b.Route))
+		}
+		p.printf("      # %s\n", safe(b.Why))
+	}
 }
