@@ -137,6 +137,17 @@ func TestWhatHostsGet(t *testing.T) {
 	}
 }
 
+func TestOpenRCWithoutItsLocalService(t *testing.T) {
+	for want, names := range map[bool][]string{
+		true:  {"sbin/openrc-run", "etc/local.d/", "etc/runlevels/default/"},
+		false: {"sbin/openrc-run", "etc/local.d/", "etc/runlevels/default/local -> /etc/init.d/local"},
+	} {
+		if tree, _ := host(t, names...); tree.Survey().NoLocal != want {
+			t.Errorf("%q: NoLocal is not %v", names, want)
+		}
+	}
+}
+
 func TestInstallAndTakeAway(t *testing.T) {
 	tree, dir := host(t, everything()...)
 	before := listing(t, dir)

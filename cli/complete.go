@@ -29,7 +29,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"snapshot": noArguments, "snapshot save": anyFile,
 		"confirm": a.completePending, "rollback": a.completeGeneration,
 		"history": noArguments, "history show": a.completeGeneration,
-		"status": noArguments, "remove": noArguments, "repair": noArguments,
+		"status": noArguments, "remove": noArguments, "repair": noArguments, "enable": noArguments, "disable": noArguments,
 		"completion": noArguments, "version": noArguments, "export": completeWords(notationWords()...),
 	}
 	flags := map[string]completeFunc{
@@ -53,6 +53,8 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"output":    directory,
 		"policy":    policyFile,
 		"for":       completeVersions,
+		"root":      directory,
+		"program":   anyFile,
 	}
 	for _, cmd := range commandsOf(root) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "rpdb ")

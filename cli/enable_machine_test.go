@@ -79,6 +79,19 @@ func (h *bootedHost) unit(name, want string) {
 	h.t.Fatalf("%s is %s, want %s", name, got, want)
 }
 
+// refusesUsers checks that an ordinary user can enable nothing, and gets to know
+// why.
+func (h *bootedHost) refusesUsers(before string) {
+	h.t.Helper()
+	out, err := h.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", onMachine, "enable").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "permission denied") || !strings.Contains(string(out), "hint: this needs more rights: run it as root") {
+		h.t.Errorf("enable, by a user: %v\n%s", err, out)
+	}
+	if after := files(h.t, h.Path("/etc")); after != before {
+		h.t.Errorf("left in /etc:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
 // caged checks that the watch may do what it needs to, and nothing else: so what
 // it does is done in the cage that the unit describes.
 func (h *bootedHost) caged() {
@@ -100,6 +113,7 @@ func TestEnableOnAMachine(t *testing.T) {
 	h.Boot()
 	before := files(t, h.Path("/etc"))
 	h.says("5 changes made", "apply", "/etc/one.yaml", "-m", "one")
+	h.refusesUsers(before)
 	h.says("note: done: systemctl daemon-reload", "enable")
 	h.unit("rpdb.service", "active")
 	h.unit("rpdb-watch.service", "active")
@@ -158,4 +172,38 @@ func files(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return strings.Join(all, "\n")
+}
+
+// TestEnableBesideNetworkd has a real systemd-networkd configure the uplink, which
+// deletes the rules of others then and calls no hook: the watch puts them back.
+func TestEnableBesideNetworkd(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	h := newBootedHost(t)
+	for _, file := range []string{"/lib/systemd/system/systemd-networkd.service", "/lib/systemd/system/systemd-networkd.socket"} {
+		if _, err := os.Stat(file); err != nil {
+			t.Skip("systemd-networkd is not installed")
+		}
+		h.Install(file, file, 0o644)
+	}
+	h.Write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nsystemd-network:x:998:998::/:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n", 0o644)
+	h.Write("/etc/group", "root:x:0:\nsystemd-network:x:998:\nsystemd-journal:x:101:\nnogroup:x:65534:\n", 0o644)
+	h.Write("/usr/local/sbin/wires", "#!/bin/sh -e\nip link add eth0 type veth peer name gw0\nip link set gw0 up\n", 0o755)
+	h.Write("/etc/systemd/network/10-eth0.network", "[Match]\nName=eth0\n[Network]\nAddress=192.168.0.10/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n", 0o644)
+	h.Boot()
+	h.Run("systemctl", "enable", "--now", "systemd-networkd.service")
+	if out, _ := h.Command(onMachine, "apply", "/etc/one.yaml").CombinedOutput(); len(out) == 0 {
+		t.Fatal("apply says nothing")
+	}
+	h.says("note: systemd-networkd runs here, and deletes rules", "enable")
+	h.becomes("In sync: 5 rules and routes")
+	for _, event := range [][]string{
+		{"sh", "-c", "ip link del eth0; /usr/local/sbin/wires"}, // hot-plugged
+		{"systemctl", "restart", "systemd-networkd.service"},
+	} {
+		h.Run(event...)
+		time.Sleep(100 * time.Millisecond) // for networkd to begin; sooner or later is no failure
+		h.becomes("In sync: 5 rules and routes")
+	}
+	h.Reboot()
+	h.becomes("In sync: 5 rules and routes")
 }
