@@ -49,6 +49,27 @@ func TestTimer(t *testing.T) {
 	eventually(t, "the timer has elapsed", func() bool { return exists(m.Path("/var/lib/touched")) })
 }
 
+// TestInsideAnother runs TestTimer in a service of such a machine: where systemd is
+// the first process already, cgroups are of the second version alone, and that of
+// the service is one of many.
+func TestInsideAnother(t *testing.T) {
+	t.Parallel()
+	m := New(t)
+	m.Install("/usr/local/bin/systemdtest.test", "/proc/self/exe", 0o755)
+	m.Write("/etc/systemd/system/inside.service", `[Service]
+Type=oneshot
+Environment=TMPDIR=/var/tmp
+ExecStart=/usr/local/bin/systemdtest.test -test.run ^TestTimer$ -test.v
+StandardOutput=append:/var/lib/inside
+StandardError=append:/var/lib/inside
+`, 0o644)
+	m.Boot()
+	m.Run("systemctl", "start", "inside.service")
+	if out := read(t, m.Path("/var/lib/inside")); !strings.Contains(out, "--- PASS: TestTimer") {
+		t.Error(out)
+	}
+}
+
 // TestSecluded: nothing of the machine that the test runs on can be reached.
 func TestSecluded(t *testing.T) {
 	t.Parallel()
