@@ -47,7 +47,7 @@ func Exact(s *rpdb.Snapshot, f rpdb.Family, alright func(command string) error) 
 		if slices.Contains(saidRules[place], plain) {
 			continue
 		}
-		if slices.ContainsFunc(saidRules[place], func(o rpdb.Rule) bool { return isTakenFor(plain, o) }) {
+		if slices.ContainsFunc(saidRules[place], func(o rpdb.Rule) bool { return TakenFor(plain, o) }) {
 			lose(r, "the kernel takes it for one in front of it, of the same priority, and refuses to add it")
 			continue
 		}

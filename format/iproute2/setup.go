@@ -120,7 +120,7 @@ func (s *Setup) addRule(q RuleRequest) ([]rpdb.Change, error) {
 	if a := r.Action; a.Type() == rpdb.ActionGoto && a.Target() <= r.Priority {
 		return nil, fmt.Errorf("goto %d leads backward from %d", a.Target(), r.Priority)
 	}
-	if slices.ContainsFunc(s.rules[placeOf(r)], func(o rpdb.Rule) bool { return isTakenFor(r, o) }) {
+	if slices.ContainsFunc(s.rules[placeOf(r)], func(o rpdb.Rule) bool { return TakenFor(r, o) }) {
 		return nil, ErrThere
 	}
 	at := len(s.Snapshot.Rules)
@@ -135,11 +135,14 @@ func (s *Setup) addRule(q RuleRequest) ([]rpdb.Change, error) {
 	return []rpdb.Change{rpdb.RuleChange(rpdb.Add, r)}, nil
 }
 
-// isTakenFor reports whether the kernel refuses a rule since it takes it for another
-// of its priority. It looks neither at not nor at the target of a goto, and at some
+// TakenFor reports whether the kernel would refuse to add a rule since it takes it
+// for another of its priority, which is there. It looks neither at not nor at the target of a goto, and at some
 // selectors only where the new rule has them.
-func isTakenFor(r, there rpdb.Rule) bool {
+func TakenFor(r, there rpdb.Rule) bool {
 	r, there = r.Canonical(), there.Canonical()
+	if placeOf(r) != placeOf(there) {
+		return false
+	}
 	a, b := r.Selector, there.Selector
 	if !agrees(a.From, b.From) || !agrees(a.To, b.To) || !agrees(a.TOS, b.TOS) || !agrees(a.DSCP, b.DSCP) ||
 		!agrees(a.FlowLabel, b.FlowLabel) || !agrees(r.Realms, there.Realms) {

@@ -1,0 +1,192 @@
+package nmkeyfile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rpdb"
+	"rpdb/format"
+	"rpdb/format/iproute2"
+	"rpdb/format/rttables"
+)
+
+// Directory is where NetworkManager has its profiles. It takes no file there that
+// others than root can read: mode 600.
+const Directory = "/etc/NetworkManager/system-connections"
+
+// Write returns a profile for the loopback interface, with all rules, one for each
+// interface with routes, and a file with the names of tables for rt_tables.d, if they
+// have any. A profile has the interface's static addresses; of a family without any
+// the addresses come by DHCP or router advertisements. A profile takes the place of
+// the one that its interface had.
+//
+// What NetworkManager has no words for is left out, and a [format.Loss]: so are rules
+// of one priority of which the order counts, since NetworkManager adds them in none,
+// and interfaces that a profile would have to make. The protocol of rules and routes
+// is no loss: NetworkManager marks all of its own as static.
+func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
+	w := writer{snapshot: s}
+	w.rules()
+	w.routes()
+	var files []format.File
+	for _, l := range w.lists {
+		files = append(files, w.file(l))
+	}
+	if f, ok := rttables.Companion(s, n); ok && len(files) > 0 {
+		files = append(files, f)
+	}
+	return files, w.losses
+}
+
+// writer writes profiles.
+type writer struct {
+	snapshot *rpdb.Snapshot
+	lists    []*list // by interface
+	losses   []format.Loss
+}
+
+// list is what a profile has.
+type list struct {
+	link   rpdb.LinkName
+	rules  [2][]string // by family
+	routes [2][][2]string
+}
+
+func index(f rpdb.Family) int {
+	if f == rpdb.IPv6 {
+		return 1
+	}
+	return 0
+}
+
+func (w *writer) list(link rpdb.LinkName) *list {
+	for _, l := range w.lists {
+		if l.link == link {
+			return l
+		}
+	}
+	w.lists = append(w.lists, &list{link: link})
+	return w.lists[len(w.lists)-1]
+}
+
+// rules writes all rules into the profile of lo.
+func (w *writer) rules() {
+	for _, f := range rpdb.Families() {
+		var said []rpdb.Rule
+		for _, r := range w.snapshot.RulesOf(f) {
+			r = iproute2.PlainRule(r)
+			text, err := ruleText(r)
+			if err == nil {
+				err = orderCounts(said, r)
+			}
+			if err != nil {
+				w.losses = append(w.losses, format.Loss{Object: iproute2.RuleCommand(rpdb.Add, r, rpdb.Names{})[len("ip "):], Reason: err.Error()})
+				continue
+			}
+			l := w.list("lo")
+			if said = append(said, r); !slices.Contains(l.rules[index(f)], text) {
+				l.rules[index(f)] = append(l.rules[index(f)], text)
+			}
+		}
+	}
+}
+
+// orderCounts says if a rule must stand behind another of its priority, since that
+// does something else, or since the kernel takes one for the other.
+func orderCounts(said []rpdb.Rule, r rpdb.Rule) error {
+	for _, o := range said {
+		if o == r {
+			return nil
+		}
+		differ := o.Action != r.Action || o.Suppress != r.Suppress || iproute2.TakenFor(o, r) || iproute2.TakenFor(r, o)
+		if o.Priority == r.Priority && differ {
+			return fmt.Errorf("NetworkManager adds rules of one priority, %d, in no certain order", r.Priority)
+		}
+	}
+	return nil
+}
+
+// routes writes each route into the profile of its interface.
+func (w *writer) routes() {
+	made := map[rpdb.RouteKey]rpdb.Route{}
+	for _, r := range w.snapshot.Routes {
+		text, options, err := routeText(r)
+		link := rpdb.LinkName("lo")
+		if err == nil {
+			link, err = w.linkOf(r)
+		}
+		if there, ok := made[r.Key()]; ok && err == nil {
+			if there.Equal(r) {
+				continue
+			}
+			err = fmt.Errorf("NetworkManager adds routes of one prefix and metric in no certain order")
+		}
+		if err != nil {
+			view := iproute2.RouteView{LinkName: w.snapshot.LinkName}
+			w.losses = append(w.losses, format.Loss{Object: iproute2.RouteCommand(rpdb.Add, r, view)[len("ip "):], Reason: err.Error()})
+			continue
+		}
+		made[r.Key()] = r
+		l := w.list(link)
+		l.routes[index(r.Family)] = append(l.routes[index(r.Family)], [2]string{text, options})
+	}
+}
+
+// linkOf is the interface whose profile a route belongs to.
+func (w *writer) linkOf(r rpdb.Route) (rpdb.LinkName, error) {
+	for _, n := range r.Canonical().Nexthops {
+		l, ok := w.snapshot.Link(n.Link)
+		if !ok {
+			return "", fmt.Errorf("the interface that it leads to is not known")
+		}
+		if l.Kind != "" && l.Kind != "veth" {
+			return "", fmt.Errorf("a profile of %s, which is a %s, would have to say how it is made", l.Name, l.Kind)
+		}
+		return linkName(string(l.Name))
+	}
+	return "lo", nil
+}
+
+// file writes a profile.
+func (w *writer) file(l *list) format.File {
+	id, typ := "rpdb-"+string(l.link), "ethernet"
+	if l.link == "lo" {
+		typ = "loopback"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "[connection]\nid=%s\ntype=%s\ninterface-name=%s\n", id, typ, l.link)
+	for _, f := range rpdb.Families() {
+		w.section(&b, l, f)
+	}
+	return format.File{Path: Directory + "/" + id + ".nmconnection", Text: b.String()}
+}
+
+// section writes what a profile has of a family.
+func (w *writer) section(b *strings.Builder, l *list, f rpdb.Family) {
+	name := "ipv4"
+	if f == rpdb.IPv6 {
+		name = "ipv6"
+	}
+	link, _ := w.snapshot.LinkByName(l.link)
+	var addresses []string
+	for _, a := range w.snapshot.AddressesOf(f, link.Index) {
+		if a.Flags&rpdb.AddressPermanent != 0 && !a.Prefix.Addr().IsLinkLocalUnicast() && l.link != "lo" {
+			addresses = append(addresses, a.Prefix.String())
+		}
+	}
+	method := "auto"
+	if len(addresses) > 0 {
+		method = "manual"
+	}
+	fmt.Fprintf(b, "\n[%s]\nmethod=%s\n", name, method)
+	for i, a := range addresses {
+		fmt.Fprintf(b, "address%d=%s\n", i+1, a)
+	}
+	for i, r := range l.routes[index(f)] {
+		fmt.Fprintf(b, "route%d=%s\nroute%d_options=%s\n", i+1, r[0], i+1, r[1])
+	}
+	for i, r := range l.rules[index(f)] {
+		fmt.Fprintf(b, "routing-rule%d=%s\n", i+1, r)
+	}
+}
