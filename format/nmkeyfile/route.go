@@ -27,8 +27,12 @@ type metricKey struct {
 
 func metricKeys() []metricKey {
 	return []metricKey{
-		{rpdb.MetricMTU, "mtu", true}, {rpdb.MetricWindow, "window", true}, {rpdb.MetricCWnd, "cwnd", true},
-		{rpdb.MetricAdvMSS, "advmss", false}, {rpdb.MetricInitCWnd, "initcwnd", true}, {rpdb.MetricInitRWnd, "initrwnd", true},
+		{rpdb.MetricMTU, "mtu", true},
+		{rpdb.MetricWindow, "window", true},
+		{rpdb.MetricCWnd, "cwnd", true},
+		{rpdb.MetricAdvMSS, "advmss", false},
+		{rpdb.MetricInitCWnd, "initcwnd", true},
+		{rpdb.MetricInitRWnd, "initrwnd", true},
 	}
 }
 
