@@ -195,7 +195,7 @@ func policyInForce(s journal.State) string {
 }
 
 // look is what is on a host, in words that do not depend on which of two blocks
-// or of two tables is in use.
+// or of two tables is in use, and which number an interface has.
 type look struct {
 	ours    string // by meaning
 	foreign string // to the last bit
@@ -236,6 +236,12 @@ func (h *host) look(t *testing.T) look {
 			continue
 		}
 		r.Table = firstTwinTable(r.Table)
+		r.Nexthops = slices.Clone(r.Nexthops)
+		for i, n := range r.Nexthops {
+			if s.LinkName(n.Link) == "eth0" {
+				r.Nexthops[i].Link = 1 // whichever it is today
+			}
+		}
 		ours = append(ours, words(t, r))
 	}
 	slices.Sort(ours[rules:])

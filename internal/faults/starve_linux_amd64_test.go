@@ -1,0 +1,116 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestFrozenOverTheDeadline holds an apply for trial at one of its calls for longer
+// than the trial lasts, as SIGSTOP does, and lets it go on (E9): the generation
+// before comes back all the same.
+func TestFrozenOverTheDeadline(t *testing.T) {
+	for _, at := range []call{
+		{"write socket message 32", 3},    // the first rules
+		{"renameat STATE/journal.tmp", 2}, // the record that all is written
+	} {
+		t.Run(at.String(), func(t *testing.T) {
+			t.Parallel()
+			op := operations()[3]
+			op.args = []string{"apply", "B.yaml", "--confirm", "1s"}
+			s := newStage(t, op)
+			s.reset(t)
+			foreign := s.look(t).foreign
+			r, said := s.injure(t, injury{at: at, forge: func(int, [6]uint64) error {
+				time.Sleep(2500 * time.Millisecond)
+				return nil
+			}})
+			if !r.reached {
+				t.Fatalf("it never came to the call: %s", said)
+			}
+			eventually(t, "the trial is over", func() bool { return s.record(t).Pending == nil })
+			s.alone(t) // the guard has nothing more to do
+			s.judge(t, ended{"held at " + at.String(), r.exit, said, foreign})
+		})
+	}
+}
+
+// limit is one of the limits of setrlimit(2).
+type limit struct {
+	name string
+	what int
+	most uint64
+}
+
+// limited runs the operation under a limit, which holds from its first
+// instruction and for its guard, too.
+func (s *stage) limited(t *testing.T, l limit) (exit int, said string) {
+	t.Helper()
+	out := s.output(t)
+	defer out.Close()
+	cmd := s.command(s.op.args...)
+	var status unix.WaitStatus
+	err := s.NetNS().Do(func() error {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		pid, err := syscall.ForkExec(cmd.Path, cmd.Args, &syscall.ProcAttr{
+			Dir: cmd.Dir, Env: os.Environ(), Files: []uintptr{0, out.Fd(), out.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true},
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+			return err
+		}
+		if err := unix.Prlimit(pid, l.what, &unix.Rlimit{Cur: l.most, Max: l.most}, nil); err != nil {
+			return err
+		}
+		if err := unix.PtraceDetach(pid); err != nil {
+			return err
+		}
+		_, err = unix.Wait4(pid, &status, 0, nil)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.ExitStatus(), s.said(t, out)
+}
+
+// TestLimits starves an apply for trial of descriptors, of memory and of room in
+// files (E10, D3): it is done as a whole, or nothing is changed. The short run
+// takes every third limit.
+func TestLimits(t *testing.T) {
+	s := newStage(t, operations()[3])
+	var limits []limit
+	for n := range uint64(16) {
+		limits = append(limits, limit{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE, n})
+	}
+	for _, n := range []uint64{0, 1, 500, 1000, 2000, 3000, 5000, 6000, 8000} {
+		limits = append(limits, limit{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE, n})
+	}
+	for _, n := range []uint64{50 << 20, 200 << 20, 300 << 20, 500 << 20, 1 << 30, 2 << 30} {
+		limits = append(limits, limit{"RLIMIT_AS", unix.RLIMIT_AS, n})
+	}
+	ends := counts{}
+	for n, l := range limits {
+		if n%3 != 1 && !*allFaults {
+			continue
+		}
+		s.reset(t)
+		foreign := s.look(t).foreign
+		exit, said := s.limited(t, l)
+		s.judge(t, ended{fmt.Sprintf("%s %d", l.name, l.most), exit, said, foreign})
+		ends[fmt.Sprintf("%s: %d %s", l.name, exit, firstLine(said))]++
+	}
+	s.alone(t)
+	t.Logf("exit codes and errors:%v", ends)
+	if len(ends) < 4 {
+		t.Error("no limit was felt")
+	}
+}
