@@ -1,0 +1,10 @@
+package netplan_test
+
+import (
+	"os"
+	"testing"
+
+	"rpdb/kernel/kerneltest"
+)
+
+func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m)) }
