@@ -17,6 +17,7 @@ import (
 	"rpdb/format"
 	"rpdb/format/ifupdown"
 	"rpdb/format/ipbatch"
+	"rpdb/format/netplan"
 	"rpdb/format/networkd"
 )
 
@@ -50,6 +51,10 @@ func notations() []notation {
 			write: func(s *rpdb.Snapshot, n rpdb.Names, version int) ([]format.File, []format.Loss) {
 				return networkd.Write(s, n, networkd.Options{Version: version})
 			},
+		},
+		{
+			name: "netplan", about: "YAML of netplan, rendered by systemd-networkd", whole: true, mode: 0o600,
+			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) { return netplan.Write(s, n) },
 		},
 	}
 }
