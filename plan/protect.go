@@ -59,22 +59,29 @@ const manySteps = 256
 // was made for. Of plans of more than 256 steps the states between two
 // preparations, or between two removals at the end, are left out: by
 // construction no packet comes to what they change.
+//
+// The routes that are looked at are those that concern the flows, so a long table
+// costs no more than to be read once.
 func (p Plan) Cuts(actual *rpdb.Snapshot, flows []rpdb.Flow) []*Cut {
-	open := flowsThrough(actual, flows)
-	found := map[rpdb.Flow]*Cut{}
-	if len(p.Steps) == 0 || len(open) == 0 {
+	if len(p.Steps) == 0 || len(flows) == 0 {
 		return nil
 	}
-	s := clone(actual)
+	w := watch{flows: flows, s: concerning(actual, flows, p.Steps)}
+	var open []rpdb.Flow
+	for _, f := range flows {
+		if w.current().Lookup(f).Disposition.Delivered() && !slices.Contains(open, f) {
+			open = append(open, f)
+		}
+	}
+	found := map[rpdb.Flow]*Cut{}
 	for i, step := range p.Steps {
-		carry(s, step.Change)
+		w.carry(step.Change)
 		last := i == len(p.Steps)-1
 		if len(p.Steps) > manySteps && step.Phase != Switch && !last && p.Steps[i+1].Phase == step.Phase {
 			continue
 		}
-		engine := fib.Compile(s)
 		for _, f := range open {
-			d := engine.Lookup(f)
+			d := w.current().Lookup(f)
 			cut := d.Disposition != rpdb.DispositionUnknown && !d.Disposition.Delivered()
 			if cut && found[f] == nil {
 				found[f] = &Cut{Flow: f, Step: i, Change: step.Change, Decision: d}
@@ -93,15 +100,67 @@ func (p Plan) Cuts(actual *rpdb.Snapshot, flows []rpdb.Flow) []*Cut {
 	return cuts
 }
 
-func flowsThrough(s *rpdb.Snapshot, flows []rpdb.Flow) []rpdb.Flow {
-	engine := fib.Compile(s)
-	var open []rpdb.Flow
-	for _, f := range flows {
-		if engine.Lookup(f).Disposition.Delivered() && !slices.Contains(open, f) {
-			open = append(open, f)
+// watch follows what some flows can see of a state that changes.
+type watch struct {
+	flows  []rpdb.Flow
+	s      *rpdb.Snapshot
+	engine *fib.FIB // of the state before since
+	since  []rpdb.Change
+}
+
+// carry makes a change.
+func (w *watch) carry(c rpdb.Change) {
+	if c.Route == nil || concerns(w.flows, *c.Route) {
+		carry(w.s, c)
+		w.since = append(w.since, c)
+	}
+}
+
+// current is the engine of the state as it is. A single rule more or less makes
+// another version of the one before, which costs next to nothing.
+func (w *watch) current() *fib.FIB {
+	one := w.engine != nil && len(w.since) == 1 && w.since[0].Rule != nil
+	switch {
+	case w.engine != nil && len(w.since) == 0:
+	case one && w.since[0].Op == rpdb.Add:
+		w.engine = w.engine.WithRule(*w.since[0].Rule)
+	case one && w.since[0].Op == rpdb.Delete:
+		w.engine, _ = w.engine.WithoutRule(*w.since[0].Rule)
+	default:
+		w.engine = fib.Compile(w.s)
+	}
+	w.since = w.since[:0]
+	return w.engine
+}
+
+// concerning returns a state with the routes alone that can have a say about
+// flows. Of some kinds one route is enough, however many there are: it has to be
+// one that stays, so those that steps change are looked at each by itself.
+func concerning(actual *rpdb.Snapshot, flows []rpdb.Flow, steps []Step) *rpdb.Snapshot {
+	tables, changed := map[rpdb.TableID]bool{}, map[rpdb.RouteKey]bool{}
+	for _, s := range steps {
+		if r := s.Change.Route; r != nil {
+			tables[r.Table], changed[r.Key()] = true, true
 		}
 	}
-	return open
+	var choices []*rpdb.Concern
+	for _, f := range flows {
+		choices = append(choices, f.Concern())
+	}
+	out := *actual
+	out.Rules, out.Routes = slices.Clone(actual.Rules), nil
+	for _, r := range actual.Routes {
+		has := func(c *rpdb.Concern) bool { return c.Has(r) }
+		if tables[r.Table] && changed[r.Key()] && concerns(flows, r) || slices.ContainsFunc(choices, has) {
+			out.Routes = append(out.Routes, r)
+		}
+	}
+	return &out
+}
+
+// concerns reports whether a route can have a say about one of the flows.
+func concerns(flows []rpdb.Flow, r rpdb.Route) bool {
+	return slices.ContainsFunc(flows, func(f rpdb.Flow) bool { return f.Concern().Has(r) })
 }
 
 // After returns the state that steps lead to from another one, which is not
@@ -131,6 +190,11 @@ func carry(s *rpdb.Snapshot, c rpdb.Change) {
 }
 
 func carryRule(s *rpdb.Snapshot, op rpdb.ChangeOp, r rpdb.Rule) {
+	if r.Family == rpdb.IPv4 {
+		s.Custom4 = rpdb.CustomisedYes
+	} else {
+		s.Custom6 = rpdb.CustomisedYes
+	}
 	if op == rpdb.Delete {
 		c := r.Canonical()
 		if i := slices.IndexFunc(s.Rules, func(have rpdb.Rule) bool { return have.Canonical() == c }); i >= 0 {

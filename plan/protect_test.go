@@ -2,11 +2,14 @@ package plan_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"rpdb"
+	"rpdb/fib"
 	"rpdb/plan"
 )
 
@@ -113,5 +116,85 @@ func TestAfterIsWhatTheStepsMake(t *testing.T) {
 	}
 	if len(s.Routes) != 2 {
 		t.Error("the state given was changed")
+	}
+}
+
+// slowCuts compiles every state whole, and looks at all of them.
+func slowCuts(p plan.Plan, actual *rpdb.Snapshot, flows []rpdb.Flow) []string {
+	states := []*fib.FIB{fib.Compile(actual)}
+	for n := range p.Steps {
+		states = append(states, fib.Compile(plan.After(actual, p.Steps[:n+1])))
+	}
+	var out []string
+	for _, f := range flows {
+		if !states[0].Lookup(f).Disposition.Delivered() {
+			continue
+		}
+		var cut []bool
+		for _, engine := range states {
+			d := engine.Lookup(f)
+			cut = append(cut, d.Disposition != rpdb.DispositionUnknown && !d.Disposition.Delivered())
+		}
+		if first := slices.Index(cut, true); first > 0 {
+			out = append(out, fmt.Sprint(f, first-1, cut[len(cut)-1]))
+		}
+	}
+	return out
+}
+
+// TestCutsAreThoseOfEveryState compares with the slow way, on plans between random
+// policies some of whose rules are pinned, where many a flow is cut for a moment.
+func TestCutsAreThoseOfEveryState(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(7, 8))
+	flows := packets()
+	s, cuts := host(), 0
+	for round := range 30 {
+		d := randomGeneration(rng)
+		if round%3 > 0 {
+			d = somePinned(rng, d)
+		}
+		p, err := plan.Diff(s, d)
+		if err != nil {
+			continue // a goto to a pinned rule in front of it
+		}
+		some := []rpdb.Flow{flows[rng.IntN(len(flows))], flows[rng.IntN(len(flows))], flows[rng.IntN(len(flows))]}
+		if some[0] == some[1] || some[1] == some[2] || some[0] == some[2] {
+			continue
+		}
+		var got []string
+		for _, c := range p.Cuts(s, some) {
+			got = append(got, fmt.Sprint(c.Flow, c.Step, c.Last))
+		}
+		if want := slowCuts(p, s, some); !slices.Equal(got, want) {
+			t.Fatalf("round %d: cuts\n%v, want\n%v", round, got, want)
+		}
+		cuts += len(got)
+		s = carryOut(t, s, p, false)
+	}
+	if cuts < 3 {
+		t.Errorf("only %d flows were cut", cuts)
+	}
+}
+
+// BenchmarkCuts watches two flows of a host with a long table while a policy
+// of 200 rules takes the place of another.
+func BenchmarkCuts(b *testing.B) {
+	s := serverHost()
+	for i := range 200_000 {
+		r := route(fmt.Sprintf("%d.%d.%d.0/24", 20+i>>16, i>>8&255, i&255), "", 3)
+		r.Table, r.Protocol = rpdb.TableMain, rpdb.ProtocolStatic
+		s.Routes = append(s.Routes, r)
+	}
+	var rules []rpdb.Rule
+	for i := range 200 {
+		rules = append(rules, from(fmt.Sprintf("10.7.%d.%d/32", i>>8, i&255), table))
+	}
+	p, err := plan.Diff(s, wantRules(rules...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		p.Cuts(s, []rpdb.Flow{ssh(), {Dst: netip.MustParseAddr("20.1.2.3")}})
 	}
 }
