@@ -27,9 +27,14 @@ func (a *app) stateFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.stateDir, "state-dir", "", "keep the generations of the namespace in `DIR` (default "+defaultStateDir+", in a directory for each namespace)")
 }
 
+// usualWait is how long another writer is waited for. Who repairs after an event,
+// as the service of "rpdb enable" and the hooks do, needs a moment for it: nobody
+// else is to fail because of that.
+const usualWait = 5 * time.Second
+
 // waitFlag adds the option that waits for another writer.
 func (a *app) waitFlag(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&a.wait, "wait", 0, "wait so long (`TIME`, as in 30s) for another rpdb that is changing this namespace; default: not at all")
+	cmd.Flags().DurationVar(&a.wait, "wait", usualWait, "wait at most `TIME` for another rpdb that is changing this namespace")
 }
 
 // site is a network namespace and what is recorded of it.

@@ -153,6 +153,9 @@ func flagItems(flags *pflag.FlagSet) string {
 			return
 		}
 		value, text := pflag.UnquoteUsage(f)
+		if f.Value.Type() == "duration" && f.DefValue != "0s" {
+			text += " (default " + f.DefValue + ")" // as --help has it
+		}
 		b.WriteString(".TP\n")
 		if f.Shorthand != "" {
 			b.WriteString(bold("-"+f.Shorthand) + ", ")

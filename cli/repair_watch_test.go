@@ -160,3 +160,29 @@ func killGuard(t *testing.T, state string) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
+
+// TestWritersWaitForEachOther: nobody fails because a hook, or the service that
+// repairs, is writing for a moment; but not for ever, and not who will not wait.
+func TestWritersWaitForEachOther(t *testing.T) {
+	h := newWatchedHost(t)
+	if out, err := h.run("apply", "policy.yaml"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	lock, err := os.OpenFile(filepath.Join(h.dir, "state/lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	for _, wait := range []string{"0", "20ms"} {
+		if out, err := h.run("apply", "two.yaml", "--wait", wait); err == nil || !strings.Contains(out, "another rpdb is changing this namespace") {
+			t.Errorf("--wait %s: %v\n%s", wait, err, out)
+		}
+	}
+	time.AfterFunc(300*time.Millisecond, func() { _ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN) })
+	if out, err := h.run("apply", "two.yaml"); err != nil {
+		t.Errorf("by default: %v\n%s", err, out)
+	}
+}
