@@ -35,6 +35,9 @@ type DesiredRule struct {
 type DesiredRoute struct {
 	Route Route  `json:"route"`
 	Name  string `json:"name"`
+	// Learned says that the gateway is the one that the host has now, and another
+	// when it has another.
+	Learned bool `json:"learned,omitzero"`
 }
 
 // DesiredTable is a table of a policy. Name is its name there, "" if it has

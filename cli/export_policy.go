@@ -9,6 +9,7 @@ import (
 
 	"rpdb"
 	"rpdb/format"
+	"rpdb/format/iproute2"
 	"rpdb/plan"
 )
 
@@ -98,13 +99,15 @@ func (a *app) confirmedPolicy(ctx context.Context) (exportable, error) {
 }
 
 // snapshot returns what is to be written, and what of it no file can promise:
-// parts that wait, and addresses that are there for a time.
+// parts that wait, gateways that the host learns, and addresses that are there for
+// a time.
 func (e exportable) snapshot(to notation) (*rpdb.Snapshot, []format.Loss, error) {
 	rules, err := plan.List(e.desired)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := &rpdb.Snapshot{}
+	var losses []format.Loss
 	for _, r := range rules {
 		r.Protocol = rpdb.ProtocolStatic
 		s.Rules = append(s.Rules, r)
@@ -113,10 +116,15 @@ func (e exportable) snapshot(to notation) (*rpdb.Snapshot, []format.Loss, error)
 		route := r.Route
 		route.Protocol = rpdb.ProtocolStatic
 		s.Routes = append(s.Routes, route)
+		if r.Learned {
+			losses = append(losses, format.Loss{
+				Object: iproute2.RouteCommand(rpdb.Add, route, iproute2.RouteView{LinkName: e.host.LinkName, Names: e.names}),
+				Reason: "the gateway is whichever the host has at the time; this is the one of now",
+			})
+		}
 	}
 	groups := refusedGroups(rules)
 	used := e.usedLinks(s.Routes, groups)
-	var losses []format.Loss
 	for _, w := range e.desired.Waiting {
 		losses = append(losses, format.Loss{Object: w.Name, Reason: w.Reason})
 	}

@@ -9,6 +9,21 @@ import (
 	"rpdb/format"
 )
 
+// TestExportOfALearnedGateway is a loss: no file of today holds it tomorrow.
+func TestExportOfALearnedGateway(t *testing.T) {
+	e := exportable{
+		host: &rpdb.Snapshot{Links: []rpdb.Link{{Index: 2, Name: "eth0"}}},
+		desired: rpdb.Desired{Routes: []rpdb.DesiredRoute{{Learned: true, Route: rpdb.Route{
+			Family: rpdb.IPv4, Table: 101, Dst: rpdb.IPv4.Default(), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolRPDB,
+			Nexthops: []rpdb.Nexthop{{Via: netip.MustParseAddr("192.0.2.1"), Link: 2}},
+		}}}},
+	}
+	_, losses, err := e.snapshot(notation{})
+	if err != nil || len(losses) != 1 || losses[0].Object != "ip -4 route add default via 192.0.2.1 dev eth0 table 101 proto static" {
+		t.Errorf("lost %v, %v", losses, err)
+	}
+}
+
 // What goes along with a policy of an interface, and what does not.
 func TestExportable(t *testing.T) {
 	prefix := netip.MustParsePrefix

@@ -183,6 +183,7 @@ func (r *resolver) uplinkRoutes(p uplinkPart) {
 		route.PrefSrc = src
 	}
 	r.addRoute(fmt.Sprintf("uplink %s: default", p.uplink.Name), route)
+	r.out.Routes[len(r.out.Routes)-1].Learned = p.uplink.Gateway(p.family).Value.IsAuto()
 }
 
 func (r *resolver) addRoute(name string, route rpdb.Route) {

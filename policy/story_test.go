@@ -204,7 +204,7 @@ func tell(s *rpdb.Snapshot, d rpdb.Desired) string {
 		fmt.Fprintf(&b, "table %d %q\n", t.ID, t.Name)
 	}
 	for _, r := range d.Routes {
-		fmt.Fprintf(&b, "%-4s %s  # %s\n", r.Route.Family.Flag(), tellRoute(s, r.Route), r.Name)
+		fmt.Fprintf(&b, "%-4s %s  # %s%s\n", r.Route.Family.Flag(), tellRoute(s, r.Route), r.Name, map[bool]string{true: ", learned"}[r.Learned])
 	}
 	for _, r := range d.Rules {
 		at := ""

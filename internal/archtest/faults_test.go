@@ -63,7 +63,7 @@ func TestEventsNameTests(t *testing.T) {
 	}
 	declared := regexp.MustCompile(`(?m)^func (Test[A-Z]\w+)\(`)
 	there := map[string]bool{}
-	for _, dir := range []string{"../events", "../../apply", "../../cli", "../../kernel"} {
+	for _, dir := range []string{"../events", "../../apply", "../../cli", "../../kernel", "../faults"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)
