@@ -48,6 +48,7 @@ func (s *Session) goBack(ctx context.Context, why string) (plan.Plan, Result, er
 	}
 	if _, err = s.commit(next); err == nil {
 		s.clear(ctx, w.kernel, &result)
+		s.saw()
 	}
 	return w.plan, result, err
 }

@@ -90,6 +90,7 @@ func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
 		}
 	}
 	if p.Empty() && s.isConfirmed(prop) {
+		s.saw()
 		return out, nil
 	}
 	if p.OnlyCleans() {
@@ -110,7 +111,10 @@ func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
 			err = s.restore(ctx, err, &out)
 		}
 	}
-	return out, s.settle(ctx, prop, err, &out)
+	if err = s.settle(ctx, prop, err, &out); err == nil {
+		s.saw()
+	}
+	return out, err
 }
 
 // untouched reports whether the kernel is as it was before a run that failed, so

@@ -27,7 +27,7 @@ func TestStoppedWriterLeavesNoFiles(t *testing.T) {
 		}
 		s.faults = faults{}
 		_, err := s.session(t, func(session *apply.Session) error {
-			needed := []string{"journal", "journal.previous", "lock"}
+			needed := []string{"journal", "journal.previous", "lock", "seen"}
 			for _, e := range session.State().Generations {
 				needed = append(needed, fmt.Sprintf("generation-%d", e.ID))
 			}

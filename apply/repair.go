@@ -126,5 +126,16 @@ func (s *Session) Repair(ctx context.Context) (Outcome, error) {
 	if out.Result, err = Run(ctx, s.Kernel, p, desired, Options{Keep: true}); err == nil && s.state.Pending == nil {
 		s.clear(ctx, s.Kernel, &out.Result)
 	}
+	if err == nil {
+		s.saw()
+	}
 	return out, err
+}
+
+// saw writes down that the host is as the generation in force wants it. If that
+// fails, it is not known later, and nothing else is wrong.
+func (s *Session) saw() {
+	if e, ok := s.inForce(); ok {
+		_ = s.Journal.Saw(journal.Seen{ID: e.ID, Time: s.Machine.Now().UTC().Round(0)})
+	}
 }

@@ -20,7 +20,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `status compares the host with the generation that is in force: what its policy
 means here and now. It says what has drifted, whether a generation waits to be
 confirmed and the one before stands ready to come back, and which parts of the
-policy wait for an interface or an address. It changes nothing.
+policy wait for an interface or an address. It changes nothing, so "last seen in
+sync" is when apply, repair or a rollback last looked, to a minute.
 
 Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted, or blocked
 by a rule or route of others that stands where one of the policy has to; 4 in sync,
@@ -42,6 +43,9 @@ type statusDocument struct {
 	// none.
 	Generation *journal.Entry `json:"generation,omitempty"`
 	Pending    *pendingJSON   `json:"pending,omitempty"`
+	// SeenInSync is when a command that changes something last found the host in
+	// sync with the generation, to a minute; absent if that is not known.
+	SeenInSync *time.Time `json:"seen_in_sync,omitempty"`
 	// Drift are the changes that would put it right, and Leftovers counts the
 	// rules and routes of an interrupted run, which decide nothing. What a trial
 	// replaced is neither: it stands ready to come back.
@@ -107,6 +111,9 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 	if entry.ID != 0 {
 		d.Generation = &entry
 	}
+	if seen, ok := s.journal.Seen(); ok && seen.ID == entry.ID && !seen.Time.After(time.Now()) {
+		d.SeenInSync = &seen.Time
+	}
 	switch {
 	case len(d.Blocked) > 0:
 		d.State = "blocked"
@@ -152,6 +159,8 @@ func (a *app) viewStatus(d statusDocument) error {
 	switch n := len(d.Drift); {
 	case n > 0 && d.Generation == nil:
 		w.printf("Drifted: %d %s of ours, of no recorded generation. \"rpdb remove\" would do this:\n", n, plural(n, "object is", "objects are"))
+	case n > 0 && d.SeenInSync != nil:
+		w.printf("Drifted after %s, when it was last seen in sync: %d %s would put it right:\n", clock(*d.SeenInSync, time.Now()), n, plural(n, "change", "changes"))
 	case n > 0:
 		w.printf("Drifted, at some time since then: %d %s would put it right:\n", n, plural(n, "change", "changes"))
 	case d.Leftovers > 0:

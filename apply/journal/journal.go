@@ -358,7 +358,7 @@ func (j *Journal) Prune(s State) {
 		whole := strings.TrimSuffix(name, tempSuffix)
 		id, isBody := bodyID(whole)
 		_, held := s.Find(id)
-		half := whole != name && (isBody || whole == stateFile || whole == previousFile)
+		half := whole != name && (isBody || whole == stateFile || whole == previousFile || whole == seenFile)
 		gone := isBody && !held && len(s.Generations) > 0
 		if half || gone || name == reserveFile && s.Pending == nil {
 			_ = j.disk.remove(name)

@@ -284,7 +284,7 @@ func (h *host) litter(t *testing.T, s journal.State) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	needed := map[string]bool{"journal": true, "journal.previous": true, "lock": true, "guard.log": true}
+	needed := map[string]bool{"journal": true, "journal.previous": true, "lock": true, "seen": true, "guard.log": true}
 	for _, e := range s.Generations {
 		needed[fmt.Sprintf("generation-%d", e.ID)] = true
 	}
