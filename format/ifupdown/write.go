@@ -184,8 +184,9 @@ func unsaid(command string) error {
 	return nil
 }
 
-const head = `# Rules and routes of policy routing, for ifupdown. This file has to be read behind
-# all stanzas of the interfaces here, by the last line of /etc/network/interfaces:
+const head = `# Rules and routes of policy routing, for ifupdown. This file has to be read
+# behind all stanzas of its interfaces, by the last line of
+# /etc/network/interfaces:
 #     source ` + Path + `
 # and never from interfaces.d, if that is read before the addresses are there.
 # The rules are those of lo, so that they are there before the first interface,

@@ -12,8 +12,9 @@ import (
 	"rpdb/internal/formattest"
 )
 
-const wantHead = `# Rules and routes of policy routing, for ifupdown. This file has to be read behind
-# all stanzas of the interfaces here, by the last line of /etc/network/interfaces:
+const wantHead = `# Rules and routes of policy routing, for ifupdown. This file has to be read
+# behind all stanzas of its interfaces, by the last line of
+# /etc/network/interfaces:
 #     source /etc/network/interfaces.rpdb
 # and never from interfaces.d, if that is read before the addresses are there.
 # The rules are those of lo, so that they are there before the first interface,
