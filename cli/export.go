@@ -19,6 +19,7 @@ import (
 	"rpdb/format/ipbatch"
 	"rpdb/format/netplan"
 	"rpdb/format/networkd"
+	"rpdb/format/nmkeyfile"
 )
 
 // notation is what a policy can be exported to.
@@ -30,7 +31,7 @@ type notation struct {
 	// whole says that it says all that an interface has. The others add to what
 	// is there.
 	whole bool
-	mode  fs.FileMode // of its files
+	mode  fs.FileMode // of its files, but for names of tables beside them
 	write func(s *rpdb.Snapshot, n rpdb.Names, version int) ([]format.File, []format.Loss)
 }
 
@@ -55,6 +56,12 @@ func notations() []notation {
 		{
 			name: "netplan", about: "YAML of netplan, rendered by systemd-networkd", whole: true, mode: 0o600,
 			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) { return netplan.Write(s, n) },
+		},
+		{
+			name: "nmkeyfile", about: "profiles of NetworkManager 1.42 or later", whole: true, mode: 0o600,
+			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) {
+				return nmkeyfile.Write(s, n)
+			},
 		},
 	}
 }
@@ -254,6 +261,10 @@ func writeBelow(dir string, files []format.File, mode fs.FileMode) error {
 		path := filepath.Join(dir, f.Path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
+		}
+		mode := mode
+		if strings.HasPrefix(f.Path, "/etc/iproute2/") { // which everybody's ip reads
+			mode = 0o644
 		}
 		if err := writeNew(path, f.Text, mode); err != nil {
 			return err

@@ -24,7 +24,8 @@ const Directory = "/etc/NetworkManager/system-connections"
 // What NetworkManager has no words for is left out, and a [format.Loss]: so are rules
 // of one priority of which the order counts, since NetworkManager adds them in none,
 // and interfaces that a profile would have to make. The protocol of rules and routes
-// is no loss: NetworkManager marks all of its own as static.
+// is no loss: NetworkManager marks all of its own as static. An interface of no
+// kind is taken for Ethernet.
 func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
 	w := writer{snapshot: s}
 	w.rules()
