@@ -97,10 +97,11 @@ func inode(ns *kernel.NetNS) (uint64, error) {
 // for the machine's own; else by its name, however it was entered; and one that
 // nobody can find again after a boot where it has none.
 func (a *app) namespaceKey(netns uint64) (string, error) {
+	var st unix.Stat_t
 	switch name, found := namespaceName(netns); {
 	case found && name != "":
 		return filepath.Join("netns", name), nil
-	case found || a.netns == "" && unix.Access("/proc/1/ns/net", unix.R_OK) != nil:
+	case found || a.netns == "" && unix.Stat("/proc/1/ns/net", &st) != nil: // it cannot be told
 		return "", nil
 	}
 	boot, _, err := journal.Host{}.Boot()
