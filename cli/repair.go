@@ -26,7 +26,8 @@ route or a nexthop object changes. Errors are told, and do not end it. The servi
 that "rpdb enable" installs runs it so; SIGTERM ends it.
 
 Exit codes: 0 done, or nothing to do; 1 an error: nothing is changed, or what was is
-taken back; 3 done as far as possible, a part waits for an interface or address.`,
+taken back; 3 done as far as possible, a part waits for an interface, an
+address or a gateway.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if watch && a.json {

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -94,13 +95,20 @@ var (
 // rpdb runs one command line on the host, and returns its exit code and output.
 func (l *lab) rpdb(args ...string) (code int, out string) {
 	l.t.Helper()
+	code, out, said := l.call(l.t.Context(), args...)
+	if said != "" {
+		l.t.Logf("rpdb %s: %s", args, said)
+	}
+	return code, out
+}
+
+// call is rpdb until ctx ends, and returns what it said on standard error, too. It
+// may be called by another goroutine.
+func (l *lab) call(ctx context.Context, args ...string) (code int, out, said string) {
 	var stdout, stderr strings.Builder
 	args = append([]string{"-n", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), l.host.NetNS().FD())}, args...)
-	code = cli.Run(l.t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
-	if stderr.Len() > 0 {
-		l.t.Logf("rpdb %s: %s", args[2:], stderr.String())
-	}
-	return code, stdout.String()
+	code = cli.Run(ctx, args, cli.Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
 }
 
 // apply applies a policy, parts of which may wait.

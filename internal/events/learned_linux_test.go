@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -28,6 +29,43 @@ func (l *lab) addFirstUplink() {
 	l.run(l.host, `
 		ip addr add 192.168.0.10/24 dev eth0
 		ip route add default via 192.168.0.1`)
+}
+
+// TestWatchFollowsTheGateway: the service repairs by itself, also where nothing but
+// a default route of table main changes.
+func TestWatchFollowsTheGateway(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.addFirstUplink()
+	l.run(l.host, `
+		ip addr add 10.10.0.10/24 dev eth1
+		ip route add default via 10.10.0.1 dev eth1 metric 200 proto dhcp`)
+	l.apply(follows("auto4"))
+	has := func(gateway string) func(*rpdb.Snapshot) bool {
+		want := expected([]door{door0, {"eth1", "10.10.0.10", "10.10.0.0/24", gateway}})
+		return func(s *rpdb.Snapshot) bool { return slices.Equal(ours(s), want) }
+	}
+	l.eventually("the policy is in force", has("10.10.0.1"))
+
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		code, _, said := l.call(ctx, "repair", "--watch", "--wait", patience.String(), "--state-dir", l.state)
+		if said != "" {
+			t.Logf("repair --watch: %s", said)
+		}
+		ended <- code
+	}()
+	l.run(l.host, "ip route del default via 10.10.0.1 dev eth1 table 82001")
+	l.eventually("it repairs", has("10.10.0.1"))
+	l.run(l.host, "ip route replace default via 10.10.0.254 dev eth1 metric 200 proto dhcp")
+	l.eventually("it follows the gateway", has("10.10.0.254"))
+	l.rpdb("repair", "--wait", patience.String(), "--state-dir", l.state) // not before it has read back what it did
+	end()
+	if code := <-ended; code != done {
+		t.Errorf("exit code %d", code)
+	}
+	l.inOrder(done)
 }
 
 // leaseScript is what dhclient calls, as small as it can be. The metric of the
