@@ -197,6 +197,43 @@ func TestAnotherVersionReplaces(t *testing.T) {
 	}
 }
 
+func TestUpdate(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	update := func(text string, want bool) {
+		t.Helper()
+		if current, err := tree.Update(PolicyFile(text, "")); err != nil || current != want {
+			t.Errorf("update to %q: %v, %v", text, current, err)
+		}
+	}
+	before := listing(t, dir)
+	if tree.Enabled() {
+		t.Error("nothing was installed")
+	}
+	update("one", false)
+	if after := listing(t, dir); after != before {
+		t.Errorf("something was made:\n%s", after)
+	}
+	do(t, tree, []File{PolicyFile("one", "")}, nil)
+	if !tree.Enabled() {
+		t.Error("something was installed")
+	}
+	update("one", true)
+	update("two", true)
+	if data, err := os.ReadFile(filepath.Join(dir, PolicyPath)); string(data) != "two" {
+		t.Errorf("%q, %v", data, err)
+	}
+	do(t, tree, nil, nil)
+	if after := listing(t, dir); after != before {
+		t.Errorf("left:\n%s\nwas\n%s", after, before)
+	}
+	do(t, tree, []File{PolicyFile("one", "")}, nil)
+	if err := os.WriteFile(filepath.Join(dir, PolicyPath), []byte("edited"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	update("two", false)
+	update("edited", true)
+}
+
 func TestWhatSomebodyEditedStays(t *testing.T) {
 	tree, dir := host(t, everything()...)
 	files := append([]File{PolicyFile("one", "")}, Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})...)

@@ -235,6 +235,29 @@ func (p *Plan) undo(s Step) error {
 	return p.tree.write(s.Path, s.before)
 }
 
+// Enabled reports whether files are installed.
+func (t *Tree) Enabled() bool { return t.has(below(recordPath)) }
+
+// Update makes one file what it is to be now, if it was installed and is as it
+// was, and leaves it otherwise. It reports whether the file is what it is to be.
+func (t *Tree) Update(f File) (current bool, err error) {
+	r, err := t.readRecord()
+	if err != nil {
+		return false, err
+	}
+	have, err := t.look(f.Path)
+	if err != nil || have.text == f.Text && have.there {
+		return err == nil, err
+	}
+	if !r.has(entry{f.Path, have.sum()}) {
+		return false, nil
+	}
+	if err := t.writeRecord(r.with(record{Files: []entry{{f.Path, f.made().sum()}}})); err != nil {
+		return false, err
+	}
+	return true, t.write(f.Path, f.made())
+}
+
 // tidy removes folders that were made and hold nothing any more, and returns the
 // record of what is there.
 func (p *Plan) tidy() record {

@@ -114,6 +114,9 @@ func (s *site) propose(ctx context.Context, prop apply.Proposal, resolve func(*r
 	}
 	out, host, err := s.proposeIn(ctx, session, prop, resolve)
 	s.app.noteUncleared(session)
+	if err == nil && out.Entry.ID != 0 {
+		s.makeLast(session)
+	}
 	session.Close()
 	if host == nil {
 		return err

@@ -76,6 +76,7 @@ func (a *app) confirm(ctx context.Context, id uint64) error {
 		return err
 	}
 	a.noteUncleared(session)
+	s.makeLast(session)
 	return a.viewConfirmed(entry)
 }
 

@@ -112,7 +112,7 @@ func TestEnableOnAMachine(t *testing.T) {
 	h := newBootedHost(t)
 	h.Boot()
 	before := files(t, h.Path("/etc"))
-	h.says("5 changes made", "apply", "/etc/one.yaml", "-m", "one")
+	h.says("note: generation 1 is gone after a boot, unless", "apply", "/etc/one.yaml", "-m", "one")
 	h.refusesUsers(before)
 	h.says("note: done: systemctl daemon-reload", "enable")
 	h.unit("rpdb.service", "active")
@@ -144,6 +144,21 @@ func TestEnableOnAMachine(t *testing.T) {
 	if out := h.Run("systemctl", "--failed", "--plain", "--no-legend"); strings.Contains(out, "rpdb") {
 		t.Errorf("failed:\n%s", out)
 	}
+
+	// What is confirmed is what the file says.
+	policy := func(want string) {
+		t.Helper()
+		if have, wanted := h.Run("cat", "/etc/rpdb/policy.yaml"), h.Run("cat", want); have != wanted {
+			t.Errorf("the policy is\n%s\nand not\n%s", have, wanted)
+		}
+	}
+	policy("/etc/one.yaml")
+	h.says("change made", "apply", "/etc/two.yaml")
+	policy("/etc/two.yaml")
+	h.says("is unconfirmed", "apply", "/etc/one.yaml", "--confirm", "1h")
+	policy("/etc/two.yaml")
+	h.says("is confirmed", "confirm")
+	policy("/etc/one.yaml")
 
 	// Nothing is left, neither now nor after a boot.
 	h.says("note: done: systemctl --no-block stop rpdb.service rpdb-watch.service", "disable")
