@@ -13,6 +13,10 @@ type Desired struct {
 	// Tables are the tables of the policy: every route in them that carries
 	// [ProtocolRPDB] and is not in Routes is to go.
 	Tables []DesiredTable `json:"tables"`
+	// ForeignRules and ForeignRoutes are of others, and are to be there besides:
+	// what a policy had adopted that is undone.
+	ForeignRules  []Rule  `json:"foreign_rules,omitempty"`
+	ForeignRoutes []Route `json:"foreign_routes,omitempty"`
 	// Waiting lists the parts that cannot be resolved on this host now. What
 	// is there of them already is kept.
 	Waiting []Waiting `json:"waiting,omitempty"`
@@ -29,6 +33,9 @@ type DesiredRule struct {
 	// Pinned rules keep the priority they have. For the others Priority is
 	// allotted by the plan, and 0 here.
 	Pinned bool `json:"pinned,omitzero"`
+	// Adopts are the protocols whose rules at this priority and with the same
+	// [Rule.Meaning] a pinned rule takes the place of: they are to go.
+	Adopts []Protocol `json:"adopts,omitempty"`
 }
 
 // DesiredRoute is one route of a policy and where it comes from.
@@ -38,6 +45,9 @@ type DesiredRoute struct {
 	// Learned says that the gateway is the one that the host has now, and another
 	// when it has another.
 	Learned bool `json:"learned,omitzero"`
+	// Adopts are the protocols whose route, if it is the same but for that,
+	// becomes this one.
+	Adopts []Protocol `json:"adopts,omitempty"`
 }
 
 // DesiredTable is a table of a policy. Name is its name there, "" if it has

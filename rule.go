@@ -124,6 +124,22 @@ func (r Rule) Canonical() Rule {
 	return r
 }
 
+// Meaning returns what a packet can tell of the rule: the canonical form without
+// who made it, and without what the kernel stores though it does nothing. Rules
+// of one priority with equal meanings can stand for each other.
+func (r Rule) Meaning() Rule {
+	r = r.Canonical()
+	r.Protocol = 0
+	r.Selector.Mark.Value &= r.Selector.Mark.Mask
+	if d, _ := r.Selector.DSCP.Get(); d.Mask == 0 {
+		r.Selector.DSCP = Opt[DSCP]{}
+	}
+	if r.Action.typ != ActionTable {
+		r.Action.table, r.Suppress, r.Realms = 0, Suppressor{}, 0
+	}
+	return r
+}
+
 // State returns the flags that the kernel computes: unresolved goto, detached
 // interface names.
 func (r Rule) State() RuleFlags { return r.Flags & ruleState }

@@ -24,10 +24,11 @@ func (s *Session) goBack(ctx context.Context, why string) (plan.Plan, Result, er
 	if err != nil {
 		return plan.Plan{}, Result{}, err
 	}
+	targets = s.giveBack(*p, s.readyFirst(*p, actual, targets), actual)
 	var w way
 	var result Result
 	var errs []error
-	for _, target := range s.readyFirst(*p, actual, targets) {
+	for _, target := range targets {
 		if w, err = s.wayTo(actual, target); err == nil {
 			result, err = Run(ctx, w.kernel, w.plan, w.desired, Options{Keep: true})
 		}
@@ -107,7 +108,7 @@ func Return(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, 
 	if err != nil {
 		return old, plan.Plan{}, err
 	}
-	w, err := s.wayTo(host, s.readyFirst(*p, host, targets)[0])
+	w, err := s.wayTo(host, s.giveBack(*p, s.readyFirst(*p, host, targets), host)[0])
 	return old, w.plan, err
 }
 

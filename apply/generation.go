@@ -158,6 +158,7 @@ func (s *Session) record(prop Proposal, p plan.Plan, out *Outcome) error {
 	for _, c := range p.Changes {
 		body.Changes = append(body.Changes, c.Change)
 	}
+	body.Adopted = adopted(p)
 	body.Links = linksOf(body, prop.Before)
 	sum, err := s.Journal.WriteBody(s.state.Next+1, body)
 	if err != nil {

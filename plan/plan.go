@@ -128,6 +128,10 @@ func (e *ConflictError) Error() string {
 func Diff(actual *rpdb.Snapshot, desired rpdb.Desired) (Plan, error) {
 	// Never nil, which JSON writes as null.
 	p := Plan{Changes: []Step{}, Steps: []Step{}, Waiting: slices.Clone(desired.Waiting)}
+	hands := newHandOver(actual, desired, &p)
+	if len(hands.before) > 0 {
+		actual = After(actual, hands.before)
+	}
 	var all []phases
 	var errs []error
 	for _, f := range rpdb.Families() {
@@ -156,12 +160,14 @@ func Diff(actual *rpdb.Snapshot, desired rpdb.Desired) (Plan, error) {
 			p.Back = append(p.Back, ph.back)
 		}
 	}
+	hands.around()
 	return p, nil
 }
 
 // Sweep returns the plan that takes away what is left over: rules and routes of
 // ours that no packet comes to, and that no rule of the desired state leads to.
-// Unlike [Diff] it touches nothing else, however much that differs, and knows no
+// And rules of others go whose place a rule has taken that adopts them. Unlike
+// [Diff] it touches nothing else, however much that differs, and knows no
 // error: every step of it is of the phase [Clean].
 func Sweep(actual *rpdb.Snapshot, desired rpdb.Desired) Plan {
 	p := Plan{Changes: []Step{}, Steps: []Step{}}
@@ -171,7 +177,8 @@ func Sweep(actual *rpdb.Snapshot, desired rpdb.Desired) Plan {
 		d.wanted = d.desired.Rules
 		all = append(all, d.sweep())
 	}
-	p.Steps = inPhases(all)
+	hands := newHandOver(actual, desired, &p)
+	p.Steps = append(inPhases(all), hands.swept()...)
 	p.Notes = nil
 	return p
 }

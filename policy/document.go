@@ -101,6 +101,9 @@ type TableRef struct {
 type Table struct {
 	TableRef
 	Routes []Route
+	// Adopt are protocols, names or numbers, whose routes that mean the same as
+	// one of Routes become the policy's.
+	Adopt []Located[string]
 }
 
 // Route is one entry of a table; one for each family if Family is 0.
@@ -159,6 +162,9 @@ type Rule struct {
 	Realms Located[string]
 	// Priority pins the rule; absent: the plan allots one.
 	Priority rpdb.Opt[rpdb.Priority]
+	// Adopt are protocols, names or numbers, whose rule that means the same this
+	// one takes the place of.
+	Adopt []Located[string]
 }
 
 // Families returns the families that the rule is for.

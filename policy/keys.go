@@ -170,6 +170,7 @@ func tableFields() []field[Table] {
 		{"name", "The name that `lookup` knows it by", name().shape, false, one(name(), func(t *Table) *string { return &t.Name })},
 		{"number", "The number that the kernel knows it by; by default one from 82500 up", tableNumber().shape, false, one(tableNumber(), func(t *Table) *rpdb.TableID { return &t.Number })},
 		{"routes", "What it holds; routes of others in it are left alone", listOf("list of routes", "route"), false, readRoutes},
+		{"adopt", "Whose routes become the policy's where they are the same as one of `routes`", adoptShape(), false, readAdopt(func(t *Table) *[]Located[string] { return &t.Adopt })},
 	}
 }
 
@@ -208,6 +209,28 @@ func scopeWord() scalar[rpdb.Scope] {
 		_ = s.UnmarshalText([]byte(w)) // each of the words is one
 		return s
 	})
+}
+
+// adoptShape is the shape of a list of protocols.
+func adoptShape() shape {
+	return shape{"list of protocols, names or numbers", map[string]any{"type": "array", "minItems": 1, "items": protocolRef().schema}}
+}
+
+// protocolRef is the name or the number of who makes rules and routes.
+func protocolRef() scalar[string] { return reference("the name or number of a protocol", 0, 255) }
+
+// readAdopt reads a list of protocols.
+func readAdopt[T any](into func(*T) *[]Located[string]) func(*parser, string, *yaml.Node, *T) {
+	return func(p *parser, key string, n *yaml.Node, t *T) {
+		if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+			p.fail(n, key, bad("an empty list").try("leave the key out"))
+		}
+		list(p, key, n, 256, func(item *yaml.Node) {
+			if v, ok := protocolRef().read(p, key, item); ok {
+				*into(t) = append(*into(t), Located[string]{v, p.at(item), item.Value})
+			}
+		})
+	}
 }
 
 func routeTypeWord() scalar[rpdb.RouteType] {

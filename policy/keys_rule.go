@@ -18,6 +18,7 @@ func ruleHeadFields() []field[Rule] {
 		{"name", "What messages and `goto` call it; unique", name().shape, false, one(name(), func(r *Rule) *string { return &r.Name })},
 		{"family", "The family; by default that of `from`, `to` or `flowlabel`, else both", familyWord().shape, false, one(familyWord(), func(r *Rule) *rpdb.Family { return &r.Family })},
 		{"priority", "Pins the rule at a number; by default the tool chooses one from 10000 to 29999 that fits its place in the list", priority.shape, false, optional(priority, func(r *Rule) *rpdb.Opt[rpdb.Priority] { return &r.Priority })},
+		{"adopt", "Whose rule at this priority that means the same goes, as this one takes its place", adoptShape(), false, readAdopt(func(r *Rule) *[]Located[string] { return &r.Adopt })},
 	}
 }
 

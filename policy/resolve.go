@@ -94,6 +94,7 @@ func (r *resolver) resolveRule(doc Rule) {
 		Protocol: rpdb.ProtocolRPDB,
 	}}
 	want.Rule.Priority, want.Pinned = doc.Priority.Get()
+	want.Adopts = r.protocols(doc.Adopt)
 	if doc.Goto.IsSet() {
 		want.GotoName, want.Rule.Action = r.gotoTarget(doc.Goto.Value)
 	}
@@ -101,6 +102,25 @@ func (r *resolver) resolveRule(doc Rule) {
 		want.Rule.Family = f
 		r.out.Rules = append(r.out.Rules, want)
 	}
+}
+
+// protocols returns the numbers of the protocols that something is adopted from.
+func (r *resolver) protocols(adopt []Located[string]) []rpdb.Protocol {
+	var list []rpdb.Protocol
+	for _, a := range adopt {
+		p, ok := r.names.ProtocolByName(a.Value)
+		switch {
+		case !ok:
+			r.reportAt(a.Position, "adopt", a.Text, bad("no protocol has this name on the host").try("write its number"))
+		case p == rpdb.ProtocolRPDB:
+			r.reportAt(a.Position, "adopt", a.Text, bad("the protocol of what a policy has made itself"))
+		case p == rpdb.ProtocolKernel:
+			r.reportAt(a.Position, "adopt", a.Text, bad("what the kernel makes it makes again"))
+		default:
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // gotoTarget returns the name of a target whose priority the plan allots, or

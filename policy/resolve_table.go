@@ -12,9 +12,15 @@ import (
 func (r *resolver) resolveTables() {
 	written := map[rpdb.RouteKey]Position{}
 	for i, t := range r.doc.Tables {
+		before := len(r.out.Routes)
 		for _, route := range t.Routes {
 			for _, f := range route.Families() {
 				r.resolveRoute(t.TableRef, r.tables.others[i], route, f, written)
+			}
+		}
+		if adopts := r.protocols(t.Adopt); len(adopts) > 0 {
+			for j := before; j < len(r.out.Routes); j++ {
+				r.out.Routes[j].Adopts = adopts
 			}
 		}
 	}

@@ -204,19 +204,26 @@ func tell(s *rpdb.Snapshot, d rpdb.Desired) string {
 		fmt.Fprintf(&b, "table %d %q\n", t.ID, t.Name)
 	}
 	for _, r := range d.Routes {
-		fmt.Fprintf(&b, "%-4s %s  # %s%s\n", r.Route.Family.Flag(), tellRoute(s, r.Route), r.Name, map[bool]string{true: ", learned"}[r.Learned])
+		fmt.Fprintf(&b, "%-4s %s%s  # %s%s\n", r.Route.Family.Flag(), tellRoute(s, r.Route), tellAdopts(r.Adopts), r.Name, map[bool]string{true: ", learned"}[r.Learned])
 	}
 	for _, r := range d.Rules {
 		at := ""
 		if r.Pinned {
 			at = fmt.Sprintf(" pref %d", r.Rule.Priority)
 		}
-		fmt.Fprintf(&b, "%-4s rule%s%s  # %s\n", r.Rule.Family.Flag(), at, tellRule(r), r.Name)
+		fmt.Fprintf(&b, "%-4s rule%s%s%s  # %s\n", r.Rule.Family.Flag(), at, tellRule(r), tellAdopts(r.Adopts), r.Name)
 	}
 	for _, w := range d.Waiting {
 		fmt.Fprintf(&b, "waiting: %s: %s (table %d)\n", w.Name, w.Reason, w.Table)
 	}
 	return b.String()
+}
+
+func tellAdopts(list []rpdb.Protocol) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" adopts %d", list)
 }
 
 func tellRoute(s *rpdb.Snapshot, r rpdb.Route) string {

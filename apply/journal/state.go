@@ -68,7 +68,19 @@ type Body struct {
 	Links map[rpdb.LinkIndex]rpdb.LinkName `json:"links,omitempty"`
 	// Changes are what was done to the kernel, in order.
 	Changes []rpdb.Change `json:"changes,omitempty"`
+	// Adopted are rules and routes of others that became the policy's.
+	Adopted Adopted `json:"adopted,omitzero"`
 }
+
+// Adopted are rules and routes as they were before a policy adopted them. The
+// zero value is none.
+type Adopted struct {
+	Rules  []rpdb.Rule  `json:"rules,omitempty"`
+	Routes []rpdb.Route `json:"routes,omitempty"`
+}
+
+// IsZero reports whether nothing was adopted, and so is not to be written.
+func (a Adopted) IsZero() bool { return len(a.Rules)+len(a.Routes) == 0 }
 
 // Pending is the generation on trial.
 type Pending struct {

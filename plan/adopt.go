@@ -1,0 +1,194 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"rpdb"
+)
+
+// handOver plans what changes hands: rules and routes of others that the policy
+// adopts, and those that are to be theirs again. Packets see none of it. A rule
+// that means the same is added behind the one that is there, at its priority,
+// and when everything else is done the other one goes; a route is replaced by one
+// that differs in its protocol alone.
+type handOver struct {
+	actual  *rpdb.Snapshot
+	desired rpdb.Desired
+	plan    *Plan // for what it notes
+	// before and after come before and after all other steps. Of after, those of
+	// late are of rules whose place is taken already.
+	before, after, late []Step
+	// adopted counts what the policy finds there in the end, and is no less a
+	// change.
+	adopted int
+}
+
+func newHandOver(actual *rpdb.Snapshot, desired rpdb.Desired, p *Plan) *handOver {
+	h := &handOver{actual: actual, desired: desired, plan: p}
+	for _, w := range desired.Rules {
+		if len(w.Adopts) > 0 {
+			h.adoptRule(w)
+		}
+	}
+	for _, w := range desired.Routes {
+		if len(w.Adopts) > 0 {
+			h.adoptRoute(w)
+		}
+	}
+	for _, r := range desired.ForeignRules {
+		h.returnRule(r)
+	}
+	for _, r := range desired.ForeignRoutes {
+		h.returnRoute(r)
+	}
+	return h
+}
+
+// adopts reports whether a wanted rule takes the place of one that is there.
+func adopts(w rpdb.DesiredRule, r rpdb.Rule) bool {
+	return w.Pinned && r.Protocol != rpdb.ProtocolRPDB && r.Unknown == "" && slices.Contains(w.Adopts, r.Protocol) && r.Meaning() == w.Rule.Meaning()
+}
+
+// adoptRule plans that a rule takes the place of others.
+func (h *handOver) adoptRule(w rpdb.DesiredRule) {
+	var there, old []rpdb.Rule // at its priority
+	have := false
+	for _, r := range h.actual.RulesOf(w.Rule.Family) {
+		if r.Priority != w.Rule.Priority {
+			continue
+		}
+		there = append(there, r)
+		have = have || r.Canonical() == w.Rule.Canonical()
+		if adopts(w, r) {
+			old = append(old, r)
+		}
+	}
+	if _, twin := TwinOfTable(w.Rule.Action.Table()); twin || len(old) == 0 {
+		return
+	}
+	for _, r := range there[slices.Index(there, old[0]):] {
+		if r.Protocol != rpdb.ProtocolRPDB && r.Meaning() != old[0].Meaning() && !r.Selector.Disjoint(old[0].Selector) {
+			h.plan.Notes = append(h.plan.Notes, fmt.Sprintf("%v of protocol %d is not adopted: at the same priority another rule stands behind it, which would come first", old[0], old[0].Protocol))
+			return
+		}
+	}
+	inTheWay := slices.ContainsFunc(there, func(r rpdb.Rule) bool { return collide(w.Rule, r) })
+	if !have && !inTheWay { // else it comes with the others, when that one is gone
+		s := ruleStep(rpdb.Add, w.Rule, adoptReason(old[0].Protocol))
+		s.Name = w.Name
+		h.before = append(h.before, s)
+		h.adopted++
+	}
+	for _, r := range old {
+		s := ruleStep(rpdb.Delete, r, fmt.Sprintf("the policy's takes its place: %s", adoptReason(r.Protocol)))
+		if have {
+			h.late = append(h.late, s)
+		} else {
+			h.after = append(h.after, s)
+		}
+	}
+}
+
+func adoptReason(p rpdb.Protocol) string { return fmt.Sprintf("adopted from protocol %d", p) }
+
+// adoptRoute plans that the route of another becomes the policy's.
+func (h *handOver) adoptRoute(w rpdb.DesiredRoute) {
+	present := h.routesAt(w.Route)
+	if len(present) != 1 || !slices.Contains(w.Adopts, present[0].Protocol) || present[0].Unknown != "" || !sameButProtocol(present[0], w.Route) {
+		return
+	}
+	h.adopted++
+	h.before = append(h.before, Step{
+		Change: rpdb.RouteChange(rpdb.Replace, w.Route), Name: w.Name, Reason: adoptReason(present[0].Protocol),
+		Inverse: rpdb.RouteChange(rpdb.Replace, present[0]),
+	})
+}
+
+func (h *handOver) routesAt(r rpdb.Route) []rpdb.Route {
+	var present []rpdb.Route
+	if _, twin := TwinOfTable(r.Table); twin {
+		return nil // a table of ours is nobody else's
+	}
+	for _, p := range h.actual.Routes {
+		if p.Family == r.Family && p.Table == r.Table && p.Key() == r.Key() {
+			present = append(present, p)
+		}
+	}
+	return present
+}
+
+const returnReason = "its maker's again"
+
+// returnRule plans that a rule of another is there.
+func (h *handOver) returnRule(r rpdb.Rule) {
+	same := func(o rpdb.Rule) bool { return o.Canonical() == r.Canonical() }
+	if slices.ContainsFunc(h.actual.Rules, same) || slices.ContainsFunc(h.desired.Rules, func(w rpdb.DesiredRule) bool { return adopts(w, r) }) {
+		return
+	}
+	h.before = append(h.before, ruleStep(rpdb.Add, r, returnReason))
+}
+
+// returnRoute plans that a route of another is there, unless a third one stands
+// in its place or the policy has one.
+func (h *handOver) returnRoute(r rpdb.Route) {
+	wanted := slices.ContainsFunc(h.desired.Routes, func(w rpdb.DesiredRoute) bool { return w.Route.Family == r.Family && w.Route.Key() == r.Key() })
+	present := h.routesAt(r)
+	switch {
+	case wanted || len(present) > 1:
+	case len(present) == 0:
+		h.before = append(h.before, Step{
+			Change: rpdb.RouteChange(rpdb.Add, r), Reason: returnReason, Inverse: rpdb.RouteChange(rpdb.Delete, r),
+		})
+	case present[0].Protocol == rpdb.ProtocolRPDB && sameButProtocol(present[0], r):
+		h.before = append(h.before, Step{
+			Change: rpdb.RouteChange(rpdb.Replace, r), Reason: returnReason, Inverse: rpdb.RouteChange(rpdb.Replace, present[0]),
+		})
+	}
+}
+
+// around puts the steps before and after those of a plan that was made for the
+// state behind the first ones.
+func (h *handOver) around() {
+	if len(h.before)+len(h.after)+len(h.late) == 0 {
+		return
+	}
+	h.plan.Kept -= h.adopted
+	after := After(h.actual, slices.Concat(h.before, h.plan.Steps))
+	end := h.inOrder(after, slices.Concat(h.after, h.late))
+	h.plan.Changes = slices.Concat(h.before, h.plan.Changes, h.after)
+	for i := range h.before {
+		h.before[i].Phase = Prepare
+	}
+	for i := range end {
+		end[i].Phase = Clean
+	}
+	h.plan.Steps = slices.Concat(h.before, h.plan.Steps, end)
+}
+
+// swept returns the steps that are left when the policy is in force: the others'
+// rules go whose place is taken.
+func (h *handOver) swept() []Step {
+	steps := h.inOrder(After(h.actual, h.plan.Steps), h.late)
+	for i := range steps {
+		steps[i].Phase = Clean
+	}
+	return steps
+}
+
+// inOrder returns the deletions so that each takes the rule that is meant.
+func (h *handOver) inOrder(state *rpdb.Snapshot, deletions []Step) []Step {
+	var all []Step
+	for _, f := range rpdb.Families() {
+		ph := phases{steps: map[Phase][]Step{}}
+		for _, s := range deletions {
+			if s.Change.Rule.Family == f {
+				ph.add(Clean, s)
+			}
+		}
+		d := differ{actual: state, family: f, plan: h.plan}
+		d.strikeInOrder(&ph)
+		all = append(all, ph.steps[Clean]...)
+	}
+	return all
+}
