@@ -17,8 +17,11 @@ import (
 // are refused, and so is every value that no one can mean. The error is an
 // [ErrorList] with all that is wrong, each with its place; the Document is
 // then nil.
-func Parse(file string, data []byte) (*Document, error) {
-	p := &parser{reporter: reporter{file: file}, src: newSource(data), keys: newKeys()}
+func Parse(file string, data []byte) (*Document, error) { return parse(file, data, newKeys()) }
+
+// parse is Parse with a key table that was made before.
+func parse(file string, data []byte, k keys) (*Document, error) {
+	p := &parser{reporter: reporter{file: file}, src: newSource(data), keys: k}
 	root := p.load(data)
 	if root == nil {
 		return nil, p.err()

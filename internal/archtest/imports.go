@@ -34,7 +34,7 @@ func importTable() []layer {
 		{"analysis/passes", []string{"analysis", "analysis/passes/*"}, nil, "the list of all checks knows the checks and nothing else"},
 		{"resident", []string{"."}, nil, "what is known of other programs is knowledge, and whoever needs it looks it up"},
 		{"analysis/passes/*", []string{".", "fib", "headerspace", "analysis", "resident"}, nil, pure},
-		{"policy", []string{".", "resident", "format/iproute2"}, []string{"go.yaml.in/yaml/v4"}, "values in, values out; a policy that is written for a host quotes its rules in the words of ip"},
+		{"policy", []string{".", "resident", "format", "format/iproute2"}, []string{"go.yaml.in/yaml/v4"}, "values in, values out; a policy that is written for a host quotes its rules in the words of ip"},
 		{"plan", []string{".", "fib", "headerspace"}, nil, pure},
 		{"format", []string{"."}, nil, "what notations share stands below all of them"},
 		{"format/networkd", []string{".", "format", "format/iproute2"}, nil, "what it has no words for it says in those of ip"},
