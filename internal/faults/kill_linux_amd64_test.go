@@ -2,6 +2,7 @@ package faults
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"runtime"
 	"strings"
@@ -156,6 +157,9 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 	}
 }
 
+// errorsEach makes the long run shorter.
+var errorsEach = flag.Int("errors", 5, "how many of the five errors each system call fails with, in turn")
+
 // TestEverySystemCallFails lets each system call of a real process fail once, and
 // those that leave something also after they have done so (A9, A10, A12, A13, D3,
 // D4). The short run takes every fourth of these, with one error each.
@@ -181,13 +185,18 @@ func TestEverySystemCallFails(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, op)
 			points, missed := 0, 0
-			for _, errno := range errnos {
-				p, m := s.every(t, injury{errno: errno}, func(c call) bool { return c.nth == 1 || lasting(c) })
+			for i, errno := range errnos {
+				n := 0
+				turn := func() bool { // whether this error is among those of a call
+					n++
+					return (n+i)%len(errnos) < *errorsEach
+				}
+				p, m := s.every(t, injury{errno: errno}, func(c call) bool { return (c.nth == 1 || lasting(c)) && turn() })
 				points, missed = points+p, missed+m
 				if errno == syscall.EINTR { // says that nothing was done
 					continue
 				}
-				p, m = s.every(t, injury{errno: errno, after: true}, lasting)
+				p, m = s.every(t, injury{errno: errno, after: true}, func(c call) bool { return lasting(c) && turn() })
 				points, missed = points+p, missed+m
 			}
 			t.Logf("%d points, %d not reached; messages:%v", points, missed, s.errors)
