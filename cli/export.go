@@ -31,8 +31,11 @@ type notation struct {
 	// whole says that it says all that an interface has. The others add to what
 	// is there.
 	whole bool
-	mode  fs.FileMode // of its files, but for names of tables beside them
-	write func(s *rpdb.Snapshot, n rpdb.Names, version int) ([]format.File, []format.Loss)
+	// leases says that an interface without static addresses of a family gets
+	// them as before: by DHCP or router advertisement.
+	leases bool
+	mode   fs.FileMode // of its files, but for names of tables beside them
+	write  func(s *rpdb.Snapshot, n rpdb.Names, version int) ([]format.File, []format.Loss)
 }
 
 func notations() []notation {
@@ -58,7 +61,7 @@ func notations() []notation {
 			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) { return netplan.Write(s, n) },
 		},
 		{
-			name: "nmkeyfile", about: "profiles of NetworkManager 1.42 or later", whole: true, mode: 0o600,
+			name: "nmkeyfile", about: "profiles of NetworkManager 1.42 or later", whole: true, leases: true, mode: 0o600,
 			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) {
 				return nmkeyfile.Write(s, n)
 			},
@@ -97,17 +100,20 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export FORMAT",
 		Short: "the confirmed policy in another system's words",
-		Long: "export prints the files by which another system has the rules and routes of the\n" +
-			"confirmed generation, as its policy means them here and now, or writes them below a\n" +
-			"directory. FORMAT is one of:\n\n" + notationTable() + `
-The rules are a plain list, numbered from 10010, and all objects become static: rpdb
-has no part in them. Systems that say all of an interface also get its static
-addresses, its group where a rule needs it, and the routes of the main table that
-somebody added by hand; the files take the place of those that describe it now.
+		Long: `export prints the files by which another system has the rules and routes of
+the confirmed generation, as its policy means them here and now, or writes them
+below a directory. FORMAT is one of:
+
+` + notationTable() + `
+The rules are a plain list, numbered from 10010, and all objects become static:
+rpdb has no part in them. Systems that say all of an interface also get its
+static addresses, its group where a rule needs it, and the routes of the main
+table that somebody added by hand; the files take the place of those that
+describe it now.
 
 What the format cannot say is never written as something else: each rule, route
-or address that is lost is listed with the reason, and nothing is written but with
---lossy. Check what a rule that is lost means for those behind it.
+or address that is lost is listed with the reason, and nothing is written but
+with --lossy. Check what a rule that is lost means for those behind it.
 
 Exit codes: 0 done; 1 an error, or something would be lost: nothing is written.`,
 		Example: "  rpdb export networkd --for 257\n  rpdb export ip-batch -o backup\n  rpdb export networkd --policy new.yaml --snapshot host.json.gz",

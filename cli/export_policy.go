@@ -136,7 +136,7 @@ func (e exportable) snapshot(to notation) (*rpdb.Snapshot, []format.Loss, error)
 			l.Group = 0
 		}
 		s.Links = append(s.Links, l)
-		fleeting := e.addAddresses(s, l)
+		fleeting := e.addAddresses(s, l, to.leases)
 		if to.whole {
 			losses = append(losses, fleeting...)
 			e.addMain(s, l)
@@ -174,14 +174,19 @@ func (e exportable) usedLinks(routes []rpdb.Route, groups map[uint32]bool) map[r
 }
 
 // addAddresses adds the static addresses of an interface. It returns those that
-// are there for a time only, as losses.
-func (e exportable) addAddresses(s *rpdb.Snapshot, l rpdb.Link) []format.Loss {
+// are there for a time only, as losses: with leases those alone that have a static
+// one of their family beside them.
+func (e exportable) addAddresses(s *rpdb.Snapshot, l rpdb.Link, leases bool) []format.Loss {
 	var losses []format.Loss
+	isStatic := func(a rpdb.Address) bool {
+		return a.Flags&rpdb.AddressPermanent != 0 && !a.Prefix.Addr().IsLinkLocalUnicast()
+	}
 	for _, a := range e.host.Addresses {
 		ip := a.Prefix.Addr()
 		switch {
 		case a.Link != l.Index || ip.IsLinkLocalUnicast() || ip.IsLoopback():
-		case a.Flags&rpdb.AddressPermanent == 0:
+		case !isStatic(a) && leases && !slices.ContainsFunc(e.host.AddressesOf(rpdb.FamilyOf(ip), l.Index), isStatic):
+		case !isStatic(a):
 			losses = append(losses, format.Loss{
 				Object: fmt.Sprintf("ip address add %v dev %s", a.Prefix, l.Name),
 				Reason: "it was given for a time, and the file of its interface does not say by whom",

@@ -38,6 +38,7 @@ func TestExportable(t *testing.T) {
 				{Link: 2, Prefix: prefix("192.0.2.20/24"), Valid: 600},
 				{Link: 2, Prefix: prefix("fe80::1/64"), Flags: rpdb.AddressPermanent},
 				{Link: 3, Prefix: prefix("198.51.100.10/24"), Flags: rpdb.AddressPermanent},
+				{Link: 3, Prefix: prefix("2001:db8::7/64"), Valid: 600},
 				{Link: 4, Prefix: prefix("203.0.113.10/24"), Flags: rpdb.AddressPermanent},
 			},
 			Routes: []rpdb.Route{
@@ -78,7 +79,7 @@ func TestExportable(t *testing.T) {
 		want   string
 		losses int
 	}{
-		{true, "eth0 0, eth1 7, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 2},
+		{true, "eth0 0, eth1 7, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 3},
 		{false, "eth0 0, eth1 7, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 10010 4", 1},
 	} {
 		s, losses, err := e.snapshot(notation{whole: c.whole})
@@ -91,7 +92,10 @@ func TestExportable(t *testing.T) {
 		if len(losses) != c.losses || losses[0] != waits {
 			t.Errorf("whole %t: lost %v", c.whole, losses)
 		}
-		if c.losses == 2 && losses[1].Object != "ip address add 192.0.2.20/24 dev eth0" {
+		if _, with, _ := e.snapshot(notation{whole: c.whole, leases: true}); len(with) != min(len(losses), 2) {
+			t.Errorf("whole %t: with leases lost %v", c.whole, with)
+		}
+		if c.losses == 3 && losses[1].Object != "ip address add 192.0.2.20/24 dev eth0" {
 			t.Errorf("lost %v", losses[1])
 		}
 	}
