@@ -316,9 +316,13 @@ func (s *Session) former() (bodies []journal.Body, notes []string) {
 
 // Preview returns the plan that a session would carry out to lead the host to a
 // desired state. Unlike plan.Diff it knows what earlier generations have pinned,
-// which goes with them. It changes nothing, and needs no session.
+// which goes with them, and that while one is on trial the one before stays where
+// it stands. It changes nothing, and needs no session.
 func Preview(c Config, state journal.State, host *rpdb.Snapshot, desired rpdb.Desired) (plan.Plan, error) {
 	s := &Session{Config: c, state: state}
 	p, _, err := s.plan(host, desired)
+	if state.Pending != nil && p.OnlyCleans() {
+		p = p.WithoutClean()
+	}
 	return p, err
 }

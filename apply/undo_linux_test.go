@@ -131,6 +131,48 @@ func TestDamagedWhileOnTrial(t *testing.T) {
 
 func isPrepared(s plan.Step) bool { return s.Phase == plan.Prepare }
 
+// TestPlanSaysWhatGoingBackTakes, of pinned rules and tables that change where they
+// stand, too: as many messages as the way back then has.
+func TestPlanSaysWhatGoingBackTakes(t *testing.T) {
+	for _, names := range [][2]string{{"A", "B"}, {"A", "C"}, {"C", "A"}, {"B", ""}} {
+		s := newTemplate(t, false, names[0]).site(t)
+		said, takes := 0, 0
+		_, err := s.session(t, func(session *apply.Session) error {
+			prop := s.proposal(t, names[1])
+			prop.Confirm = time.Minute
+			out, err := session.Apply(t.Context(), prop)
+			for _, b := range out.Plan.Back {
+				if said += b.Messages; b.Rewrites {
+					t.Errorf("%q: %+v", names, b)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, c := s.state(t)
+		host := must(s.Memory.Snapshot(t.Context()))
+		if p, err := apply.Preview(c, state, host, policies()[names[1]]); err != nil || !p.Empty() {
+			t.Errorf("%q: on trial, to plan the same once more has %v, %v", names, p.Steps, err)
+		}
+		_, p, err := apply.Return(c, state, host)
+		if err != nil || slices.ContainsFunc(p.Steps, isPrepared) {
+			t.Errorf("%q: %v, %v", names, p.Steps, err)
+		}
+		for _, step := range p.Steps {
+			if step.Phase == plan.Switch {
+				takes++
+			}
+		}
+		if said != takes || said == 0 {
+			t.Errorf("%q: the plan said %d, and it takes %d: %v", names, said, takes, p.Steps)
+		}
+		s.machine.since += time.Hour
+		s.oneOf(t, fmt.Sprint(names), names[0])
+	}
+}
+
 // TestConfirmThatCannotClean is a confirm, says what is left, and the next session
 // clears it away. A rollback is as well.
 func TestConfirmThatCannotClean(t *testing.T) {

@@ -155,7 +155,7 @@ func (d *differ) sortRoutes(ph *phases) sortedRoutes {
 	}
 	filled := map[rpdb.TableID]bool{}
 	for _, r := range d.actual.Routes {
-		filled[r.Table] = filled[r.Table] || r.Family == d.family
+		filled[r.Table] = filled[r.Table] || r.Family == d.family && r.Protocol == rpdb.ProtocolRPDB
 	}
 	for _, s := range d.newRoutes {
 		switch u := uses(s.Change.Route.Table); {
