@@ -125,5 +125,5 @@ func (r *reader) gateway(s stanza) {
 	if err != nil {
 		r.fail(gateway.line, "gateway", gateway.value, err.Error())
 	}
-	r.made[s.link] = append(r.made[s.link], changes...)
+	r.note(s.link, changes)
 }

@@ -27,7 +27,7 @@ func Read(files []format.File) (*rpdb.Snapshot, rpdb.Names, error) {
 	names, files, err := rttables.Beside(files)
 	in := sources{files: files}
 	in.readAll()
-	r := reader{setup: iproute2.Setup{Names: names}, made: map[rpdb.LinkName][]rpdb.Change{}, errs: append(in.errs, err)}
+	r := reader{setup: iproute2.Setup{Names: names}, made: map[rpdb.LinkName]*made{}, errs: append(in.errs, err)}
 	for _, s := range r.stanzas(in.lines) {
 		r.up(s)
 		r.all = append(r.all, s)
@@ -42,9 +42,40 @@ func Read(files []format.File) (*rpdb.Snapshot, rpdb.Names, error) {
 // reader runs stanzas.
 type reader struct {
 	setup iproute2.Setup
-	made  map[rpdb.LinkName][]rpdb.Change // by which interface
+	made  map[rpdb.LinkName]*made
 	all   []stanza
 	errs  []error
+}
+
+// made is what an interface has made.
+type made struct {
+	rules  map[rpdb.Rule]bool
+	routes map[rpdb.RouteKey][]rpdb.Route
+}
+
+// note remembers what an interface has made.
+func (r *reader) note(link rpdb.LinkName, changes []rpdb.Change) {
+	if r.made[link] == nil {
+		r.made[link] = &made{map[rpdb.Rule]bool{}, map[rpdb.RouteKey][]rpdb.Route{}}
+	}
+	m := r.made[link]
+	for _, c := range changes {
+		switch {
+		case c.Op == rpdb.Delete:
+		case c.Rule != nil:
+			m.rules[*c.Rule] = true
+		case c.Route != nil:
+			m.routes[c.Route.Key()] = append(m.routes[c.Route.Key()], *c.Route)
+		}
+	}
+}
+
+// has reports whether what a change takes away is among it.
+func (m *made) has(c rpdb.Change) bool {
+	if m == nil {
+		return false
+	}
+	return c.Rule != nil && m.rules[*c.Rule] || c.Route != nil && slices.ContainsFunc(m.routes[c.Route.Key()], c.Route.Equal)
 }
 
 // stanza is one "iface" with its options.
@@ -153,7 +184,7 @@ func (r *reader) commands(s stanza, phases ...string) {
 			if err != nil {
 				r.fail(o.line, o.key, strings.Join(c.words, " "), err.Error())
 			}
-			r.made[s.link] = append(r.made[s.link], changes...)
+			r.note(s.link, changes)
 		}
 	}
 }
@@ -227,20 +258,9 @@ func (r *reader) undo(world *iproute2.Setup, link rpdb.LinkName, c command) erro
 		if change.Op != rpdb.Delete {
 			return errors.New("a line for down that adds something is not understood")
 		}
-		if !slices.ContainsFunc(r.made[link], func(made rpdb.Change) bool { return undoes(change, made) }) {
+		if !r.made[link].has(change) {
 			return fmt.Errorf("it takes away %s, which another interface has made", change.Object())
 		}
 	}
 	return nil
-}
-
-// undoes reports whether a delete takes away what was made.
-func undoes(change, made rpdb.Change) bool {
-	switch {
-	case made.Op == rpdb.Delete:
-		return false
-	case change.Rule != nil && made.Rule != nil:
-		return *change.Rule == *made.Rule
-	}
-	return change.Route != nil && made.Route != nil && change.Route.Equal(*made.Route)
 }

@@ -184,11 +184,17 @@ func (s *Setup) deleteRule(q RuleRequest) ([]rpdb.Change, error) {
 		return nil, err
 	}
 	want := q.Rule().Canonical()
-	at := slices.IndexFunc(s.Snapshot.Rules, func(r rpdb.Rule) bool {
-		return r.Family == want.Family && (!q.Given().Priority || want.Priority == r.Priority) && hits(want, r.Canonical())
-	})
-	if at < 0 {
-		return nil, ErrNotThere
+	at := 0
+	if q.Given().Priority {
+		at, _ = slices.BinarySearchFunc(s.Snapshot.Rules, want, rpdb.Rule.Compare)
+	}
+	for ; ; at++ {
+		if at == len(s.Snapshot.Rules) || q.Given().Priority && s.Snapshot.Rules[at].Compare(want) > 0 {
+			return nil, ErrNotThere
+		}
+		if r := s.Snapshot.Rules[at]; r.Family == want.Family && hits(want, r.Canonical()) {
+			break
+		}
 	}
 	gone := s.Snapshot.Rules[at]
 	s.Snapshot.Rules = slices.Delete(s.Snapshot.Rules, at, at+1)

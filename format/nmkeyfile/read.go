@@ -25,7 +25,7 @@ import (
 // The error joins everything that is not understood, each of type *[format.Error].
 func Read(files []format.File) (*rpdb.Snapshot, rpdb.Names, error) {
 	names, files, err := rttables.Beside(files)
-	r := reader{snapshot: &rpdb.Snapshot{}, errs: []error{err}}
+	r := reader{snapshot: &rpdb.Snapshot{}, rules: map[rpdb.Rule]bool{}, routes: map[rpdb.RouteKey][]rpdb.Route{}, errs: []error{err}}
 	for _, f := range files {
 		list, err := entries(f)
 		if err != nil {
@@ -44,6 +44,8 @@ func Read(files []format.File) (*rpdb.Snapshot, rpdb.Names, error) {
 // reader reads profiles into a snapshot.
 type reader struct {
 	snapshot *rpdb.Snapshot
+	rules    map[rpdb.Rule]bool // those of the snapshot, canonical
+	routes   map[rpdb.RouteKey][]rpdb.Route
 	errs     []error
 }
 
@@ -58,6 +60,7 @@ type family struct {
 	profile
 	rpdb.Family
 	entries   []entry
+	byKey     map[string]entry
 	gateway   netip.Addr
 	gatewayAt entry
 }
@@ -130,6 +133,10 @@ func ignorable(key string) bool {
 
 // family reads [ipv4] or [ipv6].
 func (r *reader) family(f *family) {
+	f.byKey = map[string]entry{}
+	for _, e := range f.entries {
+		f.byKey[e.key] = e
+	}
 	method := f.value("method")
 	known := []string{"auto", "manual", "disabled", "link-local"}
 	if f.Family == rpdb.IPv6 {
@@ -150,14 +157,7 @@ func (r *reader) family(f *family) {
 }
 
 // value returns the entry with a key, the zero entry if there is none.
-func (f *family) value(key string) entry {
-	for _, e := range f.entries {
-		if e.key == key {
-			return e
-		}
-	}
-	return entry{}
-}
+func (f *family) value(key string) entry { return f.byKey[key] }
 
 // entry reads one key of a family.
 func (r *reader) entry(f *family, e entry, methods []string) error {
@@ -166,8 +166,8 @@ func (r *reader) entry(f *family, e entry, methods []string) error {
 	}
 	if _, ok := numbered(e.key, "routing-rule"); ok {
 		rule, err := parseRule(f.Family, e.value)
-		if err == nil && !slices.ContainsFunc(r.snapshot.Rules, func(o rpdb.Rule) bool { return o.Canonical() == rule.Canonical() }) {
-			r.snapshot.Rules = append(r.snapshot.Rules, rule)
+		if c := rule.Canonical(); err == nil && !r.rules[c] {
+			r.snapshot.Rules, r.rules[c] = append(r.snapshot.Rules, rule), true
 		}
 		return err
 	}
@@ -273,10 +273,11 @@ func (r *reader) addRoute(f *family, route rpdb.Route, hasMetric bool) error {
 		}
 		route.Metric = metric
 	}
-	if slices.ContainsFunc(r.snapshot.Routes, route.Equal) {
+	key := route.Key()
+	if slices.ContainsFunc(r.routes[key], route.Equal) {
 		return errors.New("the same route is there already")
 	}
-	r.snapshot.Routes = append(r.snapshot.Routes, route)
+	r.snapshot.Routes, r.routes[key] = append(r.snapshot.Routes, route), append(r.routes[key], route)
 	return nil
 }
 

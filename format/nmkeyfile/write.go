@@ -74,21 +74,23 @@ func (w *writer) list(link rpdb.LinkName) *list {
 // rules writes all rules into the profile of lo.
 func (w *writer) rules() {
 	for _, f := range rpdb.Families() {
-		var said []rpdb.Rule
+		said := map[rpdb.Priority][]rpdb.Rule{}
 		for _, r := range w.snapshot.RulesOf(f) {
 			r = iproute2.PlainRule(r)
+			if slices.Contains(said[r.Priority], r) {
+				continue
+			}
 			text, err := ruleText(r)
 			if err == nil {
-				err = orderCounts(said, r)
+				err = orderCounts(said[r.Priority], r)
 			}
 			if err != nil {
 				w.losses = append(w.losses, format.Loss{Object: iproute2.RuleCommand(rpdb.Add, r, rpdb.Names{})[len("ip "):], Reason: err.Error()})
 				continue
 			}
+			said[r.Priority] = append(said[r.Priority], r)
 			l := w.list("lo")
-			if said = append(said, r); !slices.Contains(l.rules[index(f)], text) {
-				l.rules[index(f)] = append(l.rules[index(f)], text)
-			}
+			l.rules[index(f)] = append(l.rules[index(f)], text)
 		}
 	}
 }
@@ -97,11 +99,7 @@ func (w *writer) rules() {
 // does something else, or since the kernel takes one for the other.
 func orderCounts(said []rpdb.Rule, r rpdb.Rule) error {
 	for _, o := range said {
-		if o == r {
-			return nil
-		}
-		differ := o.Action != r.Action || o.Suppress != r.Suppress || iproute2.TakenFor(o, r) || iproute2.TakenFor(r, o)
-		if o.Priority == r.Priority && differ {
+		if o.Action != r.Action || o.Suppress != r.Suppress || iproute2.TakenFor(o, r) || iproute2.TakenFor(r, o) {
 			return fmt.Errorf("NetworkManager adds rules of one priority, %d, in no certain order", r.Priority)
 		}
 	}
