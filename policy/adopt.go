@@ -174,6 +174,12 @@ func (w *adopter) tableItem(t rpdb.TableID, routes []rpdb.Route) {
 	if w.Live && len(makers) > 0 {
 		head += fmt.Sprintf("    adopt: [%s]\n", protocolList(slices.Sorted(maps.Keys(makers))))
 	}
+	for _, f := range rpdb.Families() {
+		leads := func(r rpdb.Rule) bool { return r.Family == f && r.Action == rpdb.ToTable(t) }
+		if w.host.Lacks(f, t) && slices.ContainsFunc(w.Rules, leads) {
+			w.lose(fmt.Sprintf("table %d", t), fmt.Sprintf("what %v routes it holds is not known", f))
+		}
+	}
 	w.write(fmt.Sprintf("table %d", t), head)
 	for _, why := range slices.Sorted(maps.Keys(left)) {
 		w.text.comment("    ", "left to its maker: %d %s %s", left[why], plural(left[why], "route", "routes"), why)

@@ -41,7 +41,7 @@ func HandMade(s *rpdb.Snapshot, chosen func(rpdb.Rule) bool, daemons map[rpdb.Pr
 // owner says which program would make a rule again, "" if none is known to.
 func (a Adoption) owner(r rpdb.Rule, programs []resident.Program) string {
 	for _, p := range programs {
-		if p.Lives(r) || p.HasPriority(r.Priority) {
+		if p.MayHave(r) {
 			return "looks like one of " + p.Name
 		}
 	}

@@ -32,8 +32,9 @@ func (w *adopter) ruleSection() {
 	last := ""
 	for _, r := range items {
 		if about := w.ruleComment(r); about != last {
-			w.text.comment("  ", "%s", about)
-			last = about
+			if last = about; about != "" {
+				w.text.comment("  ", "%s", about)
+			}
 		}
 		w.write(r.object, w.ruleItem(r))
 	}
@@ -44,6 +45,7 @@ func (w *adopter) ruleComment(r adoptedRule) string {
 	var words []string
 	for _, p := range r.makers {
 		switch {
+		case !w.Live: // what a file says is by whoever wrote that
 		case p == rpdb.ProtocolBoot || p == rpdb.ProtocolUnspec:
 			words = append(words, "set by hand or by a script")
 		default:
@@ -58,7 +60,7 @@ func (w *adopter) ruleComment(r adoptedRule) string {
 	if floats(r.rule.Priority) {
 		about += fmt.Sprintf("; was at %d, among the priorities that the tool numbers itself", r.rule.Priority)
 	}
-	return strings.TrimPrefix(about, "; ")
+	return strings.TrimLeft(about, "; ")
 }
 
 // collect makes items of the rules, in the order of the walk: equal ones become

@@ -36,6 +36,8 @@ type Program struct {
 	// lives tells the program's own rule from others; nil if only an interface
 	// gives it away.
 	lives func(rpdb.Rule) bool
+	// tags says that all of its rules carry its protocol number.
+	tags bool
 	// links are beginnings of the names of its interfaces.
 	links []string
 }
@@ -76,7 +78,7 @@ func known() []Program {
 		{Name: "ovn-kubernetes", priorities: []span{{5000, 5000}, {6000, 6001}}, links: []string{"ovn-k8s-"}},
 		{
 			Name: "FRR", priorities: []span{{300, 1300}}, tables: []span{{10000, 11000}},
-			lives: func(r rpdb.Rule) bool { return r.Protocol == zebra },
+			lives: func(r rpdb.Rule) bool { return r.Protocol == zebra }, tags: true,
 			Habit: "it deletes rules of its protocol number when it starts",
 		},
 		{
@@ -107,6 +109,12 @@ func On(s *rpdb.Snapshot) []Program {
 // Lives reports whether a rule is one that only this program makes.
 func (p Program) Lives(r rpdb.Rule) bool {
 	return p.lives != nil && r.Protocol != rpdb.ProtocolRPDB && p.lives(r)
+}
+
+// MayHave reports whether a rule looks like one of the program's: by what only it
+// makes, or by a priority of its, unless all of its rules are known by more.
+func (p Program) MayHave(r rpdb.Rule) bool {
+	return p.Lives(r) || p.HasPriority(r.Priority) && !p.tags
 }
 
 // HasPriority reports whether the program uses a priority.
