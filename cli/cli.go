@@ -160,7 +160,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return checkNames(cmd) }
 	root.SetVersionTemplate(versionText())
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
-	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.initCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
+	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.initCommand(), a.adoptCommand(), a.importCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
 		a.confirmCommand(), a.rollbackCommand(), a.historyCommand(), a.statusCommand(), a.repairCommand(), a.removeCommand(), a.exportCommand(), a.enableCommand(), a.disableCommand(),
 		a.ruleCommand(), a.routeCommand(), a.tableCommand(), a.nexthopCommand(), a.ipCommand(), a.versionCommand(), a.snapshotCommand())
 	a.addCompletion(root)

@@ -31,6 +31,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"history": noArguments, "history show": a.completeGeneration,
 		"status": noArguments, "remove": noArguments, "repair": noArguments, "enable": noArguments, "disable": noArguments,
 		"completion": noArguments, "version": noArguments, "export": completeWords(notationWords()...),
+		"adopt": a.completeAdopt, "import": completeImport,
 	}
 	flags := map[string]completeFunc{
 		"netns":     completeNetNS,

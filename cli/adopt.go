@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"rpdb"
+	"rpdb/format"
+	"rpdb/policy"
+)
+
+func (a *app) adoptCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "adopt [SELECTOR]",
+		Short: "write a policy of the rules and tables that somebody made here by hand",
+		Long: `adopt prints a policy that means the hand-made rules of this host, at their
+priorities, and the tables that they lead to, with their routes. It changes
+nothing and writes no file. When the policy is applied, its rules take the place of
+the hand-made ones, and packets see nothing of it: that is what "adopt:" in it
+says (see rpdb-policy(5)).
+
+Without a SELECTOR all rules are taken but the kernel's own, rpdb's own, and those
+of programs that would make them again: comments list these. With a SELECTOR, in
+the words of "rpdb rule list", exactly the rules that it chooses are taken,
+whoever made them: "table 100", "pref 1000-1100", "from 192.0.2.0/24", "protocol
+static". Tables of the kernel, of VRFs and of rpdb are never taken.
+
+What a policy cannot say is listed with the reason, and nothing is printed.
+
+Exit codes: 0 done; 1 an error, or something cannot be said.`,
+		Example: "  rpdb adopt > policy.yaml\n  rpdb plan policy.yaml\n  rpdb adopt protocol static",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.adopt(cmd.Context(), args); err != nil {
+				return fmt.Errorf("adopt: %w", err)
+			}
+			return nil
+		},
+	}
+	a.snapshotFlag(cmd)
+	return cmd
+}
+
+func (a *app) adopt(ctx context.Context, words []string) error {
+	s, conn, err := a.state(ctx)
+	if err != nil {
+		return err
+	}
+	if conn != nil {
+		defer conn.Close()
+	}
+	if a.fromText != "" {
+		s = saidByHand(s)
+	}
+	chosen, err := a.chosenRules(words)
+	if err != nil {
+		return err
+	}
+	adoption := policy.HandMade(s, chosen, a.daemons())
+	if chosen != nil && len(adoption.Rules) == 0 {
+		return &usageError{"no rule is chosen that could be adopted", `see "rpdb rule list"; those of the kernel and of rpdb are never taken`}
+	}
+	adoption.Head = append(adoption.Head, "Rules and tables that were made by hand on this host: see rpdb-policy(5).")
+	if slices.ContainsFunc(s.Rules, func(r rpdb.Rule) bool { return r.Protocol == rpdb.ProtocolRPDB }) {
+		adoption.Head = append(adoption.Head, "A policy is in force here already, and what it wants is not in this one: put the tables and rules below into that.")
+	}
+	return a.viewAdopted(s, a.loadNames(), adoption)
+}
+
+// chosenRules reports which rules words choose; it is nil without any.
+func (a *app) chosenRules(words []string) (func(rpdb.Rule) bool, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	r := a.newRules()
+	r.names = a.loadNames()
+	families, filters, err := r.filters("list", words)
+	if err != nil {
+		return nil, err
+	}
+	return func(rule rpdb.Rule) bool {
+		at := slices.Index(families, rule.Family)
+		return at >= 0 && filters[at].Match(rule)
+	}, nil
+}
+
+// saidByHand returns a state that was read from a text, in which ip leaves out
+// that a rule was made by hand.
+func saidByHand(s *rpdb.Snapshot) *rpdb.Snapshot {
+	out := *s
+	out.Rules = slices.Clone(s.Rules)
+	for i, r := range out.Rules {
+		if r.Protocol == rpdb.ProtocolUnspec {
+			out.Rules[i].Protocol = rpdb.ProtocolBoot
+		}
+	}
+	return &out
+}
+
+// daemons says who makes static rules and routes on this host.
+func (a *app) daemons() map[rpdb.Protocol]string {
+	if a.netns != "" || a.fromFile() {
+		return nil
+	}
+	root := os.DirFS(path.Join("/", a.root))
+	for _, d := range []struct{ sign, name string }{
+		{"run/systemd/netif/state", "systemd-networkd"}, {"run/NetworkManager", "NetworkManager"},
+	} {
+		if _, err := fs.Stat(root, d.sign); err == nil {
+			return map[rpdb.Protocol]string{rpdb.ProtocolStatic: d.name}
+		}
+	}
+	return nil
+}
+
+// adoptedDocument is the JSON of adopt and import.
+type adoptedDocument struct {
+	Version int `json:"version"`
+	// Policy is the text of the policy, "" where something cannot be said.
+	Policy string        `json:"policy,omitzero"`
+	Losses []format.Loss `json:"losses"`
+	Left   []leftRule    `json:"left"`
+}
+
+// leftRule is a rule that was not taken.
+type leftRule struct {
+	Rule   rpdb.Rule `json:"rule"`
+	Reason string    `json:"reason"`
+}
+
+// viewAdopted prints the policy of an adoption, or what keeps it from being one.
+func (a *app) viewAdopted(s *rpdb.Snapshot, n rpdb.Names, adoption policy.Adoption) error {
+	text, err := policy.Adopt(s, n, adoption)
+	var lost *policy.AdoptError
+	if err != nil && !errors.As(err, &lost) {
+		return err
+	}
+	if a.json {
+		doc := adoptedDocument{Version: 1, Policy: text, Losses: list[format.Loss](nil), Left: list[leftRule](nil)}
+		for _, l := range adoption.Left {
+			doc.Left = append(doc.Left, leftRule{l.Rule, l.Reason})
+		}
+		if lost != nil {
+			doc.Losses = lost.Losses
+			err = &codeError{code: exitFailed}
+		}
+		return errors.Join(a.printJSON(doc), err)
+	}
+	e := newPrinter(a.Err)
+	if lost != nil {
+		for _, l := range lost.Losses {
+			e.printf("lost: %s\n      %s\n", safe(l.Object), safe(l.Reason))
+		}
+		return fmt.Errorf("a policy cannot say %d %s: nothing is printed", len(lost.Losses), plural(len(lost.Losses), "thing", "things"))
+	}
+	w := newPrinter(a.Out)
+	w.printf("%s", text)
+	switch {
+	case len(adoption.Rules) == 0 && len(adoption.Tables) == 0:
+		e.wrap("hint: there is nothing to take, so the policy wants nothing")
+	case len(adoption.Left) > 0:
+		e.printf("note: %d %s left to the programs that made them: see the comments\n", len(adoption.Left), plural(len(adoption.Left), "rule is", "rules are"))
+	}
+	return w.err
+}
+
+// completeAdopt offers what may follow "rpdb rule list".
+func (a *app) completeAdopt(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	v := a.newOffers(cmd.Context(), begun)
+	v.addRuleCommand(ownRuleVerbs(), 0, append([]string{"list"}, before...))
+	return v.list, noFiles
+}
