@@ -229,7 +229,7 @@ func butWarnings(findings []analysis.Diagnostic) string {
 // cure shows the policy that puts wrong doors right: every uplink of the host
 // with its gateways, as far as they are known here.
 func (p *printer) cure(r *report) {
-	p.printf("cure: name the uplinks in a policy file, say uplinks.yaml,\n\n    uplinks:\n")
+	p.printf("cure: name the uplinks in a policy file (rpdb init > uplinks.yaml begins one),\n\n    uplinks:\n")
 	for _, l := range r.snapshot.Links {
 		if !hasDoor(r, l) {
 			continue
