@@ -132,19 +132,21 @@ func (w *writer) routes() {
 	}
 }
 
-// linkOf is the interface whose profile a route belongs to.
+// linkOf is the interface whose profile a route belongs to: that of its first
+// nexthop.
 func (w *writer) linkOf(r rpdb.Route) (rpdb.LinkName, error) {
-	for _, n := range r.Canonical().Nexthops {
-		l, ok := w.snapshot.Link(n.Link)
-		if !ok {
-			return "", fmt.Errorf("the interface that it leads to is not known")
-		}
-		if l.Kind != "" && l.Kind != "veth" {
-			return "", fmt.Errorf("a profile of %s, which is a %s, would have to say how it is made", l.Name, l.Kind)
-		}
-		return linkName(string(l.Name))
+	nexthops := r.Canonical().Nexthops
+	if len(nexthops) == 0 {
+		return "lo", nil
 	}
-	return "lo", nil
+	l, ok := w.snapshot.Link(nexthops[0].Link)
+	if !ok {
+		return "", fmt.Errorf("the interface that it leads to is not known")
+	}
+	if l.Kind != "" && l.Kind != "veth" {
+		return "", fmt.Errorf("a profile of %s, which is a %s, would have to say how it is made", l.Name, l.Kind)
+	}
+	return linkName(string(l.Name))
 }
 
 // file writes a profile.
