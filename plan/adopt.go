@@ -67,11 +67,9 @@ func (h *handOver) adoptRule(w rpdb.DesiredRule) {
 	if _, twin := TwinOfTable(w.Rule.Action.Table()); twin || len(old) == 0 {
 		return
 	}
-	for _, r := range there[slices.Index(there, old[0]):] {
-		if r.Protocol != rpdb.ProtocolRPDB && r.Meaning() != old[0].Meaning() && !r.Selector.Disjoint(old[0].Selector) {
-			h.plan.Notes = append(h.plan.Notes, fmt.Sprintf("%v of protocol %d is not adopted: at the same priority another rule stands behind it, which would come first", old[0], old[0].Protocol))
-			return
-		}
+	if why := notAdopted(there, old); why != "" {
+		h.plan.Notes = append(h.plan.Notes, fmt.Sprintf("%v of protocol %d is not adopted: at the same priority %s", old[0], old[0].Protocol, why))
+		return
 	}
 	inTheWay := slices.ContainsFunc(there, func(r rpdb.Rule) bool { return collide(w.Rule, r) })
 	if !have && !inTheWay { // else it comes with the others, when that one is gone
@@ -88,6 +86,27 @@ func (h *handOver) adoptRule(w rpdb.DesiredRule) {
 			h.after = append(h.after, s)
 		}
 	}
+}
+
+// notAdopted says why rules cannot be adopted without harm to others of their
+// priority, "" if they can.
+func notAdopted(there, old []rpdb.Rule) string {
+	for _, r := range there[slices.Index(there, old[0]):] {
+		if r.Protocol != rpdb.ProtocolRPDB && r.Meaning() != old[0].Meaning() && !r.Selector.Disjoint(old[0].Selector) {
+			return "another rule stands behind it, which would come first"
+		}
+	}
+	for i, o := range there {
+		if !slices.Contains(old, o) {
+			continue
+		}
+		for _, r := range there[:i] {
+			if r.Protocol != rpdb.ProtocolRPDB && !slices.Contains(old, r) && strikes(o.Canonical(), r.Canonical()) {
+				return fmt.Sprintf("one of protocol %d stands before it, which the kernel would delete in its place", r.Protocol)
+			}
+		}
+	}
+	return ""
 }
 
 func adoptReason(p rpdb.Protocol) string { return fmt.Sprintf("adopted from protocol %d", p) }

@@ -96,9 +96,14 @@ clean delete rule 100 (IPv4) protocol 3`},
 clean delete rule 100 (IPv4) protocol 3`},
 		{"made again without a protocol: the kernel would delete ours", []rpdb.Rule{ours, unmarked}, unspec, `
 clean delete rule 100 (IPv4) protocol 82
-clean delete rule 100 (IPv4) protocol 0
 clean add rule 100 (IPv4) protocol 82
-rule 100 (IPv4) goes for a moment: the kernel would delete it in the place of another one`},
+clean delete rule 100 (IPv4) protocol 0`},
+		{"one without a protocol behind another's: the kernel would delete that", []rpdb.Rule{foreign(mine), unmarked}, unspec, `
+switch add rule 100 (IPv4) protocol 82
+rule 100 (IPv4) of protocol 0 is not adopted: at the same priority one of protocol 4 stands before it, which the kernel would delete in its place`},
+		{"one without a protocol before another's", []rpdb.Rule{unmarked, foreign(mine)}, unspec, `
+prepare add rule 100 (IPv4) protocol 82
+clean delete rule 100 (IPv4) protocol 0`},
 		{"one with a rule behind it", []rpdb.Rule{mine, wide}, adopting(mine), `
 switch add rule 100 (IPv4) protocol 82
 rule 100 (IPv4) of protocol 3 is not adopted: at the same priority another rule stands behind it, which would come first`},

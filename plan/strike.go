@@ -11,7 +11,8 @@ import (
 // meant. Of the rules of one priority the kernel deletes the first that agrees in
 // what it compares, and it does not compare where a goto leads. A rule that stands
 // in the way goes first, and comes back behind, unless the same phase deletes it
-// anyway.
+// anyway. One that means the same comes back before the other one goes, so that
+// packets see nothing of it.
 func (d *differ) strikeInOrder(ph *phases) {
 	rules := standing{}
 	for _, r := range d.actual.RulesOf(d.family) {
@@ -26,21 +27,26 @@ func (d *differ) strikeInOrder(ph *phases) {
 			var back []rpdb.Rule
 			if s.Change.Rule != nil && s.Change.Op == rpdb.Delete {
 				for _, r := range rules.inTheWay(s.Change.Rule.Canonical()) {
-					early := ruleStep(rpdb.Delete, r, fmt.Sprintf("the kernel would delete it in the place of %v", *s.Change.Rule))
-					if i := slices.IndexFunc(rest, func(s Step) bool { return deletes(s, r) }); i >= 0 {
-						early = rest[i]
+					first := []Step{ruleStep(rpdb.Delete, r, fmt.Sprintf("the kernel would delete it in the place of %v", *s.Change.Rule))}
+					switch i := slices.IndexFunc(rest, func(s Step) bool { return deletes(s, r) }); {
+					case i >= 0:
+						first[0] = rest[i]
 						rest = slices.Delete(rest, i, i+1)
-					} else {
+					case r.Meaning() == s.Change.Rule.Meaning():
+						first = append(first, ruleStep(rpdb.Add, r, comesBack))
+					default:
 						back = append(back, r)
 					}
-					out = append(out, early)
-					rules.carry(early)
+					out = append(out, first...)
+					for _, s := range first {
+						rules.carry(s)
+					}
 				}
 			}
 			out = append(out, s)
 			rules.carry(s)
 			for _, r := range back {
-				again := ruleStep(rpdb.Add, r, "stood in the way of a deletion")
+				again := ruleStep(rpdb.Add, r, comesBack)
 				out = append(out, again)
 				rules.carry(again)
 				d.transient("%v goes for a moment: the kernel would delete it in the place of another one", r)
@@ -49,6 +55,8 @@ func (d *differ) strikeInOrder(ph *phases) {
 		ph.steps[phase] = out
 	}
 }
+
+const comesBack = "stood in the way of a deletion"
 
 func deletes(s Step, r rpdb.Rule) bool {
 	return s.Change.Op == rpdb.Delete && s.Change.Rule != nil && s.Change.Rule.Canonical() == r
