@@ -373,7 +373,10 @@ func (j *Journal) Log() (*os.File, error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		var f *os.File
 		if f, err = j.disk.create(logFile); err == nil {
-			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+			// Whoever asks at this moment has it for a moment only.
+			for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
+				err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+			}
 			if err == nil {
 				return f, nil
 			}

@@ -588,3 +588,35 @@ func TestLogging(t *testing.T) {
 		t.Error("a guard is there that ended")
 	}
 }
+
+// TestLogWhileAsked: whoever asks at the moment at which the file is made does not
+// keep a guard from having it.
+func TestLogWhileAsked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	asked := false
+	ask := func(c journal.Call) error {
+		if c.Op != "create" || !c.Done {
+			return nil
+		}
+		f, err := os.Open(filepath.Join(dir, c.Name))
+		if err != nil {
+			return err
+		}
+		asked = true
+		time.AfterFunc(50*time.Millisecond, func() { f.Close() })
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_SH)
+	}
+	j, err := journal.Open(dir, "", journal.Options{Fault: ask})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	log, err := j.Log()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if !asked || !j.Logging() {
+		t.Error("nobody has asked, or the guard is not there")
+	}
+}
