@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,7 +58,7 @@ func (s *site) await(ctx context.Context, id uint64) error {
 			if sig == syscall.SIGHUP {
 				return &codeError{code: exitFailed}
 			}
-			return s.takeBack(ctx, show)
+			return s.takeBack(ctx, id, show)
 		case answer, ok := <-answers:
 			switch answer = strings.ToLower(strings.TrimSpace(answer)); {
 			case !ok:
@@ -67,7 +66,7 @@ func (s *site) await(ctx context.Context, id uint64) error {
 			case answer == "" || answer == "y" || answer == "yes":
 				return s.confirm(ctx, id, show)
 			case answer == "n" || answer == "no":
-				return s.takeBack(ctx, show)
+				return s.takeBack(ctx, id, show)
 			}
 		}
 	}
@@ -146,8 +145,9 @@ func (s *site) confirm(ctx context.Context, id uint64, show *progress) error {
 	return s.ended(entry, show)
 }
 
-// takeBack rolls the generation back at once.
-func (s *site) takeBack(ctx context.Context, show *progress) error {
+// takeBack rolls the generation back at once, unless somebody has ended its trial:
+// another one may have begun since.
+func (s *site) takeBack(ctx context.Context, id uint64, show *progress) error {
 	session, err := s.beginSoon(ctx)
 	if err != nil {
 		return err
@@ -155,8 +155,9 @@ func (s *site) takeBack(ctx context.Context, show *progress) error {
 	defer session.Close()
 	show.clear()
 	p := session.State().Pending
-	if p == nil {
-		return errors.New("it was not on trial any more")
+	if p == nil || p.ID != id {
+		entry, _ := session.State().Find(id)
+		return s.ended(entry, show)
 	}
 	old := p.Old
 	if _, err := session.RollBack(ctx, "by "+author()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -253,6 +254,54 @@ func TestConfirmFromElsewhere(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	h.wantGeneration(t, 2)
+}
+
+// TestTakeBackTooLate: somebody has confirmed the generation while its terminal
+// waits for the lock, and another one is on trial, which goes on.
+func TestTakeBackTooLate(t *testing.T) {
+	h := newTrialHost(t)
+	p, keyboard := h.onTerminal(t, "apply", "two.yaml", "--confirm", "1h")
+	j, err := journal.Open(filepath.Join(h.dir, "state"), "", journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	unlock, err := j.Lock(t.Context(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if _, err := keyboard.WriteString("n\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it waits for the lock", func() bool {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.cmd.Process.Pid))
+		return slices.ContainsFunc(files, func(file string) bool {
+			to, _ := os.Readlink(file)
+			return to == filepath.Join(j.Path(), "lock")
+		})
+	})
+	s, err := j.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _ := s.Find(2)
+	body, err := j.Body(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := second
+	if third.BodyHash, err = j.WriteBody(3, body); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Write(s.Confirm().Begin(third, *s.Pending).Written()); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	out, _ := p.wait()
+	if now := h.state(t).Pending; now == nil || now.ID != 3 || !strings.Contains(out, "Generation 2 is confirmed.") {
+		t.Errorf("on trial is %+v after: %s", now, out)
+	}
 }
 
 // TestNobodyConfirms in various ways: the guard goes back (E4, E13).
