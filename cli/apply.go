@@ -249,7 +249,10 @@ func (s *site) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Prop
 
 // stands says what was there before, or that nothing is to be there.
 func stands(out apply.Outcome, prop apply.Proposal) string {
-	if prop.Policy == "" {
+	switch {
+	case prop.Policy == "" && out.Pending != nil: // what was stands ready to come back
+		return "nothing of ours is in force"
+	case prop.Policy == "":
 		return "nothing of ours is left"
 	}
 	return thereAlready(out.Plan)

@@ -78,9 +78,9 @@ func (a *app) rollback(ctx context.Context, id uint64, o rollbackOptions) error 
 		defer session.Close()
 		return s.endTrial(ctx, session)
 	}
-	entry, err := s.target(session, id, o.last)
-	if err == nil {
-		err = session.Free()
+	var entry journal.Entry
+	if err = session.Free(); err == nil {
+		entry, err = s.target(session, id, o.last)
 	}
 	session.Close()
 	if err != nil {
