@@ -76,19 +76,17 @@ func (l list) part(at order) int {
 	return i
 }
 
-// before returns the last rule before an order, nil if there is none.
-func (l list) before(at order) *rule {
+// last returns the last rule of a priority, nil if there is none.
+func (l list) last(p rpdb.Priority) *rule {
+	end := orderOf(p) | (1<<32 - 1)
 	if l.n == 0 {
 		return nil
 	}
-	part := l.part(at)
-	if i := seek(l.parts[part], at); i > 0 {
-		return l.parts[part][i-1]
+	part := l.parts[l.part(end)]
+	if i := seek(part, end); i > 0 && part[i-1].Priority == p {
+		return part[i-1]
 	}
-	if part == 0 {
-		return nil
-	}
-	return l.parts[part-1][len(l.parts[part-1])-1]
+	return nil
 }
 
 // with returns the list with one rule more, in its order.

@@ -100,7 +100,7 @@ func (rs *ruleset) follows(r *rule) (jump, bool) {
 // now on.
 func (f *FIB) WithRule(r rpdb.Rule) *FIB {
 	at := orderOf(r.Priority)
-	if last := f.ruleset(r.Family).rules.before(at | (1<<32 - 1)); last != nil && last.Priority == r.Priority {
+	if last := f.ruleset(r.Family).rules.last(r.Priority); last != nil {
 		at = last.at + 1
 	}
 	return f.withRuleAt(r, at)

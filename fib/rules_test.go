@@ -34,10 +34,10 @@ func crowded(seed uint64, worlds int) (*rpdb.Snapshot, *corpus.Generator) {
 // after the other.
 func TestManyRulesAgainstOracle(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
-		s, g := crowded(seed, 1+int(seed))
+	for seed := range uint64(12) {
+		s, g := crowded(seed, 1+2*int(seed))
 		f := fib.Compile(s)
-		for range 40 {
+		for range 30 {
 			for _, family := range rpdb.Families() {
 				flow, _, _ := g.Aimed(family, s.Rules)
 				got, want := f.Lookup(flow), oracle.Decide(s, flow)
@@ -54,7 +54,7 @@ func TestManyRulesAgainstOracle(t *testing.T) {
 // leave alone what was compiled before.
 func TestRulesComeAndGo(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	for seed := range uint64(6) {
 		s, g := crowded(seed, 6)
 		spare, _ := crowded(seed+1000, 3)
 		f := fib.Compile(s)
@@ -284,9 +284,14 @@ func TestPortsAreAskedForNoMore(t *testing.T) {
 func TestManyInvertedRules(t *testing.T) {
 	s := world(t)
 	for i := range 50 {
-		words := "pref " + strconv.Itoa(100+2*i) + " not from 192.0.2.0/24 lookup 999"
-		if i == 30 {
-			words = "pref 160 not from 192.0.2.0/24 lookup 100"
+		words := "pref " + strconv.Itoa(100+2*i) + " not from 192.0.2.0/24 "
+		switch {
+		case i == 30:
+			words += "lookup 100"
+		case i%2 == 0:
+			words += "lookup 999"
+		default: // which leads nowhere
+			words += "goto 30000"
 		}
 		run(t, s, "rule add "+words, "rule add pref "+strconv.Itoa(101+2*i)+" not fwmark 1 nop")
 	}
@@ -302,7 +307,7 @@ func TestManyInvertedRules(t *testing.T) {
 	for _, step := range f.Trace(flow(t, "10.9.9.9 from 198.51.100.1")).Lookups[0].Steps() {
 		told[fmt.Sprintf("%T", step.Detail)]++
 	}
-	want := map[string]int{"fib.Miss": 1, "fib.NoTable": 30, "fib.NopPassed": 30, "fib.Chosen": 1, "fib.NotAsked": 41}
+	want := map[string]int{"fib.Miss": 1, "fib.NoTable": 15, "fib.GotoUnresolved": 15, "fib.NopPassed": 30, "fib.Chosen": 1, "fib.NotAsked": 41}
 	if !reflect.DeepEqual(told, want) {
 		t.Errorf("the story tells of %v, want %v", told, want)
 	}
