@@ -193,8 +193,10 @@ type router struct {
 	*program
 }
 
-// advertise lets the router advertise a prefix for a few seconds at a time, under a
-// link-local address.
+// advertise lets the router advertise a prefix under a link-local address, every few
+// seconds anew. What it has advertised is good for so long that a router that waits
+// for its turn on a busy machine is not silent yet, and no longer, since the test
+// waits for the end of it.
 func (r *router) advertise(address, prefix string) {
 	r.l.t.Helper()
 	dir := r.l.t.TempDir()
@@ -203,9 +205,9 @@ func (r *router) advertise(address, prefix string) {
 	AdvSendAdvert on;
 	MinRtrAdvInterval 3;
 	MaxRtrAdvInterval 4;
-	AdvDefaultLifetime 9;
+	AdvDefaultLifetime 25;
 	AdvRASrcAddress { %s; };
-	prefix %s { AdvValidLifetime 10; AdvPreferredLifetime 5; };
+	prefix %s { AdvValidLifetime 30; AdvPreferredLifetime 10; };
 };
 `, address, prefix)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
