@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 	"rpdb/kernel"
@@ -149,7 +152,7 @@ func TestMonitor(t *testing.T) {
 			host := kerneltest.Real(t)
 			ns, out := host.NetNS(), make(lines)
 			go Call{Args: splitLine(c.line), Stdout: out, Stderr: out, NetNS: ns, Now: at}.Run() // until the test binary ends
-			time.Sleep(50 * time.Millisecond)
+			awaitListener(t, ns, c.line)
 			go func() {
 				call(ns, nil, "rule add pref 7 table 100")
 				call(ns, nil, "rule del pref 7")
@@ -162,12 +165,43 @@ func TestMonitor(t *testing.T) {
 					if got != want {
 						t.Errorf("got %q, want %q", got, want)
 					}
-				case <-time.After(5 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("no %q", want)
 				}
 			}
 		})
 	}
+}
+
+// awaitListener waits until a socket of the namespace hears what a monitor of TestMonitor
+// is asked to tell: what comes before is told to nobody.
+func awaitListener(t *testing.T, ns *kernel.NetNS, line string) {
+	t.Helper()
+	group := unix.RTNLGRP_IPV4_RULE
+	switch {
+	case strings.HasPrefix(line, "-6 "):
+		group = unix.RTNLGRP_IPV6_RULE
+	case strings.HasSuffix(line, " route"):
+		group = unix.RTNLGRP_IPV4_ROUTE
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		var sockets []byte
+		err := ns.Do(func() (err error) {
+			sockets, err = os.ReadFile("/proc/thread-self/net/netlink")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(sockets)) {
+			if f := strings.Fields(line); len(f) > 3 && f[1] == "0" { // NETLINK_ROUTE
+				if groups, err := strconv.ParseUint(f[3], 16, 32); err == nil && groups>>(group-1)&1 == 1 {
+					return
+				}
+			}
+		}
+	}
+	t.Fatalf("%q listens to nothing", line)
 }
 
 // A monitor whose socket overflowed says so, and tells what it missed.
