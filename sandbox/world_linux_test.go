@@ -356,7 +356,7 @@ func TestStall(t *testing.T) {
 			t.Errorf("got %+v", o)
 		}
 	}
-	if took := time.Since(begin); took < 10*timeout || took > 5*time.Second {
+	if took := time.Since(begin); took < 10*timeout || took > time.Minute {
 		t.Errorf("ten losses took %v", took)
 	}
 }
@@ -376,7 +376,7 @@ func TestCancel(t *testing.T) {
 	if _, err := w.SendAll(ctx, probes); !errors.Is(err, cause) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("took %v to stop", took)
 	}
 	if _, err := w.Send(ctx, probes[0]); !errors.Is(err, cause) {

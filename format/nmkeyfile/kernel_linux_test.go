@@ -123,7 +123,7 @@ func startManager(t *testing.T, h *formattest.Host, files []format.File) {
 // await waits until a condition holds; the comparison that follows says what is
 // wrong if it never does.
 func await(done func() bool) {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end) && !done(); {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end) && !done(); {
 		time.Sleep(200 * time.Millisecond)
 	}
 }

@@ -111,7 +111,7 @@ func openTaps(t *testing.T, ns *kernel.NetNS) taps {
 // time after both ends are up.
 func (all taps) exchange(t *testing.T, c conformanceCase, send func() error) seen {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for ctx.Err() == nil {
 		if err := send(); err != nil {
