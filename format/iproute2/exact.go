@@ -53,12 +53,14 @@ func Exact(s *rpdb.Snapshot, f rpdb.Family, alright func(command string) error) 
 		}
 		rules, saidRules[place] = append(rules, r), append(saidRules[place], plain)
 	}
-	return withoutLostTargets(s.RulesOf(f), rules, lose), routes, losses
+	return WithoutLostTargets(s.RulesOf(f), rules, lose), routes, losses
 }
 
-// withoutLostTargets drops the rules that jump to a priority at which rules were
-// and none is left.
-func withoutLostTargets(all, left []rpdb.Rule, lose func(rpdb.Rule, string)) []rpdb.Rule {
+// WithoutLostTargets drops the rules that jump to a priority at which rules were
+// and none is left: without its target a goto lets packets through to rules that it
+// jumps over. All are the rules of a family, and left are those of them that can be
+// said, in order; lose is told each that goes, with the reason. It reuses left.
+func WithoutLostTargets(all, left []rpdb.Rule, lose func(rpdb.Rule, string)) []rpdb.Rule {
 	were, are := map[rpdb.Priority]int{}, map[rpdb.Priority]int{}
 	for _, r := range all {
 		were[r.Priority]++

@@ -71,6 +71,41 @@ func sortedLines(text string) string {
 	return strings.Join(lines, "")
 }
 
+// TestWriteLostTarget: a goto whose target is lost would let packets through to the
+// rules that it jumps over, so it is lost with it, and so is a goto to that.
+func TestWriteLostTarget(t *testing.T) {
+	var s rpdb.Snapshot
+	for _, f := range rpdb.Families() {
+		for _, line := range []string{"pref 1 iif lan0 goto 2", "pref 2 iif lan1 goto 9", "pref 3 iif lan0 goto 10", "pref 5 lookup 101", "pref 9 dscp 8 nop", "pref 10 nop"} {
+			r, _, err := iproute2.ParseRule(f, strings.Fields(line), rpdb.Names{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Rules = append(s.Rules, r)
+		}
+	}
+	files, losses := networkd.Write(&s, rpdb.Names{}, networkd.Options{Version: 257})
+	var lost []string
+	for _, l := range losses {
+		lost = append(lost, strings.TrimPrefix(l.String(), "ip -"))
+	}
+	slices.Sort(lost)
+	const no = "networkd has no selector for the DSCP alone"
+	if want := []string{
+		"4 rule add pref 1 iif lan0 goto 2 protocol static: the rule that it jumps to, 2, cannot be said",
+		"4 rule add pref 2 iif lan1 goto 9 protocol static: the rule that it jumps to, 9, cannot be said",
+		"4 rule add pref 9 dscp 8 nop: " + no,
+		"6 rule add pref 1 iif lan0 goto 2 protocol static: the rule that it jumps to, 2, cannot be said",
+		"6 rule add pref 2 iif lan1 goto 9 protocol static: the rule that it jumps to, 9, cannot be said",
+		"6 rule add pref 9 dscp 8 nop: " + no,
+	}; !slices.Equal(lost, want) {
+		t.Errorf("lost\n%s", strings.Join(lost, "\n"))
+	}
+	if text := bundle(files); strings.Count(text, "GoTo=10") != 1 || strings.Contains(text, "GoTo=2") || strings.Contains(text, "GoTo=9") || strings.Count(text, "Family=both") != 3 {
+		t.Errorf("written\n%s", text)
+	}
+}
+
 // TestWriteLosses is the table of what networkd cannot say, by version.
 func TestWriteLosses(t *testing.T) {
 	const all = 1 << 30

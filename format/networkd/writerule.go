@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rpdb"
+	"rpdb/format/iproute2"
 )
 
 // loopback is the interface whose file has the rules, and the routes that
@@ -30,6 +31,7 @@ func (w *writer) rules() {
 		r.Protocol = rpdb.ProtocolStatic
 		can = append(can, r)
 	}
+	can = w.withoutLostTargets(rules, can)
 	var sixes []rpdb.Rule
 	for _, r := range can {
 		if r.Family == rpdb.IPv6 {
@@ -48,6 +50,18 @@ func (w *writer) rules() {
 			w.section(loopback, "RoutingPolicyRule", w.ruleKeys(r, strings.ToLower(r.Family.String())))
 		}
 	}
+}
+
+// withoutLostTargets drops the rules that jump to one that is lost.
+func (w *writer) withoutLostTargets(all, can []rpdb.Rule) (left []rpdb.Rule) {
+	for _, f := range rpdb.Families() {
+		other := func(r rpdb.Rule) bool { return r.Family != f }
+		left = append(left, iproute2.WithoutLostTargets(
+			slices.DeleteFunc(slices.Clone(all), other), slices.DeleteFunc(slices.Clone(can), other),
+			func(r rpdb.Rule, reason string) { w.lose(w.ruleObject(r), reason) },
+		)...)
+	}
+	return left
 }
 
 func hasTwin(rules []rpdb.Rule, r rpdb.Rule) bool {
