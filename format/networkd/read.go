@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -226,6 +227,10 @@ func (r *reader) match(u unit) (links []rpdb.LinkIndex, unknown error) {
 					r.refuseAt(s, a, errors.New("[Match] has no such key"))
 				}
 				continue
+			}
+			if a.value == "" { // which takes back those before it
+				maps.DeleteFunc(r.matched, func(_ rpdb.LinkName, path string) bool { return path == u.path })
+				links = nil
 			}
 			for _, name := range strings.Fields(a.value) {
 				if !isMatchName(name) {

@@ -261,6 +261,23 @@ ip -6 rule add pref 3 from 2001:db8::/32 lookup red protocol static
 	}
 }
 
+// TestReadMatchesAnew: an empty Name= takes back those before it, so that another file
+// may have them.
+func TestReadMatchesAnew(t *testing.T) {
+	const route = "[Route]\nDestination=192.0.2.0/24\nTable=7\n"
+	s, n, err := networkd.Read([]format.File{
+		{Path: "a.network", Text: "[Match]\nName=eth0 eth1\nName=\nName=eth2\n" + route},
+		{Path: "b.network", Text: "[Match]\nName=eth0\n" + route},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "ip -4 route add 192.0.2.0/24 dev eth0 table 7 proto static\nip -4 route add 192.0.2.0/24 dev eth2 table 7 proto static\n"
+	if got := sortedLines(told(s, n)); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
 func TestReadRefuses(t *testing.T) {
 	rule := func(keys string) []format.File {
 		return file("[RoutingPolicyRule]\nPriority=1\n" + keys + "\n")
