@@ -1,6 +1,7 @@
 package nmkeyfile_test
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,10 +20,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m)) }
 
-// profiles are those of everything that NetworkManager can say.
+// profiles are those of everything that NetworkManager can say, with an address of
+// lo.
 func profiles(t *testing.T) ([]format.File, *rpdb.Snapshot) {
 	t.Helper()
-	files, _ := nmkeyfile.Write(formattest.Everything(t), rpdb.Names{})
+	s := formattest.Everything(t)
+	s.Addresses = append(s.Addresses, rpdb.Address{Link: 1, Prefix: netip.MustParsePrefix("203.0.113.7/32"), Flags: rpdb.AddressPermanent})
+	files, _ := nmkeyfile.Write(s, rpdb.Names{})
 	want, _, err := nmkeyfile.Read(files)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package nmkeyfile_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +124,38 @@ func TestRoundTrip(t *testing.T) {
 	if kept < 800 {
 		t.Errorf("only %d objects were kept", kept)
 	}
+}
+
+// TestAddressLosses: an address that a profile cannot have is lost, and said to be;
+// those of lo are written too.
+func TestAddressLosses(t *testing.T) {
+	s := corpus.DualUplink()
+	p, permanent := netip.MustParsePrefix("203.0.113.7/32"), rpdb.AddressPermanent
+	s.Addresses = append(s.Addresses,
+		rpdb.Address{Link: 2, Prefix: p, Peer: p.Addr().Next(), Flags: permanent},
+		rpdb.Address{Link: 2, Prefix: p, Scope: rpdb.ScopeLink, Flags: permanent},
+		rpdb.Address{Link: 3, Prefix: p, Flags: permanent | rpdb.AddressDeprecated},
+		rpdb.Address{Link: 1, Prefix: netip.MustParsePrefix("127.0.0.1/8"), Scope: rpdb.ScopeHost, Flags: permanent},
+		rpdb.Address{Link: 1, Prefix: p, Flags: permanent},
+	)
+	files, losses := nmkeyfile.Write(s, rpdb.Names{})
+	var got []string
+	for _, l := range losses {
+		got = append(got, l.String())
+	}
+	if want := []string{
+		"address add 203.0.113.7/32 dev eth0: NetworkManager has no addresses with a peer",
+		"address add 203.0.113.7/32 dev eth0: NetworkManager has no scopes of addresses",
+		"address add 203.0.113.7/32 dev eth1: NetworkManager has no deprecated addresses",
+	}; !slices.Equal(got, want) {
+		t.Errorf("lost\n%s", strings.Join(got, "\n"))
+	}
+	back, _, err := nmkeyfile.Read(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Addresses = append(s.Addresses[:4:4], rpdb.Address{Link: 1, Prefix: p})
+	formattest.CompareAddresses(t, back, s)
 }
 
 func TestLosses(t *testing.T) {

@@ -30,6 +30,7 @@ func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
 	w := writer{snapshot: s}
 	w.rules()
 	w.routes()
+	w.addresses()
 	var files []format.File
 	for _, l := range w.lists {
 		files = append(files, w.file(l))
@@ -132,6 +133,40 @@ func (w *writer) routes() {
 	}
 }
 
+// addresses finds those that the profiles of their interfaces cannot have.
+func (w *writer) addresses() {
+	for _, l := range w.lists {
+		link, _ := w.snapshot.LinkByName(l.link)
+		for _, f := range rpdb.Families() {
+			for _, a := range w.snapshot.AddressesOf(f, link.Index) {
+				if reason := unsaidAddress(a); isStatic(a) && reason != "" {
+					w.losses = append(w.losses, format.Loss{Object: fmt.Sprintf("address add %v dev %s", a.Prefix, l.link), Reason: reason})
+				}
+			}
+		}
+	}
+}
+
+// isStatic reports whether an address is one that a profile has to have: others are
+// given by somebody else.
+func isStatic(a rpdb.Address) bool {
+	ip := a.Prefix.Addr()
+	return a.Flags&rpdb.AddressPermanent != 0 && !ip.IsLinkLocalUnicast() && !ip.IsLoopback()
+}
+
+// unsaidAddress says what of an address a profile has no words for, "" if it has.
+func unsaidAddress(a rpdb.Address) string {
+	switch {
+	case a.Peer.IsValid():
+		return "NetworkManager has no addresses with a peer"
+	case a.Prefix.Addr().Is4() && a.Scope != rpdb.ScopeGlobal:
+		return "NetworkManager has no scopes of addresses"
+	case a.Flags&rpdb.AddressDeprecated != 0:
+		return "NetworkManager has no deprecated addresses"
+	}
+	return ""
+}
+
 // linkOf is the interface whose profile a route belongs to: that of its first
 // nexthop.
 func (w *writer) linkOf(r rpdb.Route) (rpdb.LinkName, error) {
@@ -172,7 +207,7 @@ func (w *writer) section(b *strings.Builder, l *list, f rpdb.Family) {
 	link, _ := w.snapshot.LinkByName(l.link)
 	var addresses []string
 	for _, a := range w.snapshot.AddressesOf(f, link.Index) {
-		if a.Flags&rpdb.AddressPermanent != 0 && !a.Prefix.Addr().IsLinkLocalUnicast() && l.link != "lo" {
+		if isStatic(a) && unsaidAddress(a) == "" {
 			addresses = append(addresses, a.Prefix.String())
 		}
 	}
