@@ -129,7 +129,7 @@ func (e exportable) snapshot(to notation) (*rpdb.Snapshot, []format.Loss, error)
 		losses = append(losses, format.Loss{Object: w.Name, Reason: w.Reason})
 	}
 	for _, l := range e.host.Links {
-		if !used[l.Index] {
+		if !used[l.Index] && (!to.whole || !l.IsLoopback()) { // whose file has the rules
 			continue
 		}
 		if !groups[l.Group] {

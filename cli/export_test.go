@@ -32,8 +32,10 @@ func TestExportable(t *testing.T) {
 	}
 	e := exportable{
 		host: &rpdb.Snapshot{
-			Links: []rpdb.Link{{Index: 1, Name: "lo"}, {Index: 2, Name: "eth0", Group: 5}, {Index: 3, Name: "eth1", Group: 7}, {Index: 4, Name: "eth2"}},
+			Links: []rpdb.Link{{Index: 1, Name: "lo", Flags: rpdb.LinkLoopback}, {Index: 2, Name: "eth0", Group: 5}, {Index: 3, Name: "eth1", Group: 7}, {Index: 4, Name: "eth2"}},
 			Addresses: []rpdb.Address{
+				{Link: 1, Prefix: prefix("127.0.0.1/8"), Flags: rpdb.AddressPermanent},
+				{Link: 1, Prefix: prefix("203.0.113.7/32"), Flags: rpdb.AddressPermanent},
 				{Link: 2, Prefix: prefix("192.0.2.10/24"), Flags: rpdb.AddressPermanent},
 				{Link: 2, Prefix: prefix("192.0.2.20/24"), Valid: 600},
 				{Link: 2, Prefix: prefix("fe80::1/64"), Flags: rpdb.AddressPermanent},
@@ -79,7 +81,7 @@ func TestExportable(t *testing.T) {
 		want   string
 		losses int
 	}{
-		{true, "eth0 0, eth1 7, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 3},
+		{true, "lo 0, eth0 0, eth1 7, 203.0.113.7/32, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 3},
 		{false, "eth0 0, eth1 7, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 10010 4", 1},
 	} {
 		s, losses, err := e.snapshot(notation{whole: c.whole})
