@@ -22,12 +22,12 @@ func (a *app) adoptCommand() *cobra.Command {
 		Short: "write a policy of the rules and tables that somebody made here by hand",
 		Long: `adopt prints a policy that means the hand-made rules of this host, at their
 priorities, and the tables that they lead to, with their routes. It changes
-nothing and writes no file. When the policy is applied, its rules take the place of
-the hand-made ones, and packets see nothing of it: that is what "adopt:" in it
+nothing and writes no file. When the policy is applied, its rules take the place
+of the hand-made ones, and packets see nothing of it: that is what "adopt:" in it
 says (see rpdb-policy(5)).
 
-Without a SELECTOR all rules are taken but the kernel's own, rpdb's own, and those
-of programs that would make them again: comments list these. With a SELECTOR, in
+Without a SELECTOR all rules are taken but the kernel's own, rpdb's own, and
+those of programs that would make them again: comments list these. With a SELECTOR, in
 the words of "rpdb rule list", exactly the rules that it chooses are taken,
 whoever made them: "table 100", "pref 1000-1100", "from 192.0.2.0/24", "protocol
 static". Tables of the kernel, of VRFs and of rpdb are never taken.

@@ -64,8 +64,8 @@ local and default are no part of a policy: they stay with whoever sets the
 interfaces up. Files called rt_tables, and those of a directory rt_tables.d, say
 what names tables have.
 
-What is not understood is an error with file and line; what a policy cannot say is
-listed with the reason; in both cases nothing is printed.
+What is not understood is an error with file and line; what a policy cannot say
+is listed with the reason; in both cases nothing is printed.
 
 Exit codes: 0 done; 1 an error, or something cannot be said.`,
 		Example: "  rpdb import networkd /etc/systemd/network/*.network > policy.yaml\n  rpdb import ip listing.txt",
