@@ -141,6 +141,7 @@ func (s *site) confirm(ctx context.Context, id uint64, show *progress) error {
 		return err
 	}
 	s.app.noteUncleared(session)
+	s.noteDrift(ctx, session)
 	s.makeLast(session)
 	return s.ended(entry, show)
 }

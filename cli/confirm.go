@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rpdb/apply"
 	"rpdb/apply/journal"
 )
 
@@ -16,8 +17,9 @@ func (a *app) confirmCommand() *cobra.Command {
 		Long: `confirm keeps the generation that is on trial, for good: it does not come undone
 any more. Called from a new connection it proves that one can still get in. With
 the ID of the generation, as apply prints it, no other is confirmed by mistake.
-The generation before, which stood ready to come back, is then cleared away. To
-confirm once more changes nothing.
+The generation before, which stood ready to come back, is then cleared away. A note
+says if the host has drifted from what is confirmed. To confirm once more changes
+nothing.
 
 Exit codes: 0 confirmed; 1 an error: it was rolled back before, or nothing is on
 trial.`,
@@ -76,8 +78,23 @@ func (a *app) confirm(ctx context.Context, id uint64) error {
 		return err
 	}
 	a.noteUncleared(session)
+	s.noteDrift(ctx, session)
 	s.makeLast(session)
 	return a.viewConfirmed(entry)
+}
+
+// noteDrift says that the host is not as the generation wants it that was
+// confirmed, as where a rollback was cut short. It is confirmed all the same.
+func (s *site) noteDrift(ctx context.Context, session *apply.Session) {
+	host, err := s.conn.Snapshot(ctx)
+	if err != nil {
+		return
+	}
+	e, p, err := apply.Drift(s.config(), session.State(), host)
+	if n := len(p.Changes); n > 0 && err == nil {
+		s.app.note("this host is not as generation %d wants it: %d %s would put it right, see \"%s\"",
+			e.ID, n, plural(n, "change", "changes"), s.app.callAgain("status"))
+	}
 }
 
 // viewConfirmed says that a generation is confirmed; if that cannot be written,
