@@ -414,6 +414,41 @@ func TestLostRecord(t *testing.T) {
 	}
 }
 
+// TestRecorded: a record of files that are no more is known, and so are files that
+// the record has lost.
+func TestRecorded(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	want := Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})
+	recorded := func(when string, wanted bool, want []File) {
+		t.Helper()
+		p, err := tree.Plan(want, nil)
+		if err != nil || p.Recorded() != wanted {
+			t.Errorf("%s: recorded: %v, want %v; %v", when, !wanted, wanted, err)
+		}
+	}
+	recorded("nothing", true, nil)
+	recorded("before", false, want)
+	do(t, tree, want, nil)
+	recorded("installed", true, want)
+	recorded("to be removed", false, nil)
+	for _, f := range want {
+		if err := os.Remove(filepath.Join(dir, f.Path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recorded("removed by hand", false, nil)
+	do(t, tree, nil, nil)
+	recorded("taken away", true, nil)
+	if tree.Enabled() {
+		t.Error("the record is left")
+	}
+	do(t, tree, want, nil)
+	if err := os.Remove(filepath.Join(dir, recordPath)); err != nil {
+		t.Fatal(err)
+	}
+	recorded("the record is lost", false, want)
+}
+
 func TestCheckProgram(t *testing.T) {
 	tree, dir := host(t, "usr/sbin/rpdb", "sbin -> usr/sbin", "opt/open/rpdb", "usr/sbin/text", "usr/sbin/shared", "var/tmp/rpdb", "tmp/rpdb")
 	for name, mode := range map[string]fs.FileMode{"opt/open": 0o777, "usr/sbin/text": 0o644, "usr/sbin/shared": 0o777} {

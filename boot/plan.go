@@ -169,6 +169,15 @@ func (p *Plan) Changes() (n int) {
 	return n
 }
 
+// Recorded reports whether the record says already what will be there, as it does
+// not where somebody has removed files by hand, or the record itself.
+func (p *Plan) Recorded() bool {
+	if len(p.next.Files) == 0 {
+		return p.old.empty()
+	}
+	return len(p.old.Files) == len(p.next.Files) && len(p.old.with(p.next).Files) == len(p.old.Files)
+}
+
 // Do carries the plan out. What will be there is on record before it is there. If
 // something fails, what was done is undone, and the error says what could not be.
 func (p *Plan) Do() error {

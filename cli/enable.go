@@ -259,13 +259,13 @@ func (e *enabling) note(format string, args ...any) {
 // running systemd.
 func (e *enabling) carryOut(ctx context.Context, p *boot.Plan, on bool) error {
 	e.doc.changes = p.Changes()
-	if e.dryRun || e.doc.changes == 0 {
+	if e.dryRun || e.doc.changes == 0 && p.Recorded() {
 		return nil
 	}
-	services := units(p, on)
-	live := e.at == "" && e.app.root == "" && e.host.Running && len(services) > 0
-	if live && !on {
-		e.systemctl(ctx, append([]string{"--no-block", "stop"}, services...)...)
+	gone, there := units(p)
+	live := e.at == "" && e.app.root == "" && e.host.Running && e.doc.changes > 0 && len(gone)+len(there) > 0
+	if live && len(gone) > 0 {
+		e.systemctl(ctx, append([]string{"--no-block", "stop"}, gone...)...)
 	}
 	if err := p.Do(); err != nil {
 		return err
@@ -273,21 +273,26 @@ func (e *enabling) carryOut(ctx context.Context, p *boot.Plan, on bool) error {
 	if live {
 		e.systemctl(ctx, "daemon-reload")
 	}
-	if live && on {
-		e.systemctl(ctx, append([]string{"--no-block", "restart"}, services...)...)
+	if live && on && len(there) > 0 {
+		e.systemctl(ctx, append([]string{"--no-block", "restart"}, there...)...)
 	}
 	return nil
 }
 
-// units names the services that a plan installs, or removes.
-func units(p *boot.Plan, on bool) (names []string) {
+// units names the services that a plan removes, and those that it installs or
+// finds.
+func units(p *boot.Plan) (gone, there []string) {
 	for _, s := range p.Steps {
 		name := filepath.Base(s.Path)
-		if (name == boot.BootUnit || name == boot.WatchUnit) && (s.Do == boot.Remove) != on && !slices.Contains(names, name) {
-			names = append(names, name)
+		list := &there
+		if s.Do == boot.Remove {
+			list = &gone
+		}
+		if (name == boot.BootUnit || name == boot.WatchUnit) && !slices.Contains(*list, name) {
+			*list = append(*list, name)
 		}
 	}
-	return names
+	return gone, there
 }
 
 // describe says what became of each file.

@@ -119,6 +119,14 @@ func TestEnableOnAMachine(t *testing.T) {
 	h.unit("rpdb-watch.service", "active")
 	h.caged()
 
+	// Who does without the watch has none that runs on without its file.
+	h.says("note: done: systemctl --no-block stop rpdb-watch.service", "enable", "--no-watch")
+	h.unit("rpdb-watch.service", "inactive")
+	h.unit("rpdb.service", "active")
+	h.says("5 rules", "status")
+	h.says("note: done: systemctl --no-block restart ", "enable")
+	h.unit("rpdb-watch.service", "active")
+
 	// The watch, in its cage, puts right what an event takes.
 	h.Run("ip", "link", "set", "eth0", "down")
 	h.Run("ip", "link", "set", "eth0", "up")
