@@ -311,6 +311,8 @@ func TestReadRefuses(t *testing.T) {
 		{rule("Table=0"), `a.network:5: Table= "0": it is neither the number of a table nor a name that RouteTable= of networkd.conf gives to one`},
 		{rule("Priority=2"), `a.network:5: Priority= "2": it is there twice, and networkd takes the last`},
 		{rule("From="), `a.network:5: From=: it has no value`},
+		{rule("User="), `a.network:5: User=: it has no value`},
+		{route("MultiPathRoute="), `a.network:4: MultiPathRoute=: it has no value`},
 		{rule("FirewallMark=0"), `a.network:5: FirewallMark= "0": it matches every mark: leave it out, or give a mask`},
 		{rule("FirewallMark=1_0"), `a.network:5: FirewallMark= "1_0": it is no mark, as in 7 or 7/255`},
 		{rule("IPProtocol=253"), `a.network:5: IPProtocol= "253": networkd takes no protocol without a name of its own, and would leave the selector out`},
@@ -354,6 +356,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("[Match]\nName=eth0 eth1\n[Route]\nMultiPathRoute=192.0.2.1@eth2 5\nTable=red\n", "[Network]\nRouteTable=red:7\n")
 	f.Add("[Match]\nName=lo\n[RoutingPolicyRule]\nPriority=5\nGoTo=7\nFamily=both\nUser=0-5\n[Link]\nGroup=1", "")
 	f.Add("[Match]\nName=a\n[Address]\nAddress=10.0.0.1/32\nPeer=10.0.0.2\n[Network]\nGateway=::\n", "")
+	f.Add("[Match]\nName=a\n[RoutingPolicyRule]\nUser=\n[Route]\nMultiPathRoute=\n", "")
 	f.Fuzz(func(t *testing.T, network, manager string) {
 		files := []format.File{{Path: "a.network", Text: network}, {Path: "networkd.conf", Text: manager}}
 		s, n, err := networkd.Read(files)

@@ -46,9 +46,9 @@ func (r *reader) rule(s section) {
 	}
 }
 
-// distinct returns the assignments of a section in which every key may stand
-// once, and has a value.
-func (r *reader) distinct(s section, lists ...string) []assignment {
+// distinct returns the assignments of a section that have a value, and refuses the
+// others. Every key but those of lists may stand once.
+func (r *reader) distinct(s section, lists ...string) (valued []assignment) {
 	seen := map[string]bool{}
 	for _, l := range lists {
 		seen[l] = false
@@ -62,11 +62,14 @@ func (r *reader) distinct(s section, lists ...string) []assignment {
 			r.refuseAt(s, a, errors.New("it is there twice, and networkd takes the last"))
 		}
 		seen[a.key] = true
+		if a.value != "" {
+			valued = append(valued, a)
+		}
 	}
 	if len(s.assignments) == 0 {
 		r.refuse(s.file, s.line, "section", s.name, "it says nothing")
 	}
-	return s.assignments
+	return valued
 }
 
 func ruleKeys() map[string]func(*ruleReader, string) error {
