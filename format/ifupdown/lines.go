@@ -38,11 +38,13 @@ func lines(f format.File) []line {
 		body, more := strings.CutSuffix(text, `\`)
 		open.text += body
 		if !more {
-			open.text = strings.TrimSpace(open.text)
 			open = nil
 		}
 	}
-	return list
+	for i := range list {
+		list[i].text = strings.TrimSpace(list[i].text)
+	}
+	return slices.DeleteFunc(list, func(l line) bool { return l.text == "" }) // backslashes alone
 }
 
 // sources puts the lines of files together in the order in which ifupdown reads

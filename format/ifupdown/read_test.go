@@ -50,6 +50,16 @@ ip -4 route add default via 10.10.0.1 dev eth1 table 1
 	}
 }
 
+// TestBackslashesAlone: lines that are empty once they are joined say nothing.
+func TestBackslashesAlone(t *testing.T) {
+	const stanza = "iface eth0 inet manual\n  \\\n  \nup ip rule add pref 5 lookup 7\n \\"
+	for _, before := range []string{"\\\n\n", "\\\n", " \\\n\\\n \n"} {
+		if got := says(t, file("interfaces", before+stanza)); got != "ip -4 rule add pref 5 lookup 7" {
+			t.Errorf("%q: got %s", before, got)
+		}
+	}
+}
+
 // The stanzas that people write, with everything that makes them idempotent.
 const careful = `
 auto eth0
