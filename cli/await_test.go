@@ -328,7 +328,7 @@ func TestNobodyConfirms(t *testing.T) {
 	t.Run("no terminal", func(t *testing.T) {
 		t.Parallel()
 		h := newTrialHost(t)
-		if out, err := h.start(t, nil, "apply", "two.yaml", "--confirm", "1s").wait(); err != nil {
+		if out, err := h.start(t, nil, "apply", "two.yaml", "--confirm", "5s").wait(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		eventually(t, "rolled back", h.rolledBack(t))

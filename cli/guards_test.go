@@ -133,7 +133,7 @@ func TestTimerGoesBack(t *testing.T) {
 	t.Run("a namespace with a name", func(t *testing.T) {
 		m.Run("ip", "netns", "add", "blue")
 		m.Run("ip", "netns", "exec", "blue", "/usr/local/bin/uplink")
-		_ = m.Run(bootedProgram, "-n", "blue", "apply", "/etc/rpdb/two.yaml", "--confirm", "3s")
+		_ = m.Run(bootedProgram, "-n", "blue", "apply", "/etc/rpdb/two.yaml", "--confirm", "10s")
 		m.kill(t, syscall.SIGKILL, guardWord)
 		eventually(t, "rolled back", func() bool {
 			out, err := m.Command(bootedProgram, "-n", "blue", "status").Output()
@@ -263,7 +263,7 @@ func TestTimerIsStopped(t *testing.T) {
 	}
 	m.Run(bootedProgram, "apply", "/etc/rpdb/one.yaml")
 	t.Run("it is over in time", func(t *testing.T) {
-		p := m.trial(t, "4s")
+		p := m.trial(t, "10s")
 		eventually(t, "rolled back", func() bool { return m.state(t).Pending == nil })
 		m.wantNoTimers(t)
 		if e, _ := m.state(t).Find(p.ID); e.Status != journal.RolledBack {

@@ -123,7 +123,7 @@ func TestRepairWatch(t *testing.T) {
 		}
 		h.becomes("In sync: 5 rules and routes")
 	}
-	if out, err := h.run("apply", "two.yaml", "--confirm", "1s", "--wait", "30s"); err != nil {
+	if out, err := h.run("apply", "two.yaml", "--confirm", "6s", "--wait", "30s"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	killGuard(t, h.dir+"/state")
