@@ -198,7 +198,8 @@ func (e exportable) addAddresses(s *rpdb.Snapshot, l rpdb.Link, leases bool) []f
 	return losses
 }
 
-// addMain adds the routes of the main table over an interface that somebody added.
+// addMain adds the routes of the main table over an interface that somebody added;
+// those that lead nowhere are in the file of lo, as those of the policy are.
 func (e exportable) addMain(s *rpdb.Snapshot, l rpdb.Link) {
 	for _, f := range rpdb.Families() {
 		for _, r := range e.host.Table(f, rpdb.TableMain) {
@@ -211,7 +212,7 @@ func (e exportable) addMain(s *rpdb.Snapshot, l rpdb.Link) {
 // interface, and the policy does not have it.
 func byHand(r rpdb.Route, l rpdb.Link, d rpdb.Desired) []rpdb.Route {
 	added := r.Protocol == rpdb.ProtocolBoot || r.Protocol == rpdb.ProtocolStatic
-	if !added || r.Expires != 0 || r.Dst == netip.MustParsePrefix("ff00::/8") || len(r.Nexthops) == 0 || r.Nexthops[0].Link != l.Index {
+	if !added || r.Expires != 0 || r.Dst == netip.MustParsePrefix("ff00::/8") || !leavesBy(r, l) {
 		return nil
 	}
 	if slices.ContainsFunc(d.Routes, func(o rpdb.DesiredRoute) bool { return o.Route.Key() == r.Key() }) {
@@ -219,4 +220,13 @@ func byHand(r rpdb.Route, l rpdb.Link, d rpdb.Desired) []rpdb.Route {
 	}
 	r.Protocol = rpdb.ProtocolStatic
 	return []rpdb.Route{r}
+}
+
+// leavesBy reports whether the first way of a route is over an interface; a route
+// that leads nowhere has lo.
+func leavesBy(r rpdb.Route, l rpdb.Link) bool {
+	if len(r.Nexthops) == 0 {
+		return l.IsLoopback() && r.NexthopID == 0
+	}
+	return r.Nexthops[0].Link == l.Index
 }

@@ -45,6 +45,7 @@ func TestExportable(t *testing.T) {
 			},
 			Routes: []rpdb.Route{
 				{Family: rpdb.IPv4, Table: 254, Dst: prefix("0.0.0.0/0"), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolBoot, Nexthops: hop("192.0.2.1", 2)},
+				{Family: rpdb.IPv4, Table: 254, Dst: prefix("10.3.0.0/16"), Type: rpdb.RouteBlackhole, Protocol: rpdb.ProtocolBoot},
 				{Family: rpdb.IPv4, Table: 254, Dst: prefix("10.0.0.0/8"), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolDHCP, Nexthops: hop("192.0.2.1", 2)},
 				{Family: rpdb.IPv4, Table: 254, Dst: prefix("10.1.0.0/16"), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolBoot, Nexthops: hop("203.0.113.1", 4)},
 				{Family: rpdb.IPv4, Table: 254, Dst: prefix("10.2.0.0/16"), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolStatic, Nexthops: hop("192.0.2.1", 2)},
@@ -68,6 +69,10 @@ func TestExportable(t *testing.T) {
 			text += fmt.Sprintf("%v, ", a.Prefix)
 		}
 		for _, r := range s.Routes {
+			if len(r.Nexthops) == 0 {
+				text += fmt.Sprintf("%v %v %d, ", r.Type, r.Dst, r.Table)
+				continue
+			}
 			text += fmt.Sprintf("%v %d via %v %d, ", r.Dst, r.Table, r.Nexthops[0].Via, r.Protocol)
 		}
 		for _, r := range s.Rules {
@@ -81,7 +86,7 @@ func TestExportable(t *testing.T) {
 		want   string
 		losses int
 	}{
-		{true, "lo 0, eth0 0, eth1 7, 203.0.113.7/32, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 3},
+		{true, "lo 0, eth0 0, eth1 7, 203.0.113.7/32, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, blackhole 10.3.0.0/16 254, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 3},
 		{false, "eth0 0, eth1 7, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 10010 4", 1},
 	} {
 		s, losses, err := e.snapshot(notation{whole: c.whole})
