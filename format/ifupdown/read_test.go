@@ -50,6 +50,23 @@ ip -4 route add default via 10.10.0.1 dev eth1 table 1
 	}
 }
 
+// TestNameOfInterface: a shell takes the longest name of a variable.
+func TestNameOfInterface(t *testing.T) {
+	for word, want := range map[string]string{
+		"$IFACE": "e0", "${IFACE}x": "e0x", "$IFACE.5": "e0.5", `"$IFACE"x`: "e0x", `"a-$IFACE-$IFACE"`: "a-e0-e0",
+		"$IFACEx": "", `"$IFACE_1"`: "", "$IFACE$X": "", `"${IFACE"`: "", `"${IFACE:-x}"`: "",
+	} {
+		f := file("interfaces", "iface e0 inet manual\nup ip rule add pref 5 iif "+word+" lookup 7\n")
+		if want == "" {
+			if _, _, err := ifupdown.Read([]format.File{f}); err == nil || !strings.Contains(err.Error(), "only $IFACE is understood") {
+				t.Errorf("%s: %v", word, err)
+			}
+		} else if got := says(t, f); got != "ip -4 rule add pref 5 iif "+want+" lookup 7" {
+			t.Errorf("%s: %s", word, got)
+		}
+	}
+}
+
 // TestBackslashesAlone: lines that are empty once they are joined say nothing.
 func TestBackslashesAlone(t *testing.T) {
 	const stanza = "iface eth0 inet manual\n  \\\n  \nup ip rule add pref 5 lookup 7\n \\"

@@ -148,11 +148,28 @@ func shellWord(line, iface string) (word, rest string, err error) {
 	return b.String(), line, nil
 }
 
-// expand puts the name of the interface in place of $IFACE.
+// expand puts the name of the interface in place of $IFACE, which ends where no
+// letter, digit or underscore follows.
 func expand(s, iface string) (string, error) {
-	s = strings.NewReplacer("${IFACE}", iface, "$IFACE", iface).Replace(s)
-	if strings.ContainsAny(s, "$`\\") {
+	out := ""
+	for rest := s; rest != ""; {
+		before, behind, found := strings.Cut(rest, "$")
+		out += before
+		if !found {
+			break
+		}
+		after, ok := strings.CutPrefix(behind, "{IFACE}")
+		if !ok {
+			after, ok = strings.CutPrefix(behind, "IFACE")
+			ok = ok && strings.TrimLeft(after, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == after
+		}
+		if !ok {
+			return "", fmt.Errorf("of what a shell replaces, only $IFACE is understood: %q", s)
+		}
+		out, rest = out+iface, after
+	}
+	if strings.ContainsAny(out, "$`\\") {
 		return "", fmt.Errorf("of what a shell replaces, only $IFACE is understood: %q", s)
 	}
-	return s, nil
+	return out, nil
 }
