@@ -311,6 +311,7 @@ func TestReadRefuses(t *testing.T) {
 		{rule("Table=0"), `a.network:5: Table= "0": it is neither the number of a table nor a name that RouteTable= of networkd.conf gives to one`},
 		{rule("Priority=2"), `a.network:5: Priority= "2": it is there twice, and networkd takes the last`},
 		{rule("From="), `a.network:5: From=: it has no value`},
+		{file("[Link]\nUnmanaged=yes\n"), `a.network:4: Unmanaged= "yes": networkd does nothing of a file of an interface that it leaves alone`},
 		{rule("User="), `a.network:5: User=: it has no value`},
 		{route("MultiPathRoute="), `a.network:4: MultiPathRoute=: it has no value`},
 		{rule("FirewallMark=0"), `a.network:5: FirewallMark= "0": it matches every mark: leave it out, or give a mask`},

@@ -48,8 +48,13 @@ func (h *host) addTo(i rpdb.LinkIndex) {
 // link reads [Link], of which only the group of the interface matters.
 func (h *host) link() {
 	for _, a := range h.section.assignments {
-		if a.key == "Group" {
+		switch a.key {
+		case "Group":
 			h.refuseAt(h.section, a, setOpt(&h.group, a.value, upTo[uint32](1<<31-1)))
+		case "Unmanaged":
+			if off, err := boolean(a.value); err != nil || off {
+				h.refuseAt(h.section, a, errors.New("networkd does nothing of a file of an interface that it leaves alone"))
+			}
 		}
 	}
 }
