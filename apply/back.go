@@ -25,6 +25,7 @@ func (s *Session) goBack(ctx context.Context, why string) (plan.Plan, Result, er
 		return plan.Plan{}, Result{}, err
 	}
 	targets = s.giveBack(*p, s.readyFirst(*p, actual, targets), actual)
+	s.returns(why)
 	var w way
 	var result Result
 	var errs []error
@@ -41,6 +42,7 @@ func (s *Session) goBack(ctx context.Context, why string) (plan.Plan, Result, er
 		}
 	}
 	if len(errs) == len(targets) {
+		s.stays()
 		return w.plan, result, errors.Join(errs...)
 	}
 	next := s.state.RollBack(why)
@@ -52,6 +54,23 @@ func (s *Session) goBack(ctx context.Context, why string) (plan.Plan, Result, er
 		s.saw()
 	}
 	return w.plan, result, err
+}
+
+// returns records that a generation that waits is taken back, so that whoever comes
+// after this process goes on with that, and does not take the trial for what is in
+// force. Where that cannot be stored it goes back all the same.
+func (s *Session) returns(why string) {
+	if s.state.Pending.Phase == journal.Waiting {
+		_, _ = s.commit(s.state.Returns(why))
+	}
+}
+
+// stays takes that back, where going back has failed: the generation is in force as it
+// was, and may be confirmed.
+func (s *Session) stays() {
+	if s.state.Pending.Phase == journal.Returning {
+		_, _ = s.commit(s.state.Written())
+	}
 }
 
 // way is how to reach a state.

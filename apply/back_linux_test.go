@@ -1,12 +1,14 @@
 package apply_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"rpdb"
 	"rpdb/apply"
 	"rpdb/apply/journal"
 	"rpdb/kernel/kerneltest"
@@ -89,4 +91,59 @@ func TestGuardReadsAgain(t *testing.T) {
 		t.Error("nothing was read")
 	}
 	s.oneOf(t, "nobody confirmed", "A")
+}
+
+// TestStoppedOnTheWayBack: a trial that was being taken back is not confirmed any
+// more, though its time is not over; the next session takes it back to the end.
+func TestStoppedOnTheWayBack(t *testing.T) {
+	for stop := 1; ; stop++ {
+		s := onTrial(t)
+		changes := 0
+		s.meanwhile = func() {
+			if changes++; changes == stop {
+				panic(killed{})
+			}
+		}
+		stopped, err := s.session(t, func(session *apply.Session) error {
+			_, err := session.RollBack(t.Context(), "asked")
+			return err
+		})
+		s.meanwhile = nil
+		if !stopped {
+			if err != nil || stop < 3 {
+				t.Errorf("%d changes, and %v", stop-1, err)
+			}
+			return
+		}
+		_, err = s.session(t, func(session *apply.Session) error {
+			_, err := session.Confirm(t.Context(), 2)
+			return err
+		})
+		if got, want := fmt.Sprint(err), "generation 2 cannot be confirmed: it was rolled back (asked)"; got != want {
+			t.Errorf("stopped at change %d, then confirm: %s, want %s", stop, got, want)
+		}
+		s.oneOf(t, fmt.Sprintf("stopped at change %d", stop), "A")
+	}
+}
+
+// TestWayBackThatFails leaves the trial as it was: it can be confirmed.
+func TestWayBackThatFails(t *testing.T) {
+	s := onTrial(t)
+	s.refuse = func(rpdb.Change) bool { return true }
+	_, err := s.session(t, func(session *apply.Session) error {
+		_, err := session.RollBack(t.Context(), "asked")
+		return err
+	})
+	if err == nil {
+		t.Error("the kernel refused, and it is no error")
+	}
+	s.refuse = nil
+	_, err = s.session(t, func(session *apply.Session) error {
+		_, err := session.Confirm(t.Context(), 2)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	s.oneOf(t, "confirmed after all", "B")
 }

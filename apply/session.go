@@ -176,6 +176,8 @@ func (c Config) overdue(p journal.Pending, boot string, since time.Duration) str
 		return "its network namespace was made anew before it was confirmed"
 	case p.Phase == journal.Writing:
 		return "rpdb ended while it was written"
+	case p.Phase == journal.Returning:
+		return p.Why
 	case since >= p.Deadline:
 		return "not confirmed in time"
 	}

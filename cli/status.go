@@ -181,6 +181,8 @@ func (a *app) viewStatus(d statusDocument) error {
 	case p == nil:
 	case p.Phase == journal.Writing:
 		w.printf("Generation %d is being written, or whoever wrote it is no more: then %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+	case p.Phase == journal.Returning:
+		w.printf("Generation %d is being taken back, or whoever did that is no more: then %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
 	case d.left <= 0:
 		w.printf("Generation %d was not confirmed in time: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
 	default:

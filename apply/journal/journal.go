@@ -293,7 +293,7 @@ func (j *Journal) Write(s State) error {
 		_ = j.disk.remove(reserveFile)
 		return j.writeError(name, err)
 	}
-	if s.Pending != nil && s.Pending.Phase == Waiting {
+	if s.Pending != nil && s.Pending.Phase != Writing {
 		_ = j.reserve(data) // in the room of the record before
 	}
 	j.remember(s, data)

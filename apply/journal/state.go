@@ -24,10 +24,12 @@ const (
 type Phase string
 
 // While a generation is being written, what is in the kernel may be a part of
-// it; once it is written and read back, it waits to be confirmed.
+// it; once it is written and read back, it waits to be confirmed. If it is to go
+// instead, it returns: from then on it cannot be confirmed.
 const (
-	Writing Phase = "writing"
-	Waiting Phase = "waiting"
+	Writing   Phase = "writing"
+	Waiting   Phase = "waiting"
+	Returning Phase = "returning"
 )
 
 // Count says how many rules and routes were added, changed and removed.
@@ -87,8 +89,10 @@ type Pending struct {
 	ID uint64 `json:"id"`
 	// Old is the generation to go back to, 0 for none: then nothing of ours is
 	// to be there.
-	Old    uint64 `json:"old,omitzero"`
-	Phase  Phase  `json:"phase"`
+	Old   uint64 `json:"old,omitzero"`
+	Phase Phase  `json:"phase"`
+	// Why says of one that returns what it returns for.
+	Why    string `json:"why,omitzero"`
 	BootID string `json:"boot_id"`
 	// Deadline is the time since boot, suspended time included, at which the
 	// trial ends. It is 0 if the generation is confirmed by having been written.
@@ -182,9 +186,15 @@ func (s State) oldest(status Status) int {
 
 // Written returns the record with the generation on trial written to the kernel
 // and read back.
-func (s State) Written() State {
+func (s State) Written() State { return s.phase(Waiting, "") }
+
+// Returns returns the record with the generation on trial being taken back, and
+// why.
+func (s State) Returns(why string) State { return s.phase(Returning, why) }
+
+func (s State) phase(to Phase, why string) State {
 	p := *s.Pending
-	p.Phase = Waiting
+	p.Phase, p.Why = to, why
 	s.Pending = &p
 	return s
 }
