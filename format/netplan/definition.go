@@ -107,6 +107,10 @@ func (b *device) entry(d *definition, key, value *yaml.Node) {
 		if b.local(key, []*yaml.Node{value}) {
 			b.gateway(key.Value, value)
 		}
+	case "activation-mode":
+		b.refuse(b.file, value, key.Value, "whether somebody brings the interface up cannot be told from the file")
+	case "dhcp4-overrides", "dhcp6-overrides":
+		b.overrides(key.Value, value)
 	case "match", "set-name":
 	case "table":
 		if d.kind != "vrfs" {
@@ -117,6 +121,19 @@ func (b *device) entry(d *definition, key, value *yaml.Node) {
 	default:
 		if !slices.Contains(otherKeys(), key.Value) {
 			b.refuse(b.file, key, "key", "netplan has no such key in "+d.kind)
+		}
+	}
+}
+
+// overrides reads what is to become of a lease. Where its routes go matters: they
+// are not in the file, so that nothing would fill a table of their own.
+func (b *device) overrides(object string, node *yaml.Node) {
+	for key, value := range b.mapping(b.file, node, object) {
+		switch {
+		case key.Value == "route-table":
+			b.refuse(b.file, value, object+" "+key.Value, "the routes of a lease are not in the file, so that nothing would fill the table")
+		case !slices.Contains(overrideKeys(), key.Value):
+			b.refuse(b.file, key, "key", "netplan has no such key in "+object)
 		}
 	}
 }

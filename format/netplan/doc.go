@@ -7,7 +7,8 @@
 // one definition, in the order of their names, as netplan does. A key that netplan
 // does not have is an error, and so is what has another meaning on each start, as
 // a rule without a priority, or what depends on an interface that is matched by
-// anything but its name. Keys that have nothing to do with policy routing are known
+// anything but its name. So is what the files alone do not settle: an interface that
+// somebody else brings up (activation-mode). Keys that have nothing to do with policy routing are known
 // by name and left alone.
 //
 // # What is written

@@ -85,6 +85,7 @@ func TestRead(t *testing.T) {
 			"ip -6 rule add pref 8 to 2001:db8::/32 lookup main protocol static",
 		}},
 		{"routes", file(`dhcp4: true
+dhcp4-overrides: {route-metric: 200, use-dns: false}
 nameservers: {addresses: [192.0.2.53]}
 gateway4: 192.0.2.1
 gateway6: 2001:db8::1
@@ -152,6 +153,11 @@ func TestReadRefuses(t *testing.T) {
 		{whole("network: {ethernets: {a: {mtu: 1, mtu: 2}}}"), "a.yaml:1:35: "},
 		{whole("network: {ethernets: {any: {match: {name: \"eth*\"}, gateway4: 192.0.2.1}}}"), `a.yaml:1:52: key "gateway4": which interface it is for is not known here: match has no plain name`},
 		{file("colour: blue\n"), `a.yaml:5:7: key "colour": netplan has no such key in ethernets`},
+		{file("activation-mode: manual\n"), `a.yaml:5:24: activation-mode "manual": whether somebody brings the interface up cannot be told from the file`},
+		{file("activation-mode: off\n"), `a.yaml:5:24: activation-mode "off": whether somebody brings the interface up cannot be told from the file`},
+		{file("dhcp4-overrides: {route-table: 7}\n"), `a.yaml:5:38: dhcp4-overrides route-table "7": the routes of a lease are not in the file, so that nothing would fill the table`},
+		{file("dhcp6-overrides: {use-routes: false, colour: blue}\n"), `a.yaml:5:44: key "colour": netplan has no such key in dhcp6-overrides`},
+		{file("dhcp6-overrides: 7\n"), `a.yaml:5:24: dhcp6-overrides "7": it is no mapping of keys to values`},
 		{file("table: 7\n"), `a.yaml:5:7: key "table": netplan has no such key in ethernets`},
 		{file("addresses: [192.0.2.1]\n"), `a.yaml:5:19: address "192.0.2.1": it is no address with the length of its prefix`},
 		{file("addresses: 192.0.2.1/24\n"), `a.yaml:5:18: addresses "192.0.2.1/24": it is no list`},

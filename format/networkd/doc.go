@@ -10,7 +10,10 @@
 // Group= of [Link]. In these a key that it does not know is an error. So is what
 // has another meaning on each start: a rule without a priority, a gateway that a
 // lease brings, an interface that is matched by anything but its name where
-// routes or addresses depend on it. Other sections (DHCP, bridges, queueing, ...)
+// routes or addresses depend on it. And so is what the files alone do not settle: a
+// condition of [Match] on the machine (Host=, KernelVersion=, ...), an interface that
+// somebody else brings up (ActivationPolicy=), a table that leases or advertisements
+// fill (RouteTable= of [DHCPv4], [IPv6AcceptRA]). Other sections (DHCP, bridges, queueing, ...)
 // and the keys of [Network] that have nothing to do with policy routing are known
 // by name and left alone.
 //

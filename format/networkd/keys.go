@@ -8,6 +8,23 @@ func matchKeys() []string {
 	}
 }
 
+// conditions are those of [Match] that ask for something else than the interface:
+// whether networkd reads the file at all on this machine.
+func conditions() []string {
+	return []string{"Architecture", "Credential", "Firmware", "Host", "KernelCommandLine", "KernelVersion", "Virtualization"}
+}
+
+// linkKeys are the keys of [Link] that say nothing of routes and rules.
+func linkKeys() []string {
+	return []string{
+		"ARP", "AllMulticast", "MACAddress", "MTUBytes", "Multicast", "Promiscuous", "RequiredFamilyForOnline", "RequiredForOnline",
+	}
+}
+
+// leaseSections are those that can name the table for the routes of a lease or of
+// an advertisement.
+func leaseSections() []string { return []string{"DHCP", "DHCPv4", "DHCPv6", "IPv6AcceptRA"} }
+
 // networkKeys are the keys of [Network] that say nothing of static addresses,
 // routes or rules.
 func networkKeys() []string {

@@ -172,6 +172,8 @@ func (r *reader) unit(u unit) {
 	var local []section // those that belong to the interface
 	for _, s := range u.sections {
 		switch {
+		case slices.Contains(leaseSections(), s.name):
+			r.lease(s)
 		case s.name == "Match" || slices.Contains(otherSections(), s.name) || strings.HasPrefix(s.name, "X-"):
 		case s.name == "RoutingPolicyRule":
 			r.rule(s)
@@ -185,6 +187,21 @@ func (r *reader) unit(u unit) {
 	}
 	for _, s := range local {
 		r.localSection(s, links, err)
+	}
+}
+
+// lease reads a section on what a lease or an advertisement brings, which matters
+// if its routes go to a table of their own.
+func (r *reader) lease(s section) {
+	for _, a := range s.assignments {
+		if a.key != "RouteTable" || a.value == "" {
+			continue
+		}
+		t, err := r.table(a.value)
+		if err == nil && t != rpdb.TableMain {
+			err = errors.New("the routes that networkd learns are not in the file, so that nothing would fill the table")
+		}
+		r.refuseAt(s, a, err)
 	}
 }
 
@@ -211,10 +228,23 @@ func (r *reader) localSection(s section, links []rpdb.LinkIndex, unknown error) 
 	}
 }
 
+// otherMatch says why a key of [Match] other than Name= cannot be left alone, nil
+// if it can.
+func otherMatch(a assignment) error {
+	switch {
+	case !slices.Contains(matchKeys(), a.key):
+		return errors.New("[Match] has no such key")
+	case slices.Contains(conditions(), a.key) && a.value != "":
+		return errors.New("whether it holds where networkd runs, and with it the whole file, cannot be told from the file")
+	}
+	return nil
+}
+
 // match returns the interfaces of a file, which it adds; the error says why none
 // is known.
 func (r *reader) match(u unit) (links []rpdb.LinkIndex, unknown error) {
-	unknown = errors.New("which interface it is for is not said by [Match] Name=")
+	unsaid := errors.New("which interface it is for is not said by [Match] Name=")
+	unknown = unsaid
 	seen := false
 	for _, s := range u.sections {
 		if s.name != "Match" {
@@ -223,18 +253,17 @@ func (r *reader) match(u unit) (links []rpdb.LinkIndex, unknown error) {
 		seen = true
 		for _, a := range s.assignments {
 			if a.key != "Name" {
-				if !slices.Contains(matchKeys(), a.key) {
-					r.refuseAt(s, a, errors.New("[Match] has no such key"))
-				}
+				r.refuseAt(s, a, otherMatch(a))
 				continue
 			}
 			if a.value == "" { // which takes back those before it
 				maps.DeleteFunc(r.matched, func(_ rpdb.LinkName, path string) bool { return path == u.path })
-				links = nil
+				links, unknown = nil, unsaid
 			}
 			for _, name := range strings.Fields(a.value) {
 				if !isMatchName(name) {
-					return nil, fmt.Errorf("which interfaces it is for is not known here: Name=%s is a pattern", name)
+					unknown = fmt.Errorf("which interfaces it is for is not known here: Name=%s is a pattern", name)
+					continue
 				}
 				if other, ok := r.matched[rpdb.LinkName(name)]; ok && other != u.path {
 					r.refuseAt(s, a, fmt.Errorf("networkd takes one file for an interface, and %s comes first", other))
@@ -247,7 +276,10 @@ func (r *reader) match(u unit) (links []rpdb.LinkIndex, unknown error) {
 	if !seen {
 		r.refuse(u.path, 0, "file", "", "it has no section [Match]")
 	}
-	if len(links) > 0 {
+	switch {
+	case unknown != unsaid:
+		links = nil
+	case len(links) > 0:
 		unknown = nil
 	}
 	return links, unknown

@@ -218,7 +218,8 @@ ip -4 route add 10.2.0.0/16 proto static scope site quickack 0 congctl cubic nex
 ip -4 route add 10.3.0.0/16 via inet6 2001:db8::1 dev eth0 proto static
 ip -4 route add local 10.4.0.1 dev eth0 proto static
 `},
-		{"sections of no importance", "[DHCPv4]\nRouteTable=7\nWhatever=1\n[X-Mine]\na=b\n[Bridge]\nCost=1\n", ""},
+		{"sections of no importance", "[DHCPv4]\nRouteTable=main\nWhatever=1\n[X-Mine]\na=b\n[Bridge]\nCost=1\n", ""},
+		{"conditions that are taken back, an interface that is up", "Host=\nDriver=x\n[Link]\nActivationPolicy=always-up\nRequiredForOnline=no\n[DHCPv4]\nRouteTable=\n[IPv6AcceptRA]\nRouteTable=254\n", ""},
 	}
 }
 
@@ -278,6 +279,13 @@ func TestReadMatchesAnew(t *testing.T) {
 	}
 }
 
+// Reasons that several keys share.
+const (
+	notTold   = "whether it holds where networkd runs, and with it the whole file, cannot be told from the file"
+	notUp     = "whether the interface is up, and its routes are there, cannot be told from the file"
+	notFilled = "the routes that networkd learns are not in the file, so that nothing would fill the table"
+)
+
 func TestReadRefuses(t *testing.T) {
 	rule := func(keys string) []format.File {
 		return file("[RoutingPolicyRule]\nPriority=1\n" + keys + "\n")
@@ -312,6 +320,22 @@ func TestReadRefuses(t *testing.T) {
 		{rule("Priority=2"), `a.network:5: Priority= "2": it is there twice, and networkd takes the last`},
 		{rule("From="), `a.network:5: From=: it has no value`},
 		{file("[Link]\nUnmanaged=yes\n"), `a.network:4: Unmanaged= "yes": networkd does nothing of a file of an interface that it leaves alone`},
+		{file("[Link]\nActivationPolicy=manual\n"), `a.network:4: ActivationPolicy= "manual": ` + notUp},
+		{file("[Link]\nActivationPolicy=bound\n"), `a.network:4: ActivationPolicy= "bound": ` + notUp},
+		{file("[Link]\nColour=blue\n"), `a.network:4: Colour= "blue": [Link] has no such key`},
+		{file("Host=here\n"), `a.network:3: Host= "here": ` + notTold},
+		{[]format.File{{Path: "a.network", Text: "[Match]\nName=eth*\nHost=here\n[RoutingPolicyRule]\nPriority=1\n"}}, `a.network:3: Host= "here": ` + notTold},
+		{file("KernelCommandLine=!quiet\n"), `a.network:3: KernelCommandLine= "!quiet": ` + notTold},
+		{file("KernelVersion=>=6\n"), `a.network:3: KernelVersion= ">=6": ` + notTold},
+		{file("Virtualization=vm\n"), `a.network:3: Virtualization= "vm": ` + notTold},
+		{file("Architecture=arm64\n"), `a.network:3: Architecture= "arm64": ` + notTold},
+		{file("Credential=x\n"), `a.network:3: Credential= "x": ` + notTold},
+		{file("Firmware=uefi\n"), `a.network:3: Firmware= "uefi": ` + notTold},
+		{file("[DHCP]\nRouteTable=7\n"), `a.network:4: RouteTable= "7": ` + notFilled},
+		{file("[DHCPv4]\nRouteTable=7\n"), `a.network:4: RouteTable= "7": ` + notFilled},
+		{file("[DHCPv6]\nRouteTable=local\n"), `a.network:4: RouteTable= "local": ` + notFilled},
+		{file("[IPv6AcceptRA]\nRouteTable=7\n"), `a.network:4: RouteTable= "7": ` + notFilled},
+		{file("[IPv6AcceptRA]\nRouteTable=red\n"), `a.network:4: RouteTable= "red": it is neither the number of a table nor a name that RouteTable= of networkd.conf gives to one`},
 		{rule("User="), `a.network:5: User=: it has no value`},
 		{route("MultiPathRoute="), `a.network:4: MultiPathRoute=: it has no value`},
 		{rule("FirewallMark=0"), `a.network:5: FirewallMark= "0": it matches every mark: leave it out, or give a mask`},

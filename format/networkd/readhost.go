@@ -45,7 +45,8 @@ func (h *host) addTo(i rpdb.LinkIndex) {
 	}
 }
 
-// link reads [Link], of which only the group of the interface matters.
+// link reads [Link], of which the group of the interface matters, and whether it
+// is up.
 func (h *host) link() {
 	for _, a := range h.section.assignments {
 		switch a.key {
@@ -54,6 +55,14 @@ func (h *host) link() {
 		case "Unmanaged":
 			if off, err := boolean(a.value); err != nil || off {
 				h.refuseAt(h.section, a, errors.New("networkd does nothing of a file of an interface that it leaves alone"))
+			}
+		case "ActivationPolicy":
+			if a.value != "" && a.value != "up" && a.value != "always-up" {
+				h.refuseAt(h.section, a, errors.New("whether the interface is up, and its routes are there, cannot be told from the file"))
+			}
+		default:
+			if !slices.Contains(linkKeys(), a.key) {
+				h.refuseAt(h.section, a, errors.New("[Link] has no such key"))
 			}
 		}
 	}

@@ -221,7 +221,8 @@ route1_options=table=7,tos=16,mtu=1400,lock-mtu=true,onlink=false
 route2=10.0.0.0/9
 route-metric=50
 routing-rule1=pref 5 from all lookup main
-routing-rule2=order 0x6 not to 10.0.0.0/8 dsfield 10 blackhole`, `method=auto
+routing-rule2=order 0x6 not to 10.0.0.0/8 dsfield 10 blackhole`, `method=manual
+address=2001:db8::5/64
 route-table=9
 gateway=fe80::1
 routing-rule=priority 6 from 2001:db8::/32 sport 5-5 dport 1-2 uidrange 7 fwmark 8 iif a oif b ipproto 0x11 table 8`)})
@@ -237,7 +238,8 @@ ip -4 route add 10.0.0.0/8 tos 0x10 via 192.0.2.2 dev eth0 metric 50 table 7 pro
 ip -4 route add 10.0.0.0/9 dev eth0 metric 50 proto static
 ip -4 route add default via 192.0.2.1 dev eth0 metric 50 proto static
 ip -6 route add default via fe80::1 dev eth0 metric 100 table 9 proto static
-192.0.2.10/24 dev eth0`)
+192.0.2.10/24 dev eth0
+2001:db8::5/64 dev eth0`)
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -277,12 +279,15 @@ func TestErrors(t *testing.T) {
 		"address1=10.0.0.1/8,10.0.0.2\ngateway=10.0.0.3":        `ipv4.gateway "10.0.0.3": a profile has one gateway, and there is another`,
 		"method=shared":                                         `ipv4.method "shared": only auto, manual, disabled, link-local are understood`,
 		"method=manual":                                         `ipv4.method "manual": it needs an address`,
+		"method=disabled\nroute1=10.0.0.0/8":                    `ipv4.method "disabled": the family is off, and whether NetworkManager heeds route1 then cannot be told from the file`,
+		"method=disabled\nrouting-rule1=priority 5 table 7":     `ipv4.method "disabled": the family is off, and whether NetworkManager heeds routing-rule1 then cannot be told from the file`,
+		"method=auto\nroute-table=7":                            `ipv4.route-table "7": with method=auto leases or advertisements fill the table, and their routes are not in the file`,
 		"replace-local-rule=1":                                  `ipv4.replace-local-rule "1": this key is not understood`,
 		"never-default=1":                                       `ipv4.never-default "1": true or false is expected`,
 	} {
 		_, _, err := nmkeyfile.Read([]format.File{profile(text, "method=auto")})
 		line := "7"
-		if strings.HasPrefix(text, "route1=10.0.0.0/8\nroute2") || strings.Contains(text, "\ngateway") {
+		if strings.HasPrefix(text, "route1=10.0.0.0/8\nroute2") || strings.Contains(text, "\ngateway") || strings.Contains(text, "\nroute-table") {
 			line = "8"
 		}
 		if want = "p:" + line + ": " + want; err == nil || err.Error() != want {
@@ -298,11 +303,15 @@ func TestErrorsOfProfiles(t *testing.T) {
 		"[ipv4]\nmethod=auto\nmethod=auto": `p:3: key "method=auto": it stands there twice`,
 		"[connection]\nid=a":               `p: connection.type: missing`,
 		"[connection]\ntype=wireguard":     `p: connection.type "wireguard": it makes routes and rules that are not written in the profile`,
-		"[connection]\ntype=ethernet\n[match]\ndriver=x":                        `p:4: match.driver "x": this section is not understood`,
-		"[connection]\ntype=ethernet\nmaster=x":                                 `p:3: connection.master "x": this key is not understood`,
-		"[connection]\ntype=ethernet\ninterface-name=a b":                       `p:3: connection.interface-name "a b": it is no plain name of an interface`,
-		"[connection]\ntype=ethernet\n[ipv4]\nroute1=10.0.0.0/8":                `p:4: ipv4.route1 "10.0.0.0/8": no interface is named: connection.interface-name`,
-		"[connection]\ntype=dummy\ninterface-name=d\n[ipv4]\nroute1=10.0.0.0/8": `p:5: ipv4.route1 "10.0.0.0/8": which metric a route of a profile of type dummy has is not known: say it by route-metric`,
+		"[connection]\ntype=ethernet\n[match]\ndriver=x":                                                         `p:4: match.driver "x": this section is not understood`,
+		"[connection]\ntype=ethernet\nautoconnect=false":                                                         `p:3: connection.autoconnect "false": whether somebody brings the profile up cannot be told from the file`,
+		"[connection]\ntype=ethernet\nautoconnect=maybe":                                                         `p:3: connection.autoconnect "maybe": true or false is expected`,
+		"[connection]\ntype=ethernet\ninterface-name=d\n[ipv6]\nmethod=ignore\nrouting-rule1=priority 5 table 7": `p:5: ipv6.method "ignore": the family is off, and whether NetworkManager heeds routing-rule1 then cannot be told from the file`,
+		"[connection]\ntype=ethernet\ninterface-name=d\n[ipv6]\nmethod=dhcp\nroute-table=7":                      `p:6: ipv6.route-table "7": with method=dhcp leases or advertisements fill the table, and their routes are not in the file`,
+		"[connection]\ntype=ethernet\nmaster=x":                                                                  `p:3: connection.master "x": this key is not understood`,
+		"[connection]\ntype=ethernet\ninterface-name=a b":                                                        `p:3: connection.interface-name "a b": it is no plain name of an interface`,
+		"[connection]\ntype=ethernet\n[ipv4]\nroute1=10.0.0.0/8":                                                 `p:4: ipv4.route1 "10.0.0.0/8": no interface is named: connection.interface-name`,
+		"[connection]\ntype=dummy\ninterface-name=d\n[ipv4]\nroute1=10.0.0.0/8":                                  `p:5: ipv4.route1 "10.0.0.0/8": which metric a route of a profile of type dummy has is not known: say it by route-metric`,
 	} {
 		_, _, err := nmkeyfile.Read([]format.File{{Path: "p", Text: text}})
 		if err == nil || err.Error() != want {

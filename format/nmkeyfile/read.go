@@ -89,6 +89,12 @@ func (r *reader) profile(f format.File, list []entry) {
 				continue
 			}
 			p.link = format.Link(r.snapshot, name)
+		case e.key == "autoconnect":
+			if err := boolean(e.value); err != nil {
+				r.fail(e, err.Error())
+			} else if e.value == "false" {
+				r.fail(e, "whether somebody brings the profile up cannot be told from the file")
+			}
 		case !slices.Contains(keysOfConnections(), e.key):
 			r.fail(e, "this key is not understood")
 		}
@@ -115,7 +121,7 @@ func sectionsWithoutRoutes() []string {
 // keysOfConnections are the keys of [connection] that say nothing of routes.
 func keysOfConnections() []string {
 	return []string{
-		"id", "uuid", "autoconnect", "autoconnect-priority", "autoconnect-retries", "autoconnect-slaves", "autoconnect-ports", "timestamp",
+		"id", "uuid", "autoconnect-priority", "autoconnect-retries", "autoconnect-slaves", "autoconnect-ports", "timestamp",
 		"permissions", "zone", "metered", "lldp", "mdns", "llmnr", "dns-over-tls", "stable-id", "read-only", "secondaries", "auth-retries",
 		"gateway-ping-timeout", "wait-device-timeout", "wait-activation-delay", "down-on-poweroff",
 	}
@@ -138,6 +144,7 @@ func (r *reader) family(f *family) {
 		f.byKey[e.key] = e
 	}
 	method := f.value("method")
+	r.switchedOff(f, method)
 	known := []string{"auto", "manual", "disabled", "link-local"}
 	if f.Family == rpdb.IPv6 {
 		known = append(known, "dhcp", "ignore")
@@ -153,6 +160,23 @@ func (r *reader) family(f *family) {
 	}
 	if err := r.gateway(f); err != nil {
 		r.fail(f.gatewayAt, err.Error())
+	}
+}
+
+// switchedOff refuses a method by which the family is off, where the profile has
+// anything of it that would then have to be there or not.
+func (r *reader) switchedOff(f *family, method entry) {
+	if method.value != "disabled" && method.value != "ignore" {
+		return
+	}
+	for _, e := range f.entries {
+		_, address := numbered(e.key, "address")
+		_, route := numbered(e.key, "route")
+		_, rule := numbered(e.key, "routing-rule")
+		if address || route || rule || e.key == "gateway" {
+			r.fail(method, fmt.Sprintf("the family is off, and whether NetworkManager heeds %s then cannot be told from the file", e.key))
+			return
+		}
 	}
 }
 
@@ -188,7 +212,11 @@ func (r *reader) entry(f *family, e entry, methods []string) error {
 		_, err := number[uint32](e.value, 10, 32)
 		return err
 	case "route-table":
-		_, err := number[rpdb.TableID](e.value, 10, 32)
+		t, err := number[rpdb.TableID](e.value, 10, 32)
+		method := f.value("method").value
+		if err == nil && t != 0 && t != rpdb.TableMain && (method == "auto" || method == "dhcp") {
+			return fmt.Errorf("with method=%s leases or advertisements fill the table, and their routes are not in the file", method)
+		}
 		return err
 	case "never-default":
 		return boolean(e.value)
