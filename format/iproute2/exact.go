@@ -99,6 +99,32 @@ func PlainRule(r rpdb.Rule) rpdb.Rule {
 	return r
 }
 
+// OrderCounts reports of which rules it matters how they and the others of their
+// family and priority follow one another, for a program that adds those in no
+// order: those that may select the same flow as another. The rules are sorted by
+// [rpdb.Rule.Compare]. Of rules that decide alike ([PlainRule]), whoever made them, it
+// says so of all but the first. Its time grows with the square of the number of
+// rules that share a priority.
+func OrderCounts(rules []rpdb.Rule) []bool {
+	plain, counts := slices.Clone(rules), make([]bool, len(rules))
+	for i := range plain {
+		plain[i] = PlainRule(plain[i])
+		plain[i].Protocol = 0
+	}
+	for j, r := range plain {
+		for i := j - 1; i >= 0 && plain[i].Compare(r) == 0; i-- {
+			switch {
+			case counts[i] && counts[j]:
+			case plain[i] == r:
+				counts[j] = true
+			case !plain[i].Selector.Disjoint(r.Selector):
+				counts[i], counts[j] = true, true
+			}
+		}
+	}
+	return counts
+}
+
 // ExactRule returns the words after "ip" that make or delete a rule, as
 // [RuleCommand] writes them, or an error that says what of the rule they cannot
 // say. What has no effect ([PlainRule]) is left

@@ -19,9 +19,9 @@ const Path = "/etc/netplan/90-rpdb.yaml"
 // more than it did.
 //
 // The snapshot holds what is to be written: its rules have their final
-// priorities, and of the kernel's own rules and routes it has none. A rule that
-// shares its priority with another of its family is lost, because networkd adds
-// them in no particular order. All rules and routes become static, and names of
+// priorities, and of the kernel's own rules and routes it has none. Rules of one
+// family and priority are all lost, because networkd adds them in no particular
+// order, but for those that plainly select no flow that another selects. All rules and routes become static, and names of
 // tables become numbers. Rules, and routes that belong to no interface, are said of
 // the loopback interface.
 func Write(s *rpdb.Snapshot, _ rpdb.Names) ([]format.File, []format.Loss) {
@@ -157,10 +157,11 @@ const loopback rpdb.LinkName = "lo"
 func (w *writer) rules() {
 	rules := slices.Clone(w.snapshot.Rules)
 	slices.SortStableFunc(rules, rpdb.Rule.Compare)
+	inOrder := iproute2.OrderCounts(rules)
 	var can []rpdb.Rule
 	for i, r := range rules {
 		reason := ruleLoss(r)
-		if reason == "" && i > 0 && rules[i-1].Compare(r) == 0 {
+		if reason == "" && inOrder[i] {
 			reason = "networkd adds rules of equal priority in no particular order"
 		}
 		if reason != "" {

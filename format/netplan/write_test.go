@@ -1,6 +1,7 @@
 package netplan_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,20 @@ func TestWriteInterfaces(t *testing.T) {
 	}
 }
 
+// TestWriteEqualPriorities: of rules of one priority those are written whose order
+// does not matter.
+func TestWriteEqualPriorities(t *testing.T) {
+	from := func(prefix string, table rpdb.TableID) rpdb.Rule {
+		return rpdb.Rule{Family: rpdb.IPv4, Priority: 6, Action: rpdb.ToTable(table), Selector: rpdb.Selector{From: netip.MustParsePrefix(prefix)}}
+	}
+	s := &rpdb.Snapshot{Rules: []rpdb.Rule{from("198.51.100.0/24", 2), from("198.51.100.7/32", 3), from("192.0.2.0/24", 1)}}
+	files, losses := netplan.Write(s, rpdb.Names{})
+	want := "ip -4 rule add pref 6 from 192.0.2.0/24 lookup 1 protocol static"
+	if got := formattest.Meaning(read(t, files)); !slices.Equal(got, []string{want}) || len(losses) != 2 {
+		t.Errorf("got %q, lost %v", got, losses)
+	}
+}
+
 // TestWriteRandom writes random worlds and reads them again: what comes back
 // and what is lost are the world.
 func TestWriteRandom(t *testing.T) {
@@ -99,7 +114,7 @@ func TestWriteRandom(t *testing.T) {
 		for i := range s.Links {
 			s.Links[i].Kind, s.Links[i].Group = "", 0
 		}
-		for i := range s.Rules { // of equal priorities all but one are lost
+		for i := range s.Rules { // rules of equal priorities are lost
 			s.Rules[i].Priority += rpdb.Priority(i)
 			s.Rules[i].Protocol = rpdb.ProtocolStatic
 		}

@@ -35,9 +35,9 @@ const (
 // whole: no rule that is written matches more than it did.
 //
 // The snapshot holds what is to be written: its rules have their final
-// priorities, and of the kernel's own rules and routes it has none. A rule that
-// shares its priority with another of its family is lost, because networkd adds
-// them in no particular order. All rules become static, whoever made them.
+// priorities, and of the kernel's own rules and routes it has none. Rules of one
+// family and priority are all lost, because networkd adds them in no particular
+// order, but for those that plainly select no flow that another selects. All rules become static, whoever made them.
 func Write(s *rpdb.Snapshot, n rpdb.Names, o Options) ([]format.File, []format.Loss) {
 	w := &writer{
 		snapshot: s, names: rpdb.Names{Tables: tableNames(n)}, version: max(o.Version, Oldest),

@@ -160,13 +160,28 @@ func TestWriteEqualPriorities(t *testing.T) {
 	rule := func(f rpdb.Family, p rpdb.Priority, table rpdb.TableID) rpdb.Rule {
 		return rpdb.Rule{Family: f, Priority: p, Action: rpdb.ToTable(table)}
 	}
-	s := &rpdb.Snapshot{Rules: []rpdb.Rule{rule(rpdb.IPv4, 5, 1), rule(rpdb.IPv4, 5, 2), rule(rpdb.IPv6, 5, 1), rule(rpdb.IPv4, 4, 3)}}
+	from := func(prefix string, table rpdb.TableID) rpdb.Rule {
+		r := rule(rpdb.IPv4, 6, table)
+		r.Selector.From = netip.MustParsePrefix(prefix)
+		return r
+	}
+	s := &rpdb.Snapshot{Rules: []rpdb.Rule{
+		rule(rpdb.IPv4, 5, 1), rule(rpdb.IPv4, 5, 2), rule(rpdb.IPv6, 5, 1), rule(rpdb.IPv4, 4, 3), rule(rpdb.IPv4, 4, 3),
+		from("192.0.2.0/24", 1), from("198.51.100.0/24", 2), from("198.51.100.7/32", 3),
+	}}
 	files, losses := networkd.Write(s, rpdb.Names{}, networkd.Options{})
-	if want := "-- /etc/systemd/network/10-lo.network --\n[Match]\nName=lo\n\n[RoutingPolicyRule]\nFamily=ipv4\nPriority=4\nTable=3\n\n[RoutingPolicyRule]\nFamily=both\nPriority=5\nTable=1\n"; bundle(files) != want {
+	if want := "-- /etc/systemd/network/10-lo.network --\n[Match]\nName=lo\n\n[RoutingPolicyRule]\nFamily=ipv4\nPriority=4\nTable=3\n\n[RoutingPolicyRule]\nFamily=ipv6\nPriority=5\nTable=1\n\n[RoutingPolicyRule]\nPriority=6\nFrom=192.0.2.0/24\nTable=1\n"; bundle(files) != want {
 		t.Errorf("got\n%s", bundle(files))
 	}
-	if len(losses) != 1 || losses[0].Object != "ip -4 rule add pref 5 lookup 2" {
-		t.Errorf("lost %v", losses)
+	var lost []string
+	for _, l := range losses {
+		lost = append(lost, l.Object)
+	}
+	if want := []string{
+		"ip -4 rule add pref 4 lookup 3", "ip -4 rule add pref 5 lookup 1", "ip -4 rule add pref 5 lookup 2",
+		"ip -4 rule add pref 6 from 198.51.100.0/24 lookup 2", "ip -4 rule add pref 6 from 198.51.100.7 lookup 3",
+	}; !slices.Equal(lost, want) {
+		t.Errorf("lost\n%s", strings.Join(lost, "\n"))
 	}
 }
 
@@ -179,7 +194,7 @@ func TestWriteRandom(t *testing.T) {
 		s := corpus.New(seed).Snapshot()
 		s.Rules = slices.DeleteFunc(s.Rules, func(r rpdb.Rule) bool { return r.Protocol == rpdb.ProtocolKernel })
 		s.Routes = slices.DeleteFunc(s.Routes, func(r rpdb.Route) bool { return r.Protocol == rpdb.ProtocolKernel })
-		for i := range s.Rules { // of equal priorities all but one are lost
+		for i := range s.Rules { // rules of equal priorities are lost
 			s.Rules[i].Priority += rpdb.Priority(i)
 		}
 		version := 252 + int(seed%8)

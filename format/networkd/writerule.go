@@ -18,10 +18,11 @@ const loopback rpdb.LinkName = "lo"
 func (w *writer) rules() {
 	rules := slices.Clone(w.snapshot.Rules)
 	slices.SortStableFunc(rules, rpdb.Rule.Compare)
+	inOrder := iproute2.OrderCounts(rules)
 	var can []rpdb.Rule
 	for i, r := range rules {
 		reason := w.ruleLoss(r)
-		if reason == "" && i > 0 && rules[i-1].Compare(r) == 0 {
+		if reason == "" && inOrder[i] {
 			reason = "networkd adds rules of equal priority in no particular order"
 		}
 		if reason != "" {
