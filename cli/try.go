@@ -68,7 +68,7 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 			"plan and explain show what such a policy means",
 		}
 	}
-	inside, code, err := sandbox.Enter(sandbox.EnterOptions{UID: rehearsalUID(doc)})
+	inside, code, err := sandbox.Enter(ctx, sandbox.EnterOptions{UID: rehearsalUID(doc)})
 	if err != nil {
 		return fmt.Errorf("try %s: %w", safe(file), err)
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -49,9 +50,12 @@ const forwardDelay = 100 * time.Millisecond
 // SIGKILL, the kernel kills the child. An error means that no child ran; it
 // matches [ErrRefused] if the kernel does not allow it.
 //
+// A context that is cancelled, as by a signal that came before Enter listened, keeps
+// the child from being started, or interrupts it.
+//
 // Call it before the program has done anything that should not happen twice.
 // It is not safe for concurrent use, as it reads and changes the environment.
-func Enter(opt EnterOptions) (inside bool, exitCode int, err error) {
+func Enter(ctx context.Context, opt EnterOptions) (inside bool, exitCode int, err error) {
 	if marker, ok := os.LookupEnv(enterVariable); ok {
 		if err := arrive(marker); err != nil {
 			return false, 0, fmt.Errorf("enter sandbox: %w", err)
@@ -68,10 +72,13 @@ func Enter(opt EnterOptions) (inside bool, exitCode int, err error) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	defer signal.Stop(signals)
+	if err := ctx.Err(); err != nil {
+		return false, 0, fmt.Errorf("enter sandbox: %w", err)
+	}
 	if err := cmd.Start(); err != nil {
 		return false, 0, fmt.Errorf("enter sandbox: %w", startError(err))
 	}
-	code, err := wait(cmd, signals)
+	code, err := wait(ctx, cmd, signals)
 	return false, code, err
 }
 
@@ -101,15 +108,23 @@ func command(opt EnterOptions) (*exec.Cmd, error) {
 	}, nil
 }
 
-// wait passes signals on until the child has ended.
-func wait(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
+// wait passes signals on until the child has ended. A signal that cancels the context
+// most often comes by both ways, and is passed on once.
+func wait(ctx context.Context, cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
 	ended := make(chan struct{})
 	defer close(ended)
 	go func() {
-		for {
+		cancelled := ctx.Done()
+		for told := false; ; {
 			select {
 			case s := <-signals:
-				forward(cmd.Process, s)
+				if !told {
+					forward(cmd.Process, s)
+				}
+				cancelled, told = nil, false
+			case <-cancelled:
+				forward(cmd.Process, unix.SIGINT)
+				cancelled, told = nil, true
 			case <-ended:
 				return
 			}

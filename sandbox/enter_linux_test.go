@@ -32,7 +32,7 @@ func helper(words string) int {
 	if task == "refused" && !limitNamespaces() {
 		return 1
 	}
-	inside, code, err := Enter(EnterOptions{UID: uint32(id)})
+	inside, code, err := Enter(context.Background(), EnterOptions{UID: uint32(id)})
 	switch {
 	case err != nil:
 		fmt.Println(err)
@@ -394,5 +394,14 @@ func TestStartError(t *testing.T) {
 	}
 	if err := startError(&os.PathError{Op: "fork/exec", Path: "/proc/self/exe", Err: unix.ENOENT}); errors.Is(err, ErrRefused) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestEnterCancelled: who was interrupted before does not begin.
+func TestEnterCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if inside, code, err := Enter(ctx, EnterOptions{}); inside || code != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("inside %v, code %d, %v", inside, code, err)
 	}
 }

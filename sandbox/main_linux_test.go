@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	if words, ok := os.LookupEnv(helperVariable); ok {
 		os.Exit(helper(words))
 	}
-	inside, code, err := Enter(EnterOptions{})
+	inside, code, err := Enter(context.Background(), EnterOptions{})
 	switch {
 	case errors.Is(err, ErrRefused):
 		refused = err // the tests of pure functions still run
