@@ -17,37 +17,49 @@ import (
 )
 
 func (a *app) adoptCommand() *cobra.Command {
+	into := ""
 	cmd := &cobra.Command{
 		Use:   "adopt [SELECTOR]",
 		Short: "write a policy of the rules and tables that somebody made here by hand",
 		Long: `adopt prints a policy that means the hand-made rules of this host, at their
 priorities, and the tables that they lead to, with their routes. It changes
-nothing and writes no file. When the policy is applied, its rules take the place
-of the hand-made ones, and packets see nothing of it: that is what "adopt:" in it
-says (see rpdb-policy(5)).
+nothing on the host, and writes no file without --into. When the policy is
+applied, its rules take the place of the hand-made ones, and packets see nothing
+of it: that is what "adopt:" in it says (see rpdb-policy(5)).
 
 Without a SELECTOR all rules are taken but the kernel's own, rpdb's own, and
-those of programs that would make them again: comments list these. With a SELECTOR, in
-the words of "rpdb rule list", exactly the rules that it chooses are taken,
-whoever made them: "table 100", "pref 1000-1100", "from 192.0.2.0/24", "protocol
-static". Tables of the kernel, of VRFs and of rpdb are never taken.
+those of programs that would make them again: comments list these. With a
+SELECTOR, in the words of "rpdb rule list", exactly the rules that it chooses
+are taken, whoever made them: "table 100", "pref 1000-1100", "protocol static",
+"from 192.0.2.0/24". Tables of the kernel, of VRFs and of rpdb are never taken.
 
-What a policy cannot say is listed with the reason, and nothing is printed.
+With --into the rules and tables go into a policy file instead: each rule where
+it is walked, each table at the end of its list. Every line that is there stays,
+and means what it meant; rules that the file has are not added again. Where that
+cannot be, the file stays as it is, with the reason. A file that is not there is
+written.
 
-Exit codes: 0 done; 1 an error, or something cannot be said.`,
-		Example: "  rpdb adopt > policy.yaml\n  rpdb plan policy.yaml\n  rpdb adopt protocol static",
+What a policy cannot say is listed with the reason, and nothing is printed
+or written.
+
+Exit codes: 0 done; 1 an error, or something cannot be said or added.`,
+		Example: "  rpdb adopt > policy.yaml\n  rpdb plan policy.yaml\n  rpdb adopt protocol static\n  rpdb adopt table 100 --into policy.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.adopt(cmd.Context(), args); err != nil {
+			if err := a.adopt(cmd.Context(), args, into); err != nil {
 				return fmt.Errorf("adopt: %w", err)
 			}
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&into, "into", "", "add the rules and tables to the policy in `FILE`, or write it if it is not there")
 	a.snapshotFlag(cmd)
 	return cmd
 }
 
-func (a *app) adopt(ctx context.Context, words []string) error {
+func (a *app) adopt(ctx context.Context, words []string, into string) error {
+	if into == "-" {
+		return &usageError{"--into takes a file: standard output gets the policy without it", "leave --into out"}
+	}
 	s, conn, err := a.state(ctx)
 	if err != nil {
 		return err
@@ -69,6 +81,9 @@ func (a *app) adopt(ctx context.Context, words []string) error {
 	adoption.Head = append(adoption.Head, "Rules and tables that were made by hand on this host: see rpdb-policy(5).")
 	if slices.ContainsFunc(s.Rules, func(r rpdb.Rule) bool { return r.Protocol == rpdb.ProtocolRPDB }) {
 		adoption.Head = append(adoption.Head, "A policy is in force here already, and what it wants is not in this one: put the tables and rules below into that.")
+	}
+	if into != "" {
+		return a.adoptInto(into, s, adoption)
 	}
 	return a.viewAdopted(s, a.loadNames(), adoption)
 }
@@ -126,6 +141,8 @@ type adoptedDocument struct {
 	Policy string        `json:"policy,omitzero"`
 	Losses []format.Loss `json:"losses"`
 	Left   []leftRule    `json:"left"`
+	// Into says what became of the file of --into, whose text Policy then is.
+	Into *intoFile `json:"into,omitzero"`
 }
 
 // leftRule is a rule that was not taken.
@@ -134,32 +151,43 @@ type leftRule struct {
 	Reason string    `json:"reason"`
 }
 
-// viewAdopted prints the policy of an adoption, or what keeps it from being one.
-func (a *app) viewAdopted(s *rpdb.Snapshot, n rpdb.Names, adoption policy.Adoption) error {
-	text, err := policy.Adopt(s, n, adoption)
+func newAdopted(text string, adoption policy.Adoption) adoptedDocument {
+	doc := adoptedDocument{Version: 1, Policy: text, Losses: list[format.Loss](nil), Left: list[leftRule](nil)}
+	for _, l := range adoption.Left {
+		doc.Left = append(doc.Left, leftRule{l.Rule, l.Reason})
+	}
+	return doc
+}
+
+// viewLost lists what a policy cannot say, if that is the error, and returns the
+// error to end with.
+func (a *app) viewLost(err error, adoption policy.Adoption, so string) error {
 	var lost *policy.AdoptError
-	if err != nil && !errors.As(err, &lost) {
+	if !errors.As(err, &lost) {
 		return err
 	}
 	if a.json {
-		doc := adoptedDocument{Version: 1, Policy: text, Losses: list[format.Loss](nil), Left: list[leftRule](nil)}
-		for _, l := range adoption.Left {
-			doc.Left = append(doc.Left, leftRule{l.Rule, l.Reason})
-		}
-		if lost != nil {
-			doc.Losses = lost.Losses
-			err = &codeError{code: exitFailed}
-		}
-		return errors.Join(a.printJSON(doc), err)
+		doc := newAdopted("", adoption)
+		doc.Losses = lost.Losses
+		return errors.Join(a.printJSON(doc), &codeError{code: exitFailed})
 	}
 	e := newPrinter(a.Err)
-	if lost != nil {
-		for _, l := range lost.Losses {
-			e.printf("lost: %s\n      %s\n", safe(l.Object), safe(l.Reason))
-		}
-		return fmt.Errorf("a policy cannot say %d %s: nothing is printed", len(lost.Losses), plural(len(lost.Losses), "thing", "things"))
+	for _, l := range lost.Losses {
+		e.printf("lost: %s\n      %s\n", safe(l.Object), safe(l.Reason))
 	}
-	w := newPrinter(a.Out)
+	return fmt.Errorf("a policy cannot say %d %s: %s", len(lost.Losses), plural(len(lost.Losses), "thing", "things"), so)
+}
+
+// viewAdopted prints the policy of an adoption, or what keeps it from being one.
+func (a *app) viewAdopted(s *rpdb.Snapshot, n rpdb.Names, adoption policy.Adoption) error {
+	text, err := policy.Adopt(s, n, adoption)
+	if err != nil {
+		return a.viewLost(err, adoption, "nothing is printed")
+	}
+	if a.json {
+		return a.printJSON(newAdopted(text, adoption))
+	}
+	e, w := newPrinter(a.Err), newPrinter(a.Out)
 	w.printf("%s", text)
 	switch {
 	case len(adoption.Rules) == 0 && len(adoption.Tables) == 0:

@@ -54,6 +54,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"output":    directory,
 		"policy":    policyFile,
 		"for":       completeVersions,
+		"into":      anyFile,
 		"root":      directory,
 		"program":   anyFile,
 	}

@@ -118,6 +118,11 @@ func (a *app) viewSaved(name string, s *rpdb.Snapshot) error {
 // writeWhole writes a file that nobody but its owner reads, and that is there
 // whole or, as long as the writing fails, as it was before.
 func writeWhole(name string, write func(io.Writer) error) error {
+	return replaceFile(name, func(f *os.File) error { return write(f) })
+}
+
+// replaceFile is writeWhole for a file whose mode and owner are set by write.
+func replaceFile(name string, write func(*os.File) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // of mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", safe(name), causeOf(err))
