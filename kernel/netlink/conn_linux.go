@@ -36,14 +36,22 @@ type Options struct {
 // datagrams of a dump by the largest read it has seen, up to 32 KiB.
 const firstBuffer = 64 << 10
 
+// patience is how long an exchange waits for the next datagram. The kernel has
+// carried a request out, and queued its answer, before the sending ends, and it
+// makes the next part of a dump while the last is read: however long the work
+// takes, it is not waited for here, and what has not come by now is lost.
+const patience = 10 * time.Second
+
 // Conn is a netlink socket, as a rule of NETLINK_ROUTE. Exchanges are made one
 // at a time, whoever asks; it is safe for concurrent use. Close ends waiting
-// calls.
+// calls. An exchange whose answer does not come ends in a [SilenceError].
 type Conn struct {
 	file   *os.File
 	raw    syscall.RawConn
 	port   uint32
 	strict bool
+	// patience is that of exchanges, which tests shorten.
+	patience time.Duration
 
 	turn chan struct{} // full during one exchange, which has all below
 	seq  uint32
@@ -79,7 +87,7 @@ func dial(o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	c := &Conn{turn: make(chan struct{}, 1), buf: make([]byte, firstBuffer), seq: 1}
+	c := &Conn{turn: make(chan struct{}, 1), buf: make([]byte, firstBuffer), seq: 1, patience: patience}
 	if err := c.setUp(fd, o); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -257,7 +265,10 @@ func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (
 			interrupted = interrupted || m.Flags&DumpInterrupted != 0
 			if m.Type == typeDone || m.Type == typeError {
 				err := parseAck(m)
-				if err == nil && interrupted {
+				switch {
+				case errors.Is(err, unix.EBUSY):
+					c.drain(seq) // the rest of a dump whose answer was lost
+				case err == nil && interrupted:
 					err = InterruptedError{}
 				}
 				return datagrams, err
@@ -286,7 +297,7 @@ func (c *Conn) Receive(ctx context.Context, each func(Message) error) error {
 		return err
 	}
 	defer c.end()
-	ms, err := c.datagram(ctx)
+	ms, err := c.next(ctx, 0) // an event may come at any time
 	if err != nil {
 		return err
 	}
@@ -369,16 +380,19 @@ func (c *Conn) write(b []byte) error {
 	return nil
 }
 
-// datagram waits for the next datagram from the kernel. The kernel works
-// inside the send call, so as a rule the answer is there already and the
-// runtime's poller is not asked.
-func (c *Conn) datagram(ctx context.Context) (Messages, error) {
+// datagram waits for the next datagram of an exchange.
+func (c *Conn) datagram(ctx context.Context) (Messages, error) { return c.next(ctx, c.patience) }
+
+// next waits for the next datagram from the kernel, no longer than patience
+// unless that is 0. The kernel works inside the send call, so as a rule the
+// answer is there already and the runtime's poller is not asked.
+func (c *Conn) next(ctx context.Context, patience time.Duration) (Messages, error) {
 	for {
 		if err := closed(c.raw.Control(c.try)); err != nil {
 			return Messages{}, err
 		}
 		if c.rx.err == unix.EAGAIN {
-			if err := c.await(ctx); err != nil {
+			if err := c.await(ctx, patience); err != nil {
 				return Messages{}, err
 			}
 		}
@@ -388,13 +402,14 @@ func (c *Conn) datagram(ctx context.Context) (Messages, error) {
 	}
 }
 
-// await reads when there is something to read, or returns when ctx ends.
-func (c *Conn) await(ctx context.Context) error {
+// await reads when there is something to read, or returns when ctx ends or
+// patience does.
+func (c *Conn) await(ctx context.Context, patience time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if ctx.Done() == nil {
-		return closed(c.raw.Read(c.wait))
+	if patience > 0 {
+		_ = c.file.SetReadDeadline(time.Now().Add(patience))
 	}
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -402,14 +417,27 @@ func (c *Conn) await(ctx context.Context) error {
 		_ = c.file.SetReadDeadline(time.Unix(1, 0))
 	})
 	err := closed(c.raw.Read(c.wait))
-	if !stop() {
+	ended := !stop()
+	if ended {
 		<-woken
-		_ = c.file.SetReadDeadline(time.Time{})
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return ctx.Err()
-		}
 	}
-	return err
+	if ended || patience > 0 {
+		_ = c.file.SetReadDeadline(time.Time{})
+	}
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case ended:
+		return ctx.Err()
+	}
+	// It may have come while this process stood still, and not the kernel.
+	if err := closed(c.raw.Control(c.try)); err != nil {
+		return err
+	}
+	if c.rx.err == unix.EAGAIN {
+		return &SilenceError{Waited: patience}
+	}
+	return nil
 }
 
 // readOnce makes one recvmsg into the buffer. MSG_TRUNC makes the kernel tell

@@ -340,3 +340,74 @@ func TestExchangeAfterLostAnswers(t *testing.T) {
 		t.Errorf("the next request after a batch: %v", err)
 	}
 }
+
+// An answer that is lost without an error ends the exchange, and nothing but it:
+// the socket works when answers come again, and who waits for events goes on
+// waiting.
+func TestSilence(t *testing.T) {
+	c := open(t, Options{})
+	c.patience = time.Millisecond
+	filter := func(f func(fd int) error) {
+		t.Helper()
+		var err error
+		if cerr := c.Control(func(fd int) { err = f(fd) }); cerr != nil || err != nil {
+			t.Fatal(cerr, err)
+		}
+	}
+	nothing := func(Message) error { return nil }
+	none := []unix.SockFilter{{Code: unix.BPF_RET}} // keep 0 bytes: the kernel drops what it sends
+	for range 2 {
+		filter(func(fd int) error {
+			return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &none[0]})
+		})
+		var b Batch
+		if err := b.Add(NewEncoder(nil, 200, 0, make([]byte, 12))); err != nil {
+			t.Fatal(err)
+		}
+		for name, ask := range map[string]func() error{
+			"dump": func() error {
+				_, err := c.Dump(t.Context(), NewEncoder(nil, unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg)), nothing)
+				return err
+			},
+			"request": func() error { return c.Execute(t.Context(), NewEncoder(nil, 200, 0, make([]byte, 12)), nil) },
+			"batch": func() error {
+				_, err := c.ExecuteBatch(t.Context(), &b, func(int, error) error { return nil })
+				return err
+			},
+		} {
+			var silence *SilenceError
+			if err := ask(); !errors.As(err, &silence) || !errors.Is(err, unix.ETIMEDOUT) || silence.Waited != c.patience {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if err := c.Receive(ctx, nothing); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("an event: %v", err)
+		}
+		cancel()
+		filter(func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) })
+		n, err := c.Dump(t.Context(), rulesRequest(), nothing)
+		if errors.Is(err, unix.EBUSY) { // the lost one is under way
+			n, err = c.Dump(t.Context(), rulesRequest(), nothing)
+		}
+		if err != nil || n == 0 {
+			t.Errorf("the next dump: %d datagrams, %v", n, err)
+		}
+	}
+}
+
+// An answer that came while the process stood still has not failed to come.
+func TestAnswerIsThereAfterAll(t *testing.T) {
+	c := open(t, Options{})
+	b, err := rulesRequest().Message()
+	if err == nil {
+		b[6] |= byte(Request | Ack)
+		err = c.write(b)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.await(t.Context(), time.Nanosecond); err != nil || c.rx.n == 0 {
+		t.Errorf("%v, %d bytes", err, c.rx.n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"syscall"
+	"time"
 )
 
 // Error is the kernel's refusal of a request: the negative acknowledgement of
@@ -55,6 +56,22 @@ func (InterruptedError) Error() string { return "dump interrupted by a change" }
 
 // Unwrap returns EINTR.
 func (InterruptedError) Unwrap() error { return syscall.EINTR }
+
+// SilenceError says that the answer to a request did not come, and no error
+// either. What the request was to change may be changed. The socket may be used
+// again; if it was a dump, the kernel may take it to be under way and refuse the
+// next one, once (EBUSY). It is ETIMEDOUT for errors.Is.
+type SilenceError struct {
+	Waited time.Duration // since the last that came
+}
+
+// Error says how long nothing came.
+func (e *SilenceError) Error() string {
+	return fmt.Sprintf("no answer from the kernel for %v: it is lost", e.Waited)
+}
+
+// Unwrap returns ETIMEDOUT.
+func (e *SilenceError) Unwrap() error { return syscall.ETIMEDOUT }
 
 // Attributes of the extended report (NLMSGERR_ATTR_*).
 const (
