@@ -57,6 +57,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	roundTrip[rpdb.Names](t)
 	roundTrip[rpdb.Change](t)
 	roundTrip[rpdb.Desired](t)
+	roundTrip[rpdb.Translation](t)
 }
 
 // TestJSONForm pins the form of the nouns: it is a promise to programs.
