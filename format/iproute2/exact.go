@@ -101,10 +101,11 @@ func PlainRule(r rpdb.Rule) rpdb.Rule {
 
 // OrderCounts reports of which rules it matters how they and the others of their
 // family and priority follow one another, for a program that adds those in no
-// order: those that may select the same flow as another. The rules are sorted by
-// [rpdb.Rule.Compare]. Of rules that decide alike ([PlainRule]), whoever made them, it
-// says so of all but the first. Its time grows with the square of the number of
-// rules that share a priority.
+// order: those that may select the same flow as another and do something else with
+// it, and those of which the kernel takes one for another ([TakenFor]), so that only
+// the first is there. The rules are sorted by [rpdb.Rule.Compare]. Of rules that decide
+// alike ([PlainRule]), whoever made them, it says so of all but the first. Its time
+// grows with the square of the number of rules that share a priority.
 func OrderCounts(rules []rpdb.Rule) []bool {
 	plain, counts := slices.Clone(rules), make([]bool, len(rules))
 	for i := range plain {
@@ -117,12 +118,18 @@ func OrderCounts(rules []rpdb.Rule) []bool {
 			case counts[i] && counts[j]:
 			case plain[i] == r:
 				counts[j] = true
-			case !plain[i].Selector.Disjoint(r.Selector):
+			case TakenFor(plain[i], r), TakenFor(r, plain[i]), !actAlike(plain[i], r) && !plain[i].Selector.Disjoint(r.Selector):
 				counts[i], counts[j] = true, true
 			}
 		}
 	}
 	return counts
+}
+
+// actAlike reports whether it makes no difference to a flow that two rules select
+// which of them it meets first.
+func actAlike(a, b rpdb.Rule) bool {
+	return a.Action == b.Action && a.Suppress == b.Suppress && a.Realms == b.Realms && a.Flags == b.Flags && a.Unknown == b.Unknown
 }
 
 // ExactRule returns the words after "ip" that make or delete a rule, as

@@ -170,6 +170,7 @@ func TestLosses(t *testing.T) {
 -4 rule add pref 2001 ipproto udp sport 1024-2047 dport 53 goto 2010: NetworkManager has neither goto nor nop
 -4 rule add pref 2002 tun_id 5 prohibit: NetworkManager has no tun_id
 -4 rule add pref 2003 l3mdev protocol static: NetworkManager has no rules of VRFs (l3mdev)
+-4 rule add pref 2005 lookup 103 protocol static: NetworkManager adds rules of one priority, 2005, in no certain order
 -4 rule add pref 2005 from 10.1.0.0/16 lookup 103 protocol static: NetworkManager adds rules of one priority, 2005, in no certain order
 -4 rule add pref 2010 nop: NetworkManager has neither goto nor nop
 -6 rule add pref 2001 oif eth0 goto 2002: NetworkManager has neither goto nor nop
@@ -178,6 +179,31 @@ func TestLosses(t *testing.T) {
 -6 route add 2001:db8:8::/48 from 2001:db8:a::/64 via 2001:db8:a::9 dev eth0 table 103 proto static pref high: NetworkManager has no preference of routes`), "\n")
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestEqualPriorities: of rules of one priority that select a flow alike and do
+// something else with it none is written, whichever comes first; that they do the same
+// with it, or that a rule is there twice, is no loss.
+func TestEqualPriorities(t *testing.T) {
+	rule := func(p rpdb.Priority, from string, table rpdb.TableID) rpdb.Rule {
+		return rpdb.Rule{Family: rpdb.IPv4, Priority: p, Action: rpdb.ToTable(table), Selector: rpdb.Selector{From: netip.MustParsePrefix(from)}}
+	}
+	s := &rpdb.Snapshot{Rules: []rpdb.Rule{
+		rule(5, "10.0.0.0/8", 1), rule(5, "10.1.0.0/16", 2), rule(5, "192.0.2.0/24", 3),
+		rule(6, "10.0.0.0/8", 1), rule(6, "10.1.0.0/16", 1), rule(6, "10.0.0.0/8", 1),
+	}}
+	files, losses := nmkeyfile.Write(s, rpdb.Names{})
+	var got []string
+	for _, l := range losses {
+		got = append(got, l.Object)
+	}
+	if want := []string{"-4 rule add pref 5 from 10.0.0.0/8 lookup 1", "-4 rule add pref 5 from 10.1.0.0/16 lookup 2"}; !slices.Equal(got, want) {
+		t.Errorf("lost %v", got)
+	}
+	const want = "routing-rule1=priority 5 from 192.0.2.0/24 table 3\nrouting-rule2=priority 6 from 10.0.0.0/8 table 1\nrouting-rule3=priority 6 from 10.1.0.0/16 table 1\n"
+	if len(files) != 1 || !strings.Contains(files[0].Text, "method=auto\n"+want+"\n[ipv6]") {
+		t.Errorf("got %v", files)
 	}
 }
 

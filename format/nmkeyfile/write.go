@@ -75,36 +75,29 @@ func (w *writer) list(link rpdb.LinkName) *list {
 // rules writes all rules into the profile of lo.
 func (w *writer) rules() {
 	for _, f := range rpdb.Families() {
-		said := map[rpdb.Priority][]rpdb.Rule{}
+		var rules []rpdb.Rule
 		for _, r := range w.snapshot.RulesOf(f) {
 			r = iproute2.PlainRule(r)
-			if slices.Contains(said[r.Priority], r) {
-				continue
+			same := func(o rpdb.Rule) bool { o.Protocol = r.Protocol; return o == r }
+			if !slices.ContainsFunc(rules, same) { // of which NetworkManager would add one
+				rules = append(rules, r)
 			}
+		}
+		slices.SortStableFunc(rules, rpdb.Rule.Compare)
+		inOrder := iproute2.OrderCounts(rules)
+		for i, r := range rules {
 			text, err := ruleText(r)
-			if err == nil {
-				err = orderCounts(said[r.Priority], r)
+			if err == nil && inOrder[i] {
+				err = fmt.Errorf("NetworkManager adds rules of one priority, %d, in no certain order", r.Priority)
 			}
 			if err != nil {
 				w.losses = append(w.losses, format.Loss{Object: iproute2.RuleCommand(rpdb.Add, r, rpdb.Names{})[len("ip "):], Reason: err.Error()})
 				continue
 			}
-			said[r.Priority] = append(said[r.Priority], r)
 			l := w.list("lo")
 			l.rules[index(f)] = append(l.rules[index(f)], text)
 		}
 	}
-}
-
-// orderCounts says if a rule must stand behind another of its priority, since that
-// does something else, or since the kernel takes one for the other.
-func orderCounts(said []rpdb.Rule, r rpdb.Rule) error {
-	for _, o := range said {
-		if o.Action != r.Action || o.Suppress != r.Suppress || iproute2.TakenFor(o, r) || iproute2.TakenFor(r, o) {
-			return fmt.Errorf("NetworkManager adds rules of one priority, %d, in no certain order", r.Priority)
-		}
-	}
-	return nil
 }
 
 // routes writes each route into the profile of its interface.
