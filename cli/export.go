@@ -105,9 +105,10 @@ the confirmed generation, as its policy means them here and now, or writes them
 below a directory. FORMAT is one of:
 
 ` + notationTable() + `
-The rules are a plain list, numbered from 10010, and all objects become static:
-rpdb has no part in them. Systems that say all of an interface also get its
-static addresses, its group where a rule needs it, and the routes of the main
+The rules are a plain list, numbered from 10010, and all objects become static
+(rules of ifupdown of the protocol 83, so that the lines which delete them hit no
+other's): rpdb has no part in them. Systems that say all of an interface also get
+its static addresses, its group where a rule needs it, and the routes of the main
 table that somebody added by hand; the files take the place of those that
 describe it now.
 

@@ -10,6 +10,7 @@ import (
 
 	"rpdb"
 	"rpdb/format/ifupdown"
+	"rpdb/format/iproute2"
 	"rpdb/internal/formattest"
 	"rpdb/kernel/kerneltest"
 )
@@ -75,6 +76,13 @@ func TestRealIfupdown(t *testing.T) {
 	n := newNetwork(t)
 	want := formattest.Everything(t)
 	files, losses := ifupdown.Write(want, rpdb.Names{})
+	// A rule of the administrator that has all that a rule of the file says, and more.
+	foreign := want.RulesOf(rpdb.IPv4)[1]
+	foreign.Selector.IIF, foreign.Protocol = "far0", rpdb.ProtocolStatic
+	n.run("ip " + iproute2.RuleCommand(rpdb.Add, foreign, rpdb.Names{})[len("ip "):])
+	want = ofProtocol(want)
+	at := slices.IndexFunc(want.Rules, func(r rpdb.Rule) bool { return r.Family == rpdb.IPv4 && r.Priority == foreign.Priority })
+	want.Rules = slices.Insert(want.Rules, at, foreign)
 	if len(losses) != 0 || len(files) != 1 {
 		t.Fatalf("%d files, losses %v", len(files), losses)
 	}
@@ -102,8 +110,7 @@ func TestRealIfupdown(t *testing.T) {
 	}
 	up("after ifup --force", "ifup --force -a")
 	n.run("ifdown lo")
-	if left := formattest.Policy(n.Snapshot()).Rules; len(left) != 0 {
-		t.Errorf("rules are left behind: %v", left)
-	}
+	left := &rpdb.Snapshot{Rules: formattest.Policy(n.Snapshot()).Rules}
+	formattest.Compare(t, left, &rpdb.Snapshot{Rules: []rpdb.Rule{foreign}})
 	up("after lo is back", "ifup lo")
 }

@@ -17,19 +17,29 @@ import (
 // Path is the file that [Write] writes.
 const Path = "/etc/network/interfaces.rpdb"
 
+// Protocol is that of all rules which [Write] writes. A command that deletes a rule
+// takes the first that has what it says, whatever more it has: by a protocol that
+// nobody else gives to rules it takes none of somebody else.
+const Protocol rpdb.Protocol = 83
+
 // Write returns a file of stanzas with the rules and routes of a snapshot, to be
 // read behind all other stanzas, and one with the names of tables for rt_tables.d, if
 // they have any. The addresses of a snapshot are taken to be in the administrator's
 // stanzas, and a comment says which are needed.
 //
 // Each line can be run again: a rule is deleted before it is added, a route replaces
-// itself. A rule that cannot be added makes ifup fail; a route that cannot be added
+// itself. Rules are of [Protocol], whoever made them. A rule that cannot be added makes ifup fail; a route that cannot be added
 // does not, since that would cost the interface all else it has.
 //
 // What ip has no words for is left out, and a [format.Loss], and so is a route by
 // several interfaces: ifupdown brings up one after the other.
 func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
-	w := writer{snapshot: s, stanzas: map[place]*lists{}}
+	marked := *s
+	marked.Rules = slices.Clone(s.Rules)
+	for i := range marked.Rules {
+		marked.Rules[i].Protocol = Protocol
+	}
+	w := writer{snapshot: &marked, stanzas: map[place]*lists{}}
 	for _, f := range rpdb.Families() {
 		w.family(f)
 	}
