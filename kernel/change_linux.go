@@ -133,6 +133,11 @@ func (c *Conn) explainExists(ctx context.Context, r rpdb.Rule, exists error) err
 
 // expressible refuses what a request cannot say, or would say differently.
 func expressible(r rpdb.Rule) error {
+	return expressibleAs(encodeRule(unix.RTM_NEWRULE, 0, r), r)
+}
+
+// expressibleAs is expressible of a rule that is encoded already.
+func expressibleAs(e *netlink.Encoder, r rpdb.Rule) error {
 	invalid := func(format string, args ...any) error {
 		return &netlink.Error{Errno: unix.EINVAL, Message: fmt.Sprintf(format, args...)}
 	}
@@ -145,7 +150,6 @@ func expressible(r rpdb.Rule) error {
 	if v, ok := r.Suppress.IfGroup.Get(); ok && v == unset {
 		return invalid("suppress_ifgroup %d means none", v)
 	}
-	e := encodeRule(unix.RTM_NEWRULE, 0, r)
 	if _, err := e.Message(); err != nil {
 		return invalid("%v", err)
 	}

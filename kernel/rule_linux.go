@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -204,15 +205,22 @@ func (p *ruleParts) finish(dstLen, srcLen byte, action rpdb.ActionType) error {
 // encodeRule writes a request about a rule with every attribute that the rule
 // has.
 func encodeRule(typ uint16, flags netlink.Flags, r rpdb.Rule) *netlink.Encoder {
+	return encodeRuleIn(nil, typ, flags, r)
+}
+
+// encodeRuleIn is encodeRule into the memory of buf.
+func encodeRuleIn(buf []byte, typ uint16, flags netlink.Flags, r rpdb.Rule) *netlink.Encoder {
 	s, a := r.Selector, r.Action
 	bits := uint32(r.Flags &^ (rpdb.RuleUnresolved | rpdb.RuleIIFDetached | rpdb.RuleOIFDetached))
 	if s.Not {
 		bits |= ruleInvert
 	}
-	e := netlink.NewEncoder(nil, typ, flags, fixed([]byte{
+	head := [sizeofRuleHdr]byte{
 		byte(r.Family), prefixBits(s.To), prefixBits(s.From), s.TOS,
 		shortTable(a.Table()), 0, 0, byte(a.Type()),
-	}, bits))
+	}
+	binary.NativeEndian.PutUint32(head[8:], bits)
+	e := netlink.NewEncoder(buf, typ, flags, head[:])
 	e.Uint32(fraPriority, uint32(r.Priority))
 	if t := a.Table(); t != 0 {
 		e.Uint32(fraTable, uint32(t))

@@ -36,6 +36,19 @@ func (l *ruleList) close() error {
 	return l.mon.Close()
 }
 
+// forget ends the list's socket, so that many changes do not fill it for nothing.
+// The rules are read anew when they are next asked for.
+func (l *ruleList) forget() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mon == nil {
+		return nil
+	}
+	mon := l.mon
+	l.mon, l.known = nil, nil
+	return mon.Close()
+}
+
 // withRules gives the rules of a family to use, in order, as they are now. The
 // flags that the kernel computes may be out of date. Nobody else has the list
 // meanwhile: use must neither keep nor change it, nor ask for it again.

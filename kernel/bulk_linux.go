@@ -1,0 +1,508 @@
+package kernel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/kernel/netlink"
+)
+
+// A rule that is added with NLM_F_EXCL costs the kernel two walks over its list:
+// one to find a rule that is the same, and one to the place. Neither is needed
+// where it is known that nothing stands at the priorities: then the last rule is
+// sent first, and each goes in front of the one before. Ten thousand rules take
+// some ten milliseconds so, and a second otherwise; fifty thousand a tenth of a
+// second, and a minute and a half.
+
+// BulkError says which of many rules the kernel did not take, or did not delete.
+// It unwraps to the cause as an [*OpError].
+type BulkError struct {
+	Index int // in the rules that were given
+	Err   error
+}
+
+// Error is that of the cause.
+func (e *BulkError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *BulkError) Unwrap() error { return e.Err }
+
+// OccupiedError says that a rule stands at a priority at which many were to be
+// written. It is EEXIST for errors.Is.
+type OccupiedError struct {
+	Rule rpdb.Rule // that stands there
+}
+
+// Error names the rule.
+func (e *OccupiedError) Error() string { return fmt.Sprintf("%v stands at the place", e.Rule) }
+
+// Unwrap returns EEXIST.
+func (e *OccupiedError) Unwrap() error { return unix.EEXIST }
+
+// AddRules adds many rules at priorities at which none stands, all of them or
+// none: much faster than [Conn.Do] one by one. Those of one priority stand in the
+// order in which they are given. The others come from the last to the first, so
+// this is for a place where no packet comes: one that came would see the end of
+// the list without its beginning.
+//
+// It looks whether the priorities are free, an [*OccupiedError] if not, and reads
+// back what was made, which is compared by [rpdb.Rule.Canonical]. The kernel's
+// refusal of one is a [*BulkError]; an attribute that the kernel does not know is
+// an [*UnsupportedError] in it. Whatever goes wrong, what was written is taken
+// away again; that this failed the error says, too, as a [*LeftError]. No rules
+// are no work.
+func (c *Conn) AddRules(ctx context.Context, rules []rpdb.Rule) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	w := newBulk(c, rules)
+	if err := w.encode(); err != nil {
+		return err
+	}
+	if err := w.free(ctx); err != nil {
+		return opError("add", rulesFrom(rules), err)
+	}
+	err := w.send(ctx)
+	if err == nil {
+		err = w.verify(context.WithoutCancel(ctx))
+	}
+	if err != nil {
+		err = w.back(context.WithoutCancel(ctx), err)
+	}
+	return err
+}
+
+// LeftError says that many rules could not be written, nor what was written of
+// them be taken away. It unwraps to both reasons.
+type LeftError struct {
+	Cause, Err error
+}
+
+// Error says both.
+func (e *LeftError) Error() string {
+	return fmt.Sprintf("%v; and what was written could not be taken away: %v", e.Cause, e.Err)
+}
+
+// Unwrap returns both.
+func (e *LeftError) Unwrap() []error { return []error{e.Cause, e.Err} }
+
+func rulesFrom(rules []rpdb.Rule) string {
+	if len(rules) == 1 {
+		return rules[0].String()
+	}
+	return fmt.Sprintf("%d rules from %v on", len(rules), rules[0])
+}
+
+// bulk is the writing of many rules under way.
+type bulk struct {
+	conn  *Conn
+	rules []rpdb.Rule
+	walk  []int // the rules as they will stand: by family and priority
+	order []int // the rules as they are sent
+	batch netlink.Batch
+}
+
+func newBulk(c *Conn, rules []rpdb.Rule) *bulk {
+	w := &bulk{conn: c, rules: rules, walk: make([]int, len(rules))}
+	for i := range w.walk {
+		w.walk[i] = i
+	}
+	slices.SortStableFunc(w.walk, func(a, b int) int { return rules[a].Compare(rules[b]) })
+	// The last priority first; those of one priority in their order.
+	w.order = make([]int, 0, len(rules))
+	for end := len(rules); end > 0; {
+		from := end - 1
+		for from > 0 && placeOf(rules[w.walk[from-1]]) == placeOf(rules[w.walk[from]]) {
+			from--
+		}
+		w.order = append(w.order, w.walk[from:end]...)
+		end = from
+	}
+	return w
+}
+
+// at returns those of the rules that are to stand at a place, as they will.
+func (w *bulk) at(p place) []int {
+	less := func(i int, p place) int {
+		q := placeOf(w.rules[i])
+		return cmp.Or(cmp.Compare(q.family, p.family), cmp.Compare(q.priority, p.priority))
+	}
+	from, found := slices.BinarySearchFunc(w.walk, p, less)
+	if !found {
+		return nil
+	}
+	end := from
+	for end < len(w.walk) && placeOf(w.rules[w.walk[end]]) == p {
+		end++
+	}
+	return w.walk[from:end]
+}
+
+// encode makes the requests.
+func (w *bulk) encode() error {
+	var buf []byte
+	for _, i := range w.order {
+		r := w.rules[i]
+		e := encodeRuleIn(buf, unix.RTM_NEWRULE, netlink.Create, r)
+		if err := w.add(e, r); err != nil {
+			return &BulkError{i, opError("add", r.String(), err)}
+		}
+		buf, _ = e.Message() // which was added
+	}
+	return nil
+}
+
+func (w *bulk) add(e *netlink.Encoder, r rpdb.Rule) error {
+	if err := expressibleAs(e, r); err != nil {
+		return err
+	}
+	return w.batch.Add(e)
+}
+
+// familiesOf returns the families that rules are of.
+func familiesOf(rules []rpdb.Rule) []rpdb.Family {
+	var families []rpdb.Family
+	for _, f := range rpdb.Families() {
+		if slices.ContainsFunc(rules, func(r rpdb.Rule) bool { return r.Family == f }) {
+			families = append(families, f)
+		}
+	}
+	return families
+}
+
+// free reports whether nothing stands where the rules are to go.
+func (w *bulk) free(ctx context.Context) error {
+	for _, f := range familiesOf(w.rules) {
+		there, err := w.conn.rules(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, r := range there {
+			if len(w.at(placeOf(r))) > 0 {
+				return &OccupiedError{r}
+			}
+		}
+	}
+	return nil
+}
+
+// send writes the rules. The first refusal ends it.
+func (w *bulk) send(ctx context.Context) error {
+	// Its events would be nothing but an overflow for who follows the list.
+	if err := w.conn.list.forget(); err != nil {
+		return opError("add", rulesFrom(w.rules), err)
+	}
+	_, err := w.conn.nl.ExecuteBatch(ctx, &w.batch, func(i int, err error) error {
+		at := w.order[i]
+		return &BulkError{at, opError("add", w.rules[at].String(), err)}
+	})
+	var one *BulkError
+	if err != nil && !errors.As(err, &one) {
+		err = opError("add", rulesFrom(w.rules), err)
+	}
+	return err
+}
+
+// verify reads the rules back. A list that was torn while it was read may lose
+// rules and repeat them, but not invent any: what it has is there. So one that
+// is not as it should be is read once more, and with care.
+func (w *bulk) verify(ctx context.Context) error {
+	for _, f := range familiesOf(w.rules) {
+		c := comparison{bulk: w, rest: w.ofFamily(f)}
+		err := w.conn.eachRule(ctx, f, c.next)
+		if err == nil && c.end() == nil {
+			continue
+		}
+		there, err := w.conn.rules(ctx, f)
+		if err != nil {
+			return opError("read", "rules ("+f.String()+")", err)
+		}
+		c = comparison{bulk: w, rest: w.ofFamily(f)}
+		for i := range there {
+			if err := c.next(&there[i]); err != nil {
+				return err
+			}
+		}
+		if err := c.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofFamily returns those of the rules that are of a family, as they will stand.
+func (w *bulk) ofFamily(f rpdb.Family) []int {
+	from, _ := slices.BinarySearchFunc(w.walk, f, func(i int, f rpdb.Family) int { return cmp.Compare(w.rules[i].Family, f) })
+	end := from
+	for end < len(w.walk) && w.rules[w.walk[end]].Family == f {
+		end++
+	}
+	return w.walk[from:end]
+}
+
+// eachRule gives the rules of a family to each as they are read. The rule is valid
+// only during the call.
+func (c *Conn) eachRule(ctx context.Context, f rpdb.Family, each func(*rpdb.Rule) error) error {
+	var r rpdb.Rule
+	_, err := c.dump(ctx, dumpOfRules(byte(f)), unix.RTM_NEWRULE, func(b []byte) (err error) {
+		if r, err = decodeRule(b); err != nil || r.Family != f {
+			return err
+		}
+		return each(&r)
+	})
+	return err
+}
+
+// comparison goes over a list that is to have the rules of a family at their
+// places, and nothing else there.
+type comparison struct {
+	*bulk
+	rest []int // that were not met yet, as they stand
+	last place // of the last one that was
+}
+
+func (c *comparison) next(r *rpdb.Rule) error {
+	p := placeOf(*r)
+	switch {
+	case len(c.rest) > 0 && placeOf(c.rules[c.rest[0]]) == p:
+		if want := c.rules[c.rest[0]]; !sameRule(want, *r) {
+			lost := &UnsupportedError{}
+			lost.Feature, lost.Since = missingInRule(want, *r)
+			return &BulkError{c.rest[0], opError("add", want.String(), lost)}
+		}
+		c.rest, c.last = c.rest[1:], p
+	case c.last == p && p != (place{}):
+		return opError("add", rulesFrom(c.rules), &OccupiedError{*r})
+	}
+	return nil
+}
+
+func (c *comparison) end() error {
+	if len(c.rest) == 0 {
+		return nil
+	}
+	return opError("add", c.rules[c.rest[0]].String(), errors.New("it is not there"))
+}
+
+// back takes away what was written, and returns why that was needed.
+func (w *bulk) back(ctx context.Context, cause error) error {
+	var doomed []rpdb.Rule
+	for _, f := range familiesOf(w.rules) {
+		there, err := w.conn.rules(ctx, f)
+		if err != nil {
+			return &LeftError{cause, err}
+		}
+		for _, r := range there {
+			// At a place that was free and got what was asked for, or what the
+			// kernel made of that.
+			if slices.ContainsFunc(w.at(placeOf(r)), func(i int) bool { return w.isOurs(i, r) }) {
+				doomed = append(doomed, r)
+			}
+		}
+	}
+	if err := w.conn.DeleteRules(ctx, doomed); err != nil {
+		return &LeftError{cause, err}
+	}
+	return cause
+}
+
+// isOurs reports whether a rule that stands there can be what became of one of
+// ours: the same, or what a kernel makes of it that does not know all attributes.
+func (w *bulk) isOurs(i int, stored rpdb.Rule) bool {
+	want := w.rules[i]
+	if sameRule(want, stored) {
+		return true
+	}
+	old := func(r rpdb.Rule) rpdb.Rule {
+		s := r.Canonical().Selector
+		r.Selector = rpdb.Selector{Not: s.Not, From: s.From, To: s.To, TOS: s.TOS, Mark: s.Mark, IIF: s.IIF}
+		r.Protocol, r.Realms, r.Suppress, r.Unknown, r.Flags = 0, 0, rpdb.Suppressor{}, "", 0
+		return r
+	}
+	return (stored.Protocol == 0 || stored.Protocol == want.Protocol) && old(want) == old(stored)
+}
+
+// DeleteRules deletes many rules, much faster than [Conn.Do] one by one. Of those
+// of one priority the order counts as it does there: with each request the kernel
+// deletes the first rule that agrees, and where that would be another one than the
+// rule meant nothing is done, and the cause is an [*OtherRuleError]; in the order of
+// the list it never is. Nor is anything done if one of them is not there (ENOENT).
+//
+// It reads back whether they are gone. The kernel's refusal of one is a
+// [*BulkError], and others may be deleted then. Should somebody slip in a rule at
+// the very moment that is deleted in the place of another, it is put back, behind
+// others of its priority. No rules are no work.
+func (c *Conn) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	s := strike{conn: c, rules: rules, rest: map[rpdb.Family][]rpdb.Rule{}}
+	if err := s.encode(ctx); err != nil {
+		return err
+	}
+	err := s.send(ctx)
+	return errors.Join(err, opError("delete", rulesFrom(rules), s.verify(context.WithoutCancel(ctx), err == nil)))
+}
+
+// strike is the deletion of many rules under way.
+type strike struct {
+	conn  *Conn
+	rules []rpdb.Rule
+	// rest is what is to be left at the places of rules.
+	rest  map[rpdb.Family][]rpdb.Rule
+	batch netlink.Batch
+}
+
+// standing are the rules of a family while some are deleted.
+type standing struct {
+	rules []rpdb.Rule // as they are listed
+	gone  []bool
+	// The window is where those of one priority stand that are not gone.
+	at        rpdb.Priority
+	from, end int
+}
+
+// window finds the rules of a priority.
+func (s *standing) window(p rpdb.Priority) {
+	if s.at != p || s.end == 0 {
+		compare := func(r rpdb.Rule, p rpdb.Priority) int { return cmp.Compare(r.Priority, p) }
+		s.at = p
+		s.from, _ = slices.BinarySearchFunc(s.rules, p, compare)
+		for s.end = s.from; s.end < len(s.rules) && s.rules[s.end].Priority == p; s.end++ {
+		}
+	}
+	for s.from < s.end && s.gone[s.from] {
+		s.from++
+	}
+}
+
+// strike finds the rule that is stored for r, and deletes it, if that is what the
+// kernel would do.
+func (s *standing) strike(r rpdb.Rule) (stored *rpdb.Rule, err error) {
+	s.window(r.Priority)
+	at := s.from
+	for ; at < s.end; at++ {
+		if !s.gone[at] && same(s.rules[at], r) {
+			break
+		}
+	}
+	if at == s.end {
+		return nil, unix.ENOENT
+	}
+	for i := s.from; i < at; i++ {
+		if !s.gone[i] && hit(s.rules[at], s.rules[i]) {
+			return nil, &OtherRuleError{Hit: s.rules[i]}
+		}
+	}
+	s.gone[at] = true
+	return &s.rules[at], nil
+}
+
+// encode makes the requests, as the kernel stores the rules: host bits and all.
+func (s *strike) encode(ctx context.Context) error {
+	there := map[rpdb.Family]*standing{}
+	for _, f := range familiesOf(s.rules) {
+		list, _, err := s.conn.dumpRules(ctx, f)
+		if err != nil {
+			return opError("delete", rulesFrom(s.rules), err)
+		}
+		there[f] = &standing{rules: list, gone: make([]bool, len(list))}
+	}
+	var buf []byte
+	for i, r := range s.rules {
+		stored, err := there[r.Family].strike(r)
+		if err != nil {
+			return &BulkError{i, opError("delete", r.String(), err)}
+		}
+		e := encodeRuleIn(buf, unix.RTM_DELRULE, 0, *stored)
+		if stored.Realms == 0 && stored.Family == rpdb.IPv4 {
+			e.Uint32(fraFlow, 0) // as in encodeRuleDeletion
+		}
+		if err := s.batch.Add(e); err != nil {
+			return &BulkError{i, opError("delete", r.String(), err)}
+		}
+		buf, _ = e.Message() // which was added
+	}
+	for f, t := range there {
+		s.rest[f] = t.rest()
+	}
+	return nil
+}
+
+// rest returns what is left at the priorities of which something goes.
+func (s *standing) rest() []rpdb.Rule {
+	var rest []rpdb.Rule
+	for i := 0; i < len(s.rules); {
+		end, touched := i, false
+		for ; end < len(s.rules) && s.rules[end].Priority == s.rules[i].Priority; end++ {
+			touched = touched || s.gone[end]
+		}
+		for ; i < end; i++ {
+			if touched && !s.gone[i] {
+				rest = append(rest, s.rules[i])
+			}
+		}
+	}
+	return rest
+}
+
+// send deletes the rules. The first refusal ends it.
+func (s *strike) send(ctx context.Context) error {
+	if err := s.conn.list.forget(); err != nil {
+		return opError("delete", rulesFrom(s.rules), err)
+	}
+	_, err := s.conn.nl.ExecuteBatch(ctx, &s.batch, func(i int, err error) error {
+		return &BulkError{i, opError("delete", s.rules[i].String(), err)}
+	})
+	var one *BulkError
+	if err != nil && !errors.As(err, &one) {
+		err = opError("delete", rulesFrom(s.rules), err)
+	}
+	return err
+}
+
+// verify looks whether anything else went, which it puts back, and, if all was
+// sent, whether the rules are gone.
+func (s *strike) verify(ctx context.Context, all bool) error {
+	var errs []error
+	for _, f := range familiesOf(s.rules) {
+		now, err := s.conn.rules(ctx, f)
+		if err == nil {
+			err = s.compare(ctx, f, now, all)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *strike) compare(ctx context.Context, f rpdb.Family, now []rpdb.Rule, all bool) error {
+	rest := s.rest[f]
+	left := without(now, rest)
+	remain := without(left, without(left, s.rules)) // of what was to go
+	if len(remain) == 0 {
+		return nil // what else is gone others have deleted
+	}
+	// A rule went in the place of one that remains.
+	for _, lost := range without(rest, now) {
+		if !slices.ContainsFunc(remain, func(r rpdb.Rule) bool { return r.Priority == lost.Priority }) {
+			continue
+		}
+		wrong := &OtherRuleError{Hit: lost}
+		// Without Excl: the kernel compares less than the whole rule.
+		back := encodeRule(unix.RTM_NEWRULE, netlink.Create, lost)
+		if err := s.conn.nl.Execute(ctx, back, nil); err != nil {
+			return fmt.Errorf("%w, and did: %w", wrong, err)
+		}
+		return wrong
+	}
+	if !all {
+		return nil
+	}
+	return fmt.Errorf("%v is still there", remain[0])
+}

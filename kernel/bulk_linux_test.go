@@ -1,0 +1,192 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/kernel/netlink"
+)
+
+// block returns n rules of each family at priorities from first on, per to each.
+func block(first, n, per int) []rpdb.Rule {
+	var rules []rpdb.Rule
+	for _, f := range rpdb.Families() {
+		for i := range n {
+			a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+			if f == rpdb.IPv6 {
+				a = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
+			}
+			rules = append(rules, rpdb.Rule{
+				Family: f, Priority: rpdb.Priority(first + i/per), Protocol: rpdb.ProtocolRPDB, Action: rpdb.ToTable(100),
+				Selector: rpdb.Selector{From: netip.PrefixFrom(a, a.BitLen())},
+			})
+		}
+	}
+	return rules
+}
+
+// rulesOf returns the rules of both families with a priority of a range.
+func rulesOf(t testing.TB, c *Conn, from, to rpdb.Priority) []rpdb.Rule {
+	t.Helper()
+	var rules []rpdb.Rule
+	for _, f := range rpdb.Families() {
+		list, err := c.Rules(t.Context(), f)
+		must(t, err)
+		for _, r := range list {
+			if from <= r.Priority && r.Priority <= to {
+				rules = append(rules, r.Canonical())
+			}
+		}
+	}
+	return rules
+}
+
+func TestManyRulesStandInOrder(t *testing.T) {
+	_, c := namespace(t)
+	before := rulesOf(t, c, 0, 1<<31)
+	for _, per := range []int{1, 3, 250} { // of one priority
+		rules := block(1000, 750, per)
+		must(t, c.AddRules(t.Context(), rules))
+		if got := rulesOf(t, c, 1000, 2000); !slices.Equal(got, rules) {
+			t.Errorf("%d of a priority: %d rules stand there, and not in their order", per, len(got))
+		}
+		must(t, c.DeleteRules(t.Context(), rules))
+		if got := rulesOf(t, c, 0, 1<<31); !slices.Equal(got, before) {
+			t.Errorf("%d of a priority: %d rules are left, want %d", per, len(got), len(before))
+		}
+	}
+	must(t, c.AddRules(t.Context(), nil))
+	must(t, c.DeleteRules(t.Context(), nil))
+}
+
+func TestEveryAttributeOfManyRules(t *testing.T) {
+	_, c := namespace(t)
+	rules := slices.DeleteFunc(everyAttribute(), func(r rpdb.Rule) bool { return r.Priority == 0 }) // local stands there
+	slices.SortStableFunc(rules, rpdb.Rule.Compare)
+	must(t, c.AddRules(t.Context(), rules))
+	all := rulesOf(t, c, 1, 1<<32-1)
+	for _, r := range rules {
+		if !slices.Contains(all, r.Canonical()) {
+			t.Errorf("not there: %+v", r)
+		}
+	}
+	must(t, c.DeleteRules(t.Context(), rules))
+	if got := rulesOf(t, c, 1, 32765); len(got) > 0 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// Rules that the kernel takes for one another stand beside each other, and each is
+// deleted by itself.
+func TestManyRulesThatTheKernelConfuses(t *testing.T) {
+	_, c := namespace(t)
+	var rules []rpdb.Rule
+	for _, f := range rpdb.Families() {
+		for i := range 4 {
+			r := rpdb.Rule{Family: f, Priority: 500, Action: rpdb.Goto(rpdb.Priority(600 + i/2))}
+			r.Selector.Mark = rpdb.Mark{Value: 1, Mask: 1}
+			r.Selector.Not = i%2 == 0
+			rules = append(rules, r)
+		}
+	}
+	must(t, c.AddRules(t.Context(), rules))
+	if got := rulesOf(t, c, 500, 500); !slices.Equal(got, rules) {
+		t.Errorf("got %v", got)
+	}
+	var other *OtherRuleError
+	if err := c.DeleteRules(t.Context(), rules[1:2]); !errors.As(err, &other) || other.Hit.Canonical() != rules[0] {
+		t.Errorf("got %v", err)
+	}
+	if got := rulesOf(t, c, 500, 500); !slices.Equal(got, rules) {
+		t.Errorf("after a refusal: %v", got)
+	}
+	must(t, c.DeleteRules(t.Context(), rules))
+}
+
+func TestManyRulesOrNone(t *testing.T) {
+	_, c := namespace(t)
+	occupied := rpdb.Rule{Family: rpdb.IPv6, Priority: 1100, Action: rpdb.Nop()}
+	must(t, do(c, addRule(occupied)))
+	before := rulesOf(t, c, 0, 1<<31)
+	none := func(what string, err error, check func(error) bool) {
+		t.Helper()
+		if err == nil || !check(err) {
+			t.Errorf("%s: got %v", what, err)
+		}
+		if got := rulesOf(t, c, 0, 1<<31); !slices.Equal(got, before) {
+			t.Errorf("%s: there are %d rules, want %d", what, len(got), len(before))
+		}
+	}
+	var place *OccupiedError
+	none("an occupied place", c.AddRules(t.Context(), block(1000, 300, 1)), func(err error) bool {
+		return errors.As(err, &place) && place.Rule == occupied && errors.Is(err, syscall.EEXIST)
+	})
+	var one *BulkError
+	rules := block(2000, 300, 1)
+	rules[70].Selector.TOS = 1
+	none("a refusal", c.AddRules(t.Context(), rules), func(err error) bool {
+		return errors.As(err, &one) && one.Index == 70 && errors.Is(err, syscall.EINVAL) &&
+			err.Error() == "add rule 2070 (IPv4): invalid argument: Invalid dsfield (tos): ECN bits must be 0"
+	})
+	rules = block(2000, 300, 1)
+	rules[9].Selector.From = netip.MustParsePrefix("2001:db8::/32")
+	none("a rule that cannot be said", c.AddRules(t.Context(), rules), func(err error) bool {
+		return errors.As(err, &one) && one.Index == 9 && errors.Is(err, syscall.EINVAL)
+	})
+	e := netlink.NewEncoder(nil, 0, 0, nil)
+	e.Uint32(60, 7)
+	rules = block(2000, 300, 1)
+	rules[400].Unknown = rpdb.Raw(e.Payload())
+	none("an attribute that the kernel does not know", c.AddRules(t.Context(), rules), func(err error) bool {
+		return errors.As(err, &one) && one.Index == 400 && errors.Is(err, syscall.EOPNOTSUPP)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	none("an end", c.AddRules(ctx, block(2000, 300, 1)), func(err error) bool { return errors.Is(err, context.Canceled) })
+	none("a rule that is not there", c.DeleteRules(t.Context(), []rpdb.Rule{occupied, block(3000, 1, 1)[0]}), func(err error) bool {
+		return errors.As(err, &one) && one.Index == 1 && errors.Is(err, syscall.ENOENT)
+	})
+}
+
+// What a race makes the kernel delete in the place of others comes back.
+func TestManyRulesSlippedIn(t *testing.T) {
+	_, c := namespace(t)
+	plain := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1)}
+	foreign := plain
+	foreign.Selector.From = prefix("192.0.2.7/24")
+	force(t, c, plain)
+	s := strike{conn: c, rules: []rpdb.Rule{plain}, rest: map[rpdb.Family][]rpdb.Rule{rpdb.IPv4: {foreign}}}
+	must(t, s.batch.Add(encodeRuleIn(nil, unix.RTM_DELRULE, 0, plain)))
+	var other *OtherRuleError
+	if err := s.verify(t.Context(), true); !errors.As(err, &other) || other.Hit != foreign {
+		t.Errorf("got %v", err)
+	}
+	if got := rulesOf(t, c, 100, 100); !slices.Equal(got, []rpdb.Rule{plain, foreign.Canonical()}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// BenchmarkManyRules writes rules into a free block, reads them back, and deletes
+// them, which is read back, too. ReportMetric gives the time of one rule.
+func BenchmarkManyRules(b *testing.B) {
+	for _, n := range []int{1000, 10000, 50000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			_, c := namespace(b)
+			rules := block(40000, n, 1)[:n]
+			b.ReportAllocs()
+			for b.Loop() {
+				must(b, c.AddRules(b.Context(), rules))
+				must(b, c.DeleteRules(b.Context(), rules))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/rule")
+		})
+	}
+}
