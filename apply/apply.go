@@ -23,11 +23,21 @@ type Kernel interface {
 // Options adjust a run. The zero value is what most callers want.
 type Options struct {
 	// Progress, if not nil, is called before each step, in the goroutine of
-	// Run.
+	// Run; for many steps that were made at once, after them.
 	Progress func(plan.Step)
 	// Keep leaves out the last phase of the plan: what the plan leads away from
 	// stays where it is, and one message leads back.
 	Keep bool
+}
+
+// tell calls Progress for each step.
+func (o Options) tell(steps []plan.Step) {
+	if o.Progress == nil {
+		return
+	}
+	for _, s := range steps {
+		o.Progress(s)
+	}
 }
 
 // Result is what a run did.
@@ -160,13 +170,26 @@ func (r *Result) clean(ctx context.Context, k Kernel, o Options) error {
 // take back if it fails: the same, and a replacement that failed, since it may
 // have been made in part. What others have done meanwhile is in neither.
 func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done, undo []plan.Step, err error) {
-	for i, s := range steps {
+	ones := 0 // up to here they are made one by one
+	for i := 0; i < len(steps); i++ {
+		s := steps[i]
 		if err := ctx.Err(); err != nil {
 			return done, undo, fmt.Errorf("apply step %d: %w", i+1, err)
 		}
-		if o.Progress != nil {
-			o.Progress(s)
+		if i >= ones {
+			run, made, err := runMany(context.WithoutCancel(ctx), k, steps[i:])
+			switch {
+			case err != nil:
+				return done, append(undo, run...), &StepError{Index: i, Step: s, Err: err}
+			case made:
+				o.tell(run)
+				done, undo = append(done, run...), append(undo, run...)
+				i += len(run) - 1
+				continue
+			}
+			ones = i + len(run)
 		}
+		o.tell(steps[i : i+1])
 		// The end of ctx between sending and acknowledgement would leave it
 		// open whether the change was made.
 		err := k.Do(context.WithoutCancel(ctx), s.Change)
@@ -226,7 +249,13 @@ func verify(ctx context.Context, k Kernel, desired rpdb.Desired) (*rpdb.Snapshot
 // rollback takes the steps back, the last one first.
 func rollback(ctx context.Context, k Kernel, undo []plan.Step, cause error) (Result, error) {
 	var left []error
-	for _, s := range slices.Backward(undo) {
+	for len(undo) > 0 {
+		if n := undoMany(ctx, k, undo); n > 0 {
+			undo = undo[:len(undo)-n]
+			continue
+		}
+		s := undo[len(undo)-1]
+		undo = undo[:len(undo)-1]
 		if err := k.Do(ctx, s.Inverse); err != nil && !stands(ctx, k, s.Inverse) {
 			left = append(left, fmt.Errorf("take back %v: %w", s.Change, err))
 		}

@@ -185,6 +185,22 @@ func (k *fakeKernel) appendRule(_ context.Context, r rpdb.Rule) (stored []rpdb.R
 	return stored, nil
 }
 
+func (k *fakeKernel) AddRules(_ context.Context, rules []rpdb.Rule) error {
+	for _, r := range rules {
+		if slices.ContainsFunc(k.list, func(c rpdb.Rule) bool { return c.Priority == r.Priority }) {
+			k.t.Errorf("%v is added to a place that is not free", r)
+		}
+	}
+	err := k.request(func() {
+		k.list = append(k.list, rules...)
+		slices.SortStableFunc(k.list, rpdb.Rule.Compare)
+	})
+	if err != nil && k.late {
+		return &LeftError{err, err}
+	}
+	return err
+}
+
 // takeRule compares like the kernel what the rules of this test have.
 func (k *fakeKernel) takeRule(_ context.Context, r rpdb.Rule) (gone []rpdb.Rule, err error) {
 	err = k.request(func() {
@@ -233,8 +249,9 @@ func TestRestoreOnPaper(t *testing.T) {
 			have = have[:random.IntN(len(have)+1)]
 			slices.SortStableFunc(have, rpdb.Rule.Compare)
 		}
+		many := []int{1, 3, 100}[n%3] // missing rules are added at once
 		k := &fakeKernel{t: t, list: slices.Clone(have), never: have}
-		done, err := (&restoration{kernel: k, rules: want}).run(t.Context())
+		done, err := (&restoration{kernel: k, rules: want, many: many}).run(t.Context())
 		if err != nil {
 			t.Fatalf("restoring %v over %v: %v", want, have, err)
 		}
@@ -242,7 +259,11 @@ func TestRestoreOnPaper(t *testing.T) {
 		for at := 1; at <= k.requests; at++ {
 			for _, late := range []bool{false, true} {
 				k := &fakeKernel{t: t, list: slices.Clone(have), never: have, failAt: at, late: late}
-				done, err := (&restoration{kernel: k, rules: want}).run(t.Context())
+				done, err := (&restoration{kernel: k, rules: want, many: many}).run(t.Context())
+				if err == nil && many < 100 && !late { // by many at once it failed, and one by one it went
+					checkRestored(t, have, want, k.list, done)
+					continue
+				}
 				if !errors.Is(err, errFake) || done != (Restored{}) || !slices.Equal(k.list, have) {
 					t.Fatalf("restoring %+v over %+v, request %d failing (%v): %+v, %v, and left are %+v", want, have, at, late, done, err, k.list)
 				}
@@ -347,17 +368,44 @@ func TestRestoreOnAKernel(t *testing.T) {
 		}
 		begin()
 		k := &failing{ruleKeeper: c}
-		done, err := (&restoration{kernel: k, rules: want}).run(t.Context())
+		done, err := (&restoration{kernel: k, rules: want, many: 100}).run(t.Context())
 		must(t, err)
 		checkRestored(t, have, want, listed(), done)
 		for at := 1; at <= k.requests; at++ {
 			begin()
 			k := &failing{ruleKeeper: c, at: at, late: at%2 == 0}
-			_, err := (&restoration{kernel: k, rules: want}).run(t.Context())
+			_, err := (&restoration{kernel: k, rules: want, many: 100}).run(t.Context())
 			if left := listed(); !errors.Is(err, errFake) || !slices.Equal(left, have) {
 				t.Fatalf("restoring %+v over %+v, request %d failing: %v, and left are %+v", want, have, at, err, left)
 			}
 		}
+	}
+}
+
+// A long list comes back at once, and over what is left of it one by one.
+func TestRestoreManyOnAKernel(t *testing.T) {
+	_, c := namespace(t)
+	rules := block(1000, 2*manyRestored, 2)
+	must(t, c.AddRules(t.Context(), rules[:7]))
+	done, err := c.RestoreRules(t.Context(), rules)
+	must(t, err)
+	if want := (Restored{Added: len(rules) - 7, There: 7}); done != want {
+		t.Errorf("got %+v, want %+v", done, want)
+	}
+	if got := rulesOf(t, c, 1000, 2000); !slices.Equal(got, rules) {
+		t.Errorf("%d rules stand there, and not in their order", len(got))
+	}
+	if done, err = c.RestoreRules(t.Context(), rules); err != nil || done.There != len(rules) {
+		t.Errorf("once more: %+v, %v", done, err)
+	}
+	must(t, c.DeleteRules(t.Context(), rules))
+	rules[300].Selector.TOS = 1
+	var one *RestoreError
+	if _, err := c.RestoreRules(t.Context(), rules); !errors.As(err, &one) || one.Index != 300 {
+		t.Errorf("got %v", err)
+	}
+	if got := rulesOf(t, c, 1000, 2000); len(got) > 0 {
+		t.Errorf("%d rules are left", len(got))
 	}
 }
 
@@ -373,7 +421,7 @@ func TestRestoreAmongOthers(t *testing.T) {
 		_, _ = k.takeRule(t.Context(), rule(3)) // of ours, when it is there
 		_, _ = k.takeRule(t.Context(), rule(9))
 	}}
-	_, err := (&restoration{kernel: other, rules: want}).run(t.Context())
+	_, err := (&restoration{kernel: other, rules: want, many: 100}).run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "somebody else") {
 		t.Errorf("got %v", err)
 	}

@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -48,14 +49,20 @@ func (m *Memory) addRule(q ruleRequest) error {
 	if err := m.configureRule(&q); err != nil {
 		return err
 	}
+	m.insertRule(q.Rule)
+	return nil
+}
+
+// insertRule puts a rule behind all of its priority.
+func (m *Memory) insertRule(r rpdb.Rule) {
+	list := m.rules[index(r.Family)]
 	at := len(list)
-	if i := slices.IndexFunc(list, func(s rpdb.Rule) bool { return s.Priority > q.Priority }); i >= 0 {
+	if i := slices.IndexFunc(list, func(s rpdb.Rule) bool { return s.Priority > r.Priority }); i >= 0 {
 		at = i
 	}
-	m.rules[index(q.Family)] = slices.Insert(list, at, q.Rule)
-	m.custom[index(q.Family)] = rpdb.CustomisedYes
-	m.tell(kernel.Event{Type: kernel.EventRule, Rule: m.withState(q.Rule)})
-	return nil
+	m.rules[index(r.Family)] = slices.Insert(list, at, r)
+	m.custom[index(r.Family)] = rpdb.CustomisedYes
+	m.tell(kernel.Event{Type: kernel.EventRule, Rule: m.withState(r)})
 }
 
 // deleteRule is fib_delrule: the first rule that agrees in what is given.
@@ -288,4 +295,57 @@ func givenAgrees(q ruleRequest, s rpdb.Rule) bool {
 func agrees[T comparable](criterion, value T) bool {
 	var zero T
 	return criterion == zero || criterion == value
+}
+
+// AddRules adds rules at priorities at which none stands, as [kernel.Conn.AddRules].
+func (m *Memory) AddRules(ctx context.Context, rules []rpdb.Rule) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range rules {
+		if i := slices.IndexFunc(m.rules[index(r.Family)], func(s rpdb.Rule) bool { return s.Priority == r.Priority }); i >= 0 {
+			return opError("add", r.String(), &kernel.OccupiedError{Rule: m.withState(m.rules[index(r.Family)][i])})
+		}
+	}
+	before := m.rules
+	for i, r := range rules {
+		m.rules[index(r.Family)] = slices.Clone(m.rules[index(r.Family)])
+		if err := m.appendExactRule(r); err != nil {
+			m.rules = before
+			return &kernel.BulkError{Index: i, Err: opError("add", r.String(), err)}
+		}
+	}
+	return nil
+}
+
+// appendExactRule adds a rule whatever else stands there.
+func (m *Memory) appendExactRule(r rpdb.Rule) error {
+	q := ruleRequest{Rule: r, given: everything(r)}
+	if err := m.readRule(&q); err != nil {
+		return err
+	}
+	if err := m.configureRule(&q); err != nil {
+		return err
+	}
+	m.insertRule(q.Rule)
+	return nil
+}
+
+// DeleteRules deletes rules, as [kernel.Conn.DeleteRules].
+func (m *Memory) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.rules
+	for i, r := range rules {
+		if err := m.deleteExactRule(r); err != nil {
+			m.rules = before
+			return &kernel.BulkError{Index: i, Err: opError("delete", r.String(), err)}
+		}
+	}
+	return nil
 }

@@ -45,6 +45,7 @@ func Suite(t *testing.T, newTarget func(testing.TB) Target) {
 		})
 	}
 	t.Run("watch", func(t *testing.T) { suiteWatch(t, newTarget(t)) })
+	t.Run("many rules", func(t *testing.T) { suiteMany(t, newTarget(t)) })
 	t.Run("context and refusals", func(t *testing.T) { suiteContext(t, newTarget(t)) })
 }
 
@@ -304,6 +305,73 @@ func suiteWatch(t *testing.T, k Target) {
 	cancel()
 	if ev, err := w.Next(ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("event after the last: %+v, %v", ev, err)
+	}
+}
+
+// suiteMany checks that many rules are added all or none, in their order, and
+// deleted again, among those of others.
+func suiteMany(t *testing.T, k Target) {
+	ctx := context.Background()
+	bulk, ok := k.(interface {
+		AddRules(ctx context.Context, rules []rpdb.Rule) error
+		DeleteRules(ctx context.Context, rules []rpdb.Rule) error
+	})
+	if !ok {
+		t.Fatal("this kernel takes rules one by one only")
+	}
+	var rules []rpdb.Rule
+	for _, f := range rpdb.Families() {
+		for i := range 150 {
+			rules = append(rules, rpdb.Rule{
+				Family: f, Priority: rpdb.Priority(200 + i/2), Action: rpdb.ToTable(100), Protocol: rpdb.ProtocolRPDB,
+				Selector: rpdb.Selector{Mark: rpdb.Mark{Value: uint32(i), Mask: 0xffffffff}},
+			})
+		}
+	}
+	there := func() (rules []rpdb.Rule) {
+		s, err := k.Snapshot(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range s.Rules {
+			rules = append(rules, r.Canonical())
+		}
+		return rules
+	}
+	before := there()
+	if err := bulk.AddRules(ctx, rules); err != nil {
+		t.Fatal(err)
+	}
+	var got []rpdb.Rule
+	for _, r := range there() {
+		if r.Protocol == rpdb.ProtocolRPDB {
+			got = append(got, r)
+		}
+	}
+	if !slices.Equal(got, rules) {
+		t.Errorf("there are %d rules, and not in their order", len(got))
+	}
+	all := there()
+	if err := bulk.AddRules(ctx, rules[:1]); !errors.Is(err, syscall.EEXIST) {
+		t.Errorf("to a place that is not free: %v", err)
+	}
+	more := rpdb.Rule{Family: rpdb.IPv6, Priority: 700, Action: rpdb.ToTable(100)}
+	bad := more
+	bad.Selector.TOS = 1
+	if err := bulk.AddRules(ctx, []rpdb.Rule{more, bad}); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("with one that is refused: %v", err)
+	}
+	if err := bulk.DeleteRules(ctx, []rpdb.Rule{rules[0], more}); !errors.Is(err, syscall.ENOENT) {
+		t.Errorf("with one that is not there: %v", err)
+	}
+	if !slices.Equal(there(), all) {
+		t.Error("what failed left something, or took something")
+	}
+	if err := bulk.DeleteRules(ctx, rules); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(there(), before) {
+		t.Error("something is left, or something else is gone")
 	}
 }
 

@@ -1,0 +1,97 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	"rpdb"
+	"rpdb/plan"
+)
+
+// bulk is a Kernel that adds and deletes many rules at once, in a fraction of the
+// time. AddRules adds all or none to priorities at which no rule stands, the last
+// one first; DeleteRules deletes in the order that is given, and may have deleted
+// some where it fails. Both read back. An error of AddRules that unwraps to two
+// says that some may stand after all.
+type bulk interface {
+	AddRules(ctx context.Context, rules []rpdb.Rule) error
+	DeleteRules(ctx context.Context, rules []rpdb.Rule) error
+}
+
+// many is from how many rules on they are written, or deleted, at once. Below it
+// that gains nothing: it takes two more readings.
+const many = 64
+
+// bulkOf returns what the kernel can do at once; nil if that is nothing.
+func bulkOf(k Kernel) bulk {
+	if b, ok := k.(blinkered); ok {
+		k = b.Kernel
+	}
+	b, _ := k.(bulk)
+	return b
+}
+
+// manyOf returns the first steps that do the same to rules that no packet comes to,
+// additions that prepare or deletions that clean, if they are many.
+func manyOf(steps []plan.Step) []plan.Step {
+	n := 0
+	for n < len(steps) && unseen(steps[n]) && steps[n].Change.Op == steps[0].Change.Op {
+		n++
+	}
+	if n < many {
+		return nil
+	}
+	return steps[:n]
+}
+
+func unseen(s plan.Step) bool {
+	return s.Change.Rule != nil && (s.Phase == plan.Prepare && s.Change.Op == rpdb.Add || s.Phase == plan.Clean && s.Change.Op == rpdb.Delete)
+}
+
+func rulesOf(steps []plan.Step) []rpdb.Rule {
+	rules := make([]rpdb.Rule, len(steps))
+	for i, s := range steps {
+		rules[i] = *s.Change.Rule
+	}
+	return rules
+}
+
+// runMany makes the first steps at once, if they are many of one kind. It returns
+// these, and whether they are made. If not they are to be made one by one, and that
+// will say what is wrong. With an error all of them may stand, or none.
+func runMany(ctx context.Context, k Kernel, steps []plan.Step) (run []plan.Step, made bool, err error) {
+	run = manyOf(steps)
+	b := bulkOf(k)
+	if b == nil || len(run) == 0 {
+		return run, false, nil
+	}
+	if run[0].Change.Op == rpdb.Delete {
+		return run, b.DeleteRules(ctx, rulesOf(run)) == nil, nil
+	}
+	err = b.AddRules(ctx, rulesOf(run))
+	// Two reasons: what was written could not be taken away.
+	if _, left := err.(interface{ Unwrap() []error }); left {
+		return run, false, fmt.Errorf("add %d rules: %w", len(run), err)
+	}
+	return run, err == nil, nil
+}
+
+// undoMany takes the last steps back at once, if they are many additions that
+// prepared, and returns how many it took back. It never fails: what it does not
+// take back is taken back one by one.
+func undoMany(ctx context.Context, k Kernel, undo []plan.Step) int {
+	b := bulkOf(k)
+	if b == nil {
+		return 0
+	}
+	from := len(undo)
+	for from > 0 && unseen(undo[from-1]) && undo[from-1].Change.Op == rpdb.Add {
+		from--
+	}
+	// In their order: of those of one priority the first is to go first.
+	run := manyOf(undo[from:])
+	if len(run) == 0 || b.DeleteRules(ctx, rulesOf(run)) != nil {
+		return 0
+	}
+	return len(run)
+}

@@ -1,0 +1,263 @@
+package apply_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+
+	"rpdb"
+	"rpdb/apply"
+	"rpdb/apply/journal"
+	"rpdb/kernel/kerneltest"
+	"rpdb/plan"
+)
+
+// bulkSite is a site whose kernel takes many rules at once. Each of them is a call
+// that can stop or fail, as a program is stopped in the middle.
+type bulkSite struct {
+	*site
+	single int // calls of Do
+	// unable has the kernel refuse many rules at once; stuck leaves some of them.
+	unable, stuck bool
+}
+
+func (s *bulkSite) Do(ctx context.Context, c rpdb.Change) error {
+	s.single++
+	return s.site.Do(ctx, c)
+}
+
+// twoReasons is what kernel.LeftError is.
+type twoReasons struct{}
+
+func (twoReasons) Error() string   { return "refused, and left" }
+func (twoReasons) Unwrap() []error { return []error{syscall.EIO, syscall.EPERM} }
+
+func (s *bulkSite) AddRules(ctx context.Context, rules []rpdb.Rule) error {
+	if s.unable {
+		return syscall.EIO
+	}
+	order := slices.Clone(rules)
+	slices.SortStableFunc(order, func(a, b rpdb.Rule) int { return cmp.Compare(b.Priority, a.Priority) })
+	for i, r := range order {
+		err := s.faults.call(func() error { return s.Memory.Do(ctx, rpdb.RuleChange(rpdb.Add, r)) })
+		if s.stuck && i == len(order)/2 {
+			return twoReasons{}
+		}
+		if err != nil {
+			for _, r := range order[:i+1] {
+				_ = s.Memory.Do(ctx, rpdb.RuleChange(rpdb.Delete, r))
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *bulkSite) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
+	if s.unable {
+		return syscall.EIO
+	}
+	for _, r := range rules {
+		if err := s.faults.call(func() error { return s.Memory.Do(ctx, rpdb.RuleChange(rpdb.Delete, r)) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// session is that of the site, with this kernel.
+func (s *bulkSite) apply(t *testing.T, d rpdb.Desired, name string) (out apply.Outcome, stopped bool, err error) {
+	t.Helper()
+	c := s.config(t)
+	c.Kernel = s
+	defer c.Journal.Close()
+	var session *apply.Session
+	defer func() {
+		if session != nil {
+			session.Close()
+		}
+		if r := recover(); r != nil {
+			if _, ok := r.(killed); !ok {
+				panic(r)
+			}
+			stopped = true
+		}
+	}()
+	if session, err = apply.Begin(t.Context(), c); err != nil {
+		return out, false, err
+	}
+	prop := s.proposal(t, name)
+	prop.Desired = d
+	out, err = session.Apply(t.Context(), prop)
+	return out, false, err
+}
+
+// manyRules is a policy of n rules of each family, from an address on.
+func manyRules(n int, first byte) rpdb.Desired {
+	var d rpdb.Desired
+	for i := range n {
+		for _, f := range rpdb.Families() {
+			a := netip.AddrFrom4([4]byte{10, first, byte(i >> 8), byte(i)})
+			if f == rpdb.IPv6 {
+				a = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 7: first, 14: byte(i >> 8), 15: byte(i)})
+			}
+			d.Rules = append(d.Rules, rpdb.DesiredRule{
+				Name: fmt.Sprint("rule-", i),
+				Rule: rpdb.Rule{
+					Family: f, Protocol: rpdb.ProtocolRPDB, Action: rpdb.ToTable(rpdb.TableMain),
+					Selector: rpdb.Selector{From: netip.PrefixFrom(a, a.BitLen())},
+				},
+			})
+		}
+	}
+	return d
+}
+
+func newBulkSite(t *testing.T) *bulkSite {
+	t.Helper()
+	s := newSite(t, t.TempDir())
+	return &bulkSite{site: s}
+}
+
+// left is what a policy still lacks, and what of ours is there besides.
+func (s *bulkSite) left(t *testing.T, d rpdb.Desired) []plan.Step {
+	t.Helper()
+	return must(plan.Diff(must(s.Memory.Snapshot(t.Context())), d)).Steps
+}
+
+// Long policies are written and cleared away at once, with the same outcome as one
+// by one.
+func TestManyRulesAtOnce(t *testing.T) {
+	for _, unable := range []bool{false, true} {
+		s := newBulkSite(t)
+		s.unable = unable
+		foreign := s.foreign(t)
+		first, second := manyRules(100, 1), manyRules(120, 2)
+		for i, d := range []rpdb.Desired{first, second, first} {
+			s.single = 0
+			out, _, err := s.apply(t, d, fmt.Sprint("policy ", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(out.Result.Done); n < len(d.Rules) {
+				t.Errorf("it says that %d steps were made", n)
+			}
+			if left := s.left(t, d); len(left) > 0 {
+				t.Errorf("policy %d: still needed: %v", i, left)
+			}
+			if few := s.single < 20; few == unable {
+				t.Errorf("policy %d: %d changes were made one by one", i, s.single)
+			}
+		}
+		if now := s.foreign(t); now != foreign {
+			t.Errorf("foreign:\n%s\nand before\n%s", now, foreign)
+		}
+	}
+}
+
+// A program that is stopped or fails while many rules are written, or cleared away,
+// leaves one of the two generations, as it does one by one.
+func TestManyRulesAreStopped(t *testing.T) {
+	first, second := manyRules(70, 1), manyRules(75, 2)
+	made := newBulkSite(t)
+	if _, _, err := made.apply(t, first, "first"); err != nil {
+		t.Fatal(err)
+	}
+	reached := 0
+	for _, errno := range []syscall.Errno{0, syscall.EIO} {
+		for at := 1; ; at += 17 {
+			s := newBulkSite(t)
+			if _, _, err := s.apply(t, first, "first"); err != nil {
+				t.Fatal(err)
+			}
+			foreign := s.foreign(t)
+			s.faults = faults{at: at, errno: errno}
+			_, stopped, err := s.apply(t, second, "second")
+			if s.faults.calls < at {
+				break
+			}
+			reached++
+			s.faults = faults{}
+			c := s.config(t)
+			c.Kernel = s
+			session, beginErr := apply.Begin(t.Context(), c)
+			if beginErr != nil {
+				t.Fatalf("call %d: %v", at, beginErr)
+			}
+			e, _ := session.State().Confirmed()
+			session.Close()
+			c.Journal.Close()
+			want := map[string]rpdb.Desired{apply.PolicyHash("first"): first, apply.PolicyHash("second"): second}[e.PolicyHash]
+			if left := s.left(t, want); len(left) > 0 {
+				t.Errorf("call %d (stopped %v, %v): %d steps are left", at, stopped, err, len(left))
+			}
+			if !stopped && err == nil && e.PolicyHash != apply.PolicyHash("second") {
+				t.Errorf("call %d: it said that it was done", at)
+			}
+			if now := s.foreign(t); now != foreign {
+				t.Errorf("call %d: foreign:\n%s\nand before\n%s", at, now, foreign)
+			}
+		}
+	}
+	if reached < 20 {
+		t.Errorf("only %d points were reached", reached)
+	}
+}
+
+// What was written at once is taken back at once; and what is left of it when it
+// could not be, one by one.
+func TestManyRulesAreTakenBack(t *testing.T) {
+	for _, stuck := range []bool{false, true} {
+		s := newBulkSite(t)
+		s.stuck = stuck
+		before := s.foreign(t)
+		s.refuse = func(c rpdb.Change) bool { // the message that leads packets there
+			return c.Rule != nil && c.Op == rpdb.Add && c.Rule.Priority == plan.FirstPriority
+		}
+		_, _, err := s.apply(t, manyRules(80, 1), "policy")
+		if want := map[bool]error{false: syscall.EPERM, true: syscall.EIO}[stuck]; !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		if n := s.ours(t); n > 0 {
+			t.Errorf("%d of ours are left", n)
+		}
+		if now := s.foreign(t); now != before {
+			t.Errorf("foreign:\n%s\nand before\n%s", now, before)
+		}
+		if few := s.single < 40; few == stuck {
+			t.Errorf("stuck %v: %d changes were made one by one", stuck, s.single)
+		}
+	}
+}
+
+// BenchmarkApply is the whole of an apply but for the policy's text: reading,
+// planning, the record, writing, reading back. It takes everything away again,
+// which is not measured.
+func BenchmarkApply(b *testing.B) {
+	for _, n := range []int{1000, 5000, plan.Capacity} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			k := kerneltest.Real(b)
+			d := manyRules(n, 1)
+			d.Rules = slices.DeleteFunc(d.Rules, func(w rpdb.DesiredRule) bool { return w.Rule.Family == rpdb.IPv6 })
+			machine := clock{boot: "boot 1"}
+			for b.Loop() {
+				b.StopTimer()
+				j := must(journal.Open(b.TempDir(), "", journal.Options{}))
+				b.StartTimer()
+				session := must(apply.Begin(b.Context(), apply.Config{Kernel: k, Journal: j, Machine: &machine, NetNS: 7}))
+				must(session.Apply(b.Context(), apply.Proposal{Policy: "many", Desired: d, Before: must(k.Snapshot(b.Context()))}))
+				b.StopTimer()
+				must(session.Apply(b.Context(), apply.Proposal{Before: must(k.Snapshot(b.Context()))}))
+				session.Close()
+				j.Close()
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/rule")
+		})
+	}
+}
