@@ -15,8 +15,12 @@ IP   ?=
 # Of differential: how many worlds at a time, and the folder of the report.
 WORKERS ?=
 REPORT  ?= docs
+# Of bench: which rows, how many turns each, and by what to divide their sizes.
+ROWS   ?=
+ROUNDS ?=
+SCALE  ?=
 
-.PHONY: all check format vet lint arch cross test test-root race twin differential stateful mutants faults bench fuzz generate golden fmt
+.PHONY: all check format vet lint arch cross test test-root race twin differential stateful mutants faults bench gobench fuzz generate golden fmt
 
 all: check test
 
@@ -77,8 +81,12 @@ faults:
 	go test ./cli -run 'TestKilledAnywhere$$' -count=1 -timeout 0 -v -args -kills 500
 	go test ./internal/faults -run 'TestKilledAtEverySystemCall$$|TestEverySystemCallFails$$|TestEachReceiveFails$$|TestTornLists$$|TestMutatedRequests$$|TestOtherProgramAllTheTime$$' -count=1 -timeout 0 -v -args -faults
 
-## bench: benchmarks; with OLD=REVISION, that revision against this tree
+## bench: ours against the peers, as root, in namespaces of its own, written down in docs/benchmarks.md; ROWS for some, in SCALE times smaller, with ROUNDS
 bench:
+	cd bench && go run . $(if $(ROWS),-rows '$(ROWS)') $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(SCALE),-scale $(SCALE))
+
+## gobench: the Go benchmarks; with OLD=REVISION, those of that revision against this tree
+gobench:
 	tools/bench $(OLD)
 
 ## fuzz: every fuzz target for FUZZTIME

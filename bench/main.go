@@ -1,0 +1,133 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	// A signal ends the commands that are under way with this program, and its
+	// namespaces end with both.
+	signal.Ignore(unix.SIGPIPE)
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	rows, docs, root string
+	list             bool
+	env              env
+}
+
+func parse(args []string, complaints io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(complaints)
+	f.StringVar(&o.rows, "rows", "", "run the rows whose names begin with this regular `expression` (default: all)")
+	f.BoolVar(&o.list, "list", false, "list the rows and end")
+	f.IntVar(&o.env.rounds, "rounds", 5, "turns of each contestant")
+	f.IntVar(&o.env.scale, "scale", 1, "divide all sizes by this `number`")
+	f.StringVar(&o.root, "root", "..", "the `folder` of the project, to build its programs in")
+	f.StringVar(&o.env.data, "data", "", "the `folder` of bgp-prefixes.txt.gz (default: ../shared/data beside the project)")
+	f.StringVar(&o.env.peer, "ip", "ip", "the `program` that is the peer")
+	f.StringVar(&o.docs, "docs", "", "write benchmarks.md and its plot into this `folder`, whatever was run (default: docs of the project, if all was)")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case f.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.env.rounds < 1 || o.env.scale < 1:
+		return o, fmt.Errorf("-rounds and -scale must be at least 1")
+	}
+	if o.env.data == "" {
+		o.env.data = filepath.Join(o.root, "..", "shared", "data")
+	}
+	if o.docs == "" && o.rows == "" && o.env.scale == 1 {
+		o.docs = filepath.Join(o.root, "docs")
+	}
+	return o, nil
+}
+
+func run(args []string, out, progress io.Writer) error {
+	o, err := parse(args, progress)
+	if err != nil {
+		return err
+	}
+	some, err := selected(o.rows)
+	if err != nil {
+		return err
+	}
+	if o.list {
+		for _, r := range some {
+			fmt.Fprintf(out, "%-16s %s\n", r.name, r.about)
+		}
+		return nil
+	}
+	e := &o.env
+	e.log = func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }
+	if e.tmp, err = os.MkdirTemp("", "bench"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(e.tmp)
+	if err := e.build(o.root); err != nil {
+		return err
+	}
+	m := e.machine()
+	lines := e.measure(some)
+	m.After = load()
+	if err := e.report(o.docs, m, lines, out); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(lines, func(l Line) bool { return l.Err != nil }) {
+		return fmt.Errorf("lines failed: see above")
+	}
+	return nil
+}
+
+// build builds what is measured, and finds the peer.
+func (e *env) build(root string) error {
+	peer, err := exec.LookPath(e.peer)
+	if err != nil {
+		return err
+	}
+	e.peer, e.ip, e.rpdb = peer, e.file("ip"), e.file("rpdb")
+	for _, program := range []string{e.ip, e.rpdb} {
+		c := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/"+filepath.Base(program))
+		c.Dir = root
+		if text, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w: %s", filepath.Base(program), err, text)
+		}
+	}
+	return nil
+}
+
+// report writes the page and the plot, or without a folder for them the table.
+func (e *env) report(docs string, m Machine, lines []Line, out io.Writer) error {
+	if docs == "" {
+		fmt.Fprintf(out, "%s\n%s", table(lines, e.scale == 1), notes(lines))
+		return nil
+	}
+	text, err := e.document(m, lines)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string]string{"benchmarks.md": text, plotFile: e.plot()} {
+		if err := os.WriteFile(filepath.Join(docs, name), []byte(content), 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "written: %s\n", filepath.Join(docs, name))
+	}
+	return nil
+}
