@@ -1,7 +1,6 @@
 package ipjson
 
 import (
-	"bufio"
 	"io"
 	"strconv"
 	"strings"
@@ -12,7 +11,9 @@ import (
 // field has in listings is not written. It is not safe for concurrent use; see
 // [NewWriter].
 type Writer struct {
-	out    *bufio.Writer
+	to     io.Writer
+	err    error
+	buf    []byte
 	pretty bool
 	depth  int
 	levels []level // by depth
@@ -24,11 +25,22 @@ type level struct {
 	filled  bool // something stands in it already
 }
 
+// full is the length from which on the buffer is written out.
+const full = 16 << 10
+
 // NewWriter returns a writer that has opened the array.
 func NewWriter(w io.Writer, pretty bool) *Writer {
-	j := &Writer{out: bufio.NewWriter(w), pretty: pretty}
+	j := &Writer{to: w, pretty: pretty}
 	j.open('[')
 	return j
+}
+
+// flush writes the buffer out.
+func (w *Writer) flush() {
+	if w.err == nil {
+		_, w.err = w.to.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
 }
 
 // Begin opens an object in the array that is open.
@@ -42,15 +54,20 @@ func (w *Writer) Open(key string, bracket byte) {
 }
 
 // End closes the object or array that was opened last.
-func (w *Writer) End() { w.close() }
+func (w *Writer) End() {
+	w.close()
+	if len(w.buf) >= full {
+		w.flush()
+	}
+}
 
 // next writes what stands in front of an element of an array.
 func (w *Writer) next() {
 	switch {
 	case w.levels[w.depth-1].filled:
-		w.out.WriteByte(',')
+		w.buf = append(w.buf, ',')
 	case w.pretty:
-		w.out.WriteByte(' ')
+		w.buf = append(w.buf, ' ')
 	}
 	w.levels[w.depth-1].filled = true
 }
@@ -59,14 +76,26 @@ func (w *Writer) next() {
 // is an element of the array that is open.
 func (w *Writer) String(key, _, value string) {
 	w.key(key)
-	w.quote(value)
+	w.buf = quote(w.buf, value)
+}
+
+// Text is String for bytes, which are not kept.
+func (w *Writer) Text(key string, value []byte) {
+	w.key(key)
+	w.buf = quote(w.buf, value)
 }
 
 // Literal writes a field whose value is a number in digits, true, false or
 // null.
 func (w *Writer) Literal(key, _, word string) {
 	w.key(key)
-	w.out.WriteString(word)
+	w.buf = append(w.buf, word...)
+}
+
+// Word is Literal for bytes, which are not kept.
+func (w *Writer) Word(key string, word []byte) {
+	w.key(key)
+	w.buf = append(w.buf, word...)
 }
 
 // Number writes a field whose value is a number, which comes in digits.
@@ -84,13 +113,14 @@ func (w *Writer) Bool(key, text string, value bool) {
 // first error.
 func (w *Writer) Close() error {
 	w.close()
-	w.out.WriteByte('\n')
-	return w.out.Flush()
+	w.buf = append(w.buf, '\n')
+	w.flush()
+	return w.err
 }
 
 // open writes an opening bracket and goes one level down.
 func (w *Writer) open(bracket byte) {
-	w.out.WriteByte(bracket)
+	w.buf = append(w.buf, bracket)
 	w.depth++
 	closing := byte(']')
 	if bracket == '{' {
@@ -107,11 +137,11 @@ func (w *Writer) close() {
 	switch {
 	case !w.pretty:
 	case l.bracket == ']':
-		w.out.WriteByte(' ')
+		w.buf = append(w.buf, ' ')
 	case l.filled:
 		w.newline()
 	}
-	w.out.WriteByte(l.bracket)
+	w.buf = append(w.buf, l.bracket)
 }
 
 // key writes the key of a field, on a line of its own if pretty. Elements of
@@ -123,54 +153,51 @@ func (w *Writer) key(key string) {
 		return
 	}
 	if l.filled {
-		w.out.WriteByte(',')
+		w.buf = append(w.buf, ',')
 	}
 	l.filled = true
 	if w.pretty {
 		w.newline()
 	}
-	w.quote(key)
-	w.out.WriteByte(':')
+	w.buf = append(quote(w.buf, key), ':')
 	if w.pretty {
-		w.out.WriteByte(' ')
+		w.buf = append(w.buf, ' ')
 	}
 }
 
 func (w *Writer) newline() {
-	w.out.WriteByte('\n')
-	w.out.WriteString(strings.Repeat("    ", w.depth))
+	w.buf = append(w.buf, '\n')
+	for range w.depth {
+		w.buf = append(w.buf, "    "...)
+	}
 }
 
-// quote writes a string with the escapes of JSON that have two characters, and
+// quote appends a string with the escapes of JSON that have two characters, and
 // other control bytes as \u00xx.
-func (w *Writer) quote(s string) {
-	const digits = "0123456789abcdef"
-	w.out.WriteByte('"')
-	defer w.out.WriteByte('"')
+func quote[T ~string | ~[]byte](b []byte, s T) []byte {
+	b = append(b, '"')
 	if isPlain(s) {
-		w.out.WriteString(s)
-		return
+		b = append(b, s...)
+		return append(b, '"')
 	}
+	const digits = "0123456789abcdef"
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"', c == '\\':
-			w.out.WriteByte('\\')
-			w.out.WriteByte(c)
+			b = append(b, '\\', c)
 		case c >= 0x20 && c != 0x7f:
-			w.out.WriteByte(c)
+			b = append(b, c)
 		case strings.IndexByte(controls, c) >= 0:
-			w.out.WriteByte('\\')
-			w.out.WriteByte(letters[strings.IndexByte(controls, c)])
+			b = append(b, '\\', letters[strings.IndexByte(controls, c)])
 		default:
-			w.out.WriteString(`\u00`)
-			w.out.WriteByte(digits[c>>4])
-			w.out.WriteByte(digits[c&15])
+			b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 		}
 	}
+	return append(b, '"')
 }
 
 // isPlain reports whether s needs no escape.
-func isPlain(s string) bool {
+func isPlain[T ~string | ~[]byte](s T) bool {
 	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c == 0x7f || c == '"' || c == '\\' {
 			return false

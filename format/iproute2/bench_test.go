@@ -13,12 +13,25 @@ import (
 func BenchmarkRuleListing(b *testing.B) {
 	r := rpdb.Rule{Family: rpdb.IPv4, Priority: 1000, Action: rpdb.ToTable(1000), Protocol: 4}
 	r.Selector.Mark = rpdb.Mark{Value: 5, Mask: 0xff}
-	var state iproute2.NameState
-	v := iproute2.RuleView{Names: shipped(), State: &state, Raw: true}
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = v.Rule(r)
-	}
+	v := iproute2.RuleView{Names: shipped(), State: &iproute2.NameState{}, Raw: true}
+	b.Run("text", func(b *testing.B) {
+		l := iproute2.NewRuleLister(v)
+		var line []byte
+		b.ReportAllocs()
+		for b.Loop() {
+			line = l.AppendText(line[:0], &r)
+		}
+	})
+	b.Run("fields", func(b *testing.B) {
+		l := iproute2.NewRuleLister(v)
+		w := ipjson.NewWriter(io.Discard, false)
+		b.ReportAllocs()
+		for b.Loop() {
+			w.Begin()
+			l.Fields(&r, w)
+			w.End()
+		}
+	})
 }
 
 func BenchmarkParseAdd(b *testing.B) {

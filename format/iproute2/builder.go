@@ -10,9 +10,8 @@ import (
 	"rpdb"
 )
 
-// RuleBuilder puts a rule together from the fields of a listing: it is the
-// [FieldSink] that undoes [RuleView.Fields], for output of "ip -j rule" in
-// particular. It is strict: a field that it does not know, one that comes
+// RuleBuilder puts a rule together from the fields of a listing: it undoes
+// [RuleView.Fields], for output of "ip -j rule" in particular. It is strict: a field that it does not know, one that comes
 // twice, a value of the wrong kind or out of range is an error, and the first
 // error sticks. Use [NewRuleBuilder]; it is not safe for concurrent use.
 type RuleBuilder struct {
@@ -76,7 +75,7 @@ func (b *RuleBuilder) Bool(key, _ string, value bool) {
 }
 
 func (b *RuleBuilder) field(key string, kind fieldKind, value string) {
-	i := slices.IndexFunc(ruleFields, func(f ruleField) bool { return f.key == key })
+	i := slices.IndexFunc(ruleFields, func(f lineField) bool { return f.key == key && f.setRule != nil })
 	switch {
 	case i < 0:
 		b.fail("field %q: unknown", key)
@@ -84,7 +83,7 @@ func (b *RuleBuilder) field(key string, kind fieldKind, value string) {
 		b.fail("field %q: given twice", key)
 	case ruleFields[i].kind != kind:
 		b.fail("field %q: value %q is of the wrong kind", key, value)
-	case !ruleFields[i].set(b, value):
+	case !ruleFields[i].setRule(b, value):
 		b.fail("field %q: bad value %q", key, value)
 	}
 	b.seen[key] = true
@@ -224,7 +223,7 @@ func (b *RuleBuilder) finishAction(r *rpdb.Rule) {
 	r.Action = rpdb.RawAction(b.act, b.tbl, b.target)
 }
 
-// The methods below are the set column of ruleFields.
+// The methods below are the setRule column of ruleFields.
 
 func (b *RuleBuilder) priority(s string) bool { return setNumber(&b.rule.Priority, s, 32) }
 

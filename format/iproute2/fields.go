@@ -3,156 +3,135 @@ package iproute2
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"rpdb"
 )
 
-// FieldSink takes the fields of an object one after the other, in the order in
-// which listings print them. text is what a listing prints for the field,
-// separators included, "" for a field that only JSON shows; value is the value
-// alone, for a number its digits. A writer of JSON is one, and so is
-// [RuleBuilder].
-type FieldSink interface {
-	String(key, text, value string)
-	Number(key, text, value string)
-	Null(key, text string) // a field that is there or not
-	Bool(key, text string, value bool)
-}
-
-// fieldKind says which method of a FieldSink a field is for.
+// fieldKind says what the value of a field is for programs.
 type fieldKind uint8
 
 const (
 	stringField fieldKind = iota
 	numberField
-	nullField
+	nullField // a field that is there or not
 )
-
-// ruleField is one field of a listing of rules: its key in JSON, how it is
-// found in a rule and printed, and how it is put back.
-type ruleField struct {
-	key  string
-	kind fieldKind
-	get  func(*ruleLine) (text, value string, ok bool)
-	set  func(*RuleBuilder, string) bool // false: a bad value
-}
 
 // ruleFields are all fields in the order of the listing (print_rule of ip). It
 // names every key once, for writing and for reading.
-var ruleFields = []ruleField{
-	{"priority", numberField, (*ruleLine).priority, (*RuleBuilder).priority},
-	{"not", nullField, (*ruleLine).not, (*RuleBuilder).not},
-	{"src", stringField, (*ruleLine).src, (*RuleBuilder).src},
-	{"srclen", numberField, (*ruleLine).srcLen, (*RuleBuilder).srcLen},
-	{"dst", stringField, (*ruleLine).dst, (*RuleBuilder).dst},
-	{"dstlen", numberField, (*ruleLine).dstLen, (*RuleBuilder).dstLen},
-	{"tos", stringField, (*ruleLine).tos, (*RuleBuilder).tos},
-	{"fwmark", stringField, (*ruleLine).fwmark, (*RuleBuilder).fwmark},
-	{"fwmask", stringField, (*ruleLine).fwmask, (*RuleBuilder).fwmask},
-	{"iif", stringField, (*ruleLine).iif, (*RuleBuilder).iif},
-	{"iif_detached", nullField, (*ruleLine).iifDetached, (*RuleBuilder).iifDetached},
-	{"oif", stringField, (*ruleLine).oif, (*RuleBuilder).oif},
-	{"oif_detached", nullField, (*ruleLine).oifDetached, (*RuleBuilder).oifDetached},
-	{"l3mdev", nullField, (*ruleLine).l3mdev, (*RuleBuilder).l3mdev},
-	{"uid_start", numberField, (*ruleLine).uidStart, (*RuleBuilder).uidStart},
-	{"uid_end", numberField, (*ruleLine).uidEnd, (*RuleBuilder).uidEnd},
-	{"ipproto", stringField, (*ruleLine).ipProto, (*RuleBuilder).ipProto},
-	{"sport", numberField, (*ruleLine).sport, (*RuleBuilder).sport},
-	{"sport_mask", stringField, (*ruleLine).sportMask, (*RuleBuilder).sportMask},
-	{"sport_start", numberField, (*ruleLine).sportStart, (*RuleBuilder).sportStart},
-	{"sport_end", numberField, (*ruleLine).sportEnd, (*RuleBuilder).sportEnd},
-	{"dport", numberField, (*ruleLine).dport, (*RuleBuilder).dport},
-	{"dport_mask", stringField, (*ruleLine).dportMask, (*RuleBuilder).dportMask},
-	{"dport_start", numberField, (*ruleLine).dportStart, (*RuleBuilder).dportStart},
-	{"dport_end", numberField, (*ruleLine).dportEnd, (*RuleBuilder).dportEnd},
-	{"tun_id", numberField, (*ruleLine).tunID, (*RuleBuilder).tunID},
-	{"table", stringField, (*ruleLine).table, (*RuleBuilder).table},
-	{"suppress_prefixlen", numberField, (*ruleLine).suppressLen, (*RuleBuilder).suppressLen},
-	{"suppress_ifgroup", stringField, (*ruleLine).suppressGroup, (*RuleBuilder).suppressGroup},
-	{"flow_from", stringField, (*ruleLine).flowFrom, (*RuleBuilder).flowFrom},
-	{"flow_to", stringField, (*ruleLine).flowTo, (*RuleBuilder).flowTo},
-	{"masquerade", nullField, (*ruleLine).masquerade, (*RuleBuilder).masquerade},
-	{"goto", numberField, (*ruleLine).jump, (*RuleBuilder).jump},
-	{"unresolved", nullField, (*ruleLine).unresolved, (*RuleBuilder).unresolved},
-	{"nop", nullField, (*ruleLine).nop, (*RuleBuilder).nop},
-	{"action", stringField, (*ruleLine).action, (*RuleBuilder).action},
-	{"protocol", stringField, (*ruleLine).protocol, (*RuleBuilder).protocol},
-	{"dscp", stringField, (*ruleLine).dscp, (*RuleBuilder).dscp},
-	{"dscp_mask", stringField, (*ruleLine).dscpMask, (*RuleBuilder).dscpMask},
-	{"flowlabel", stringField, (*ruleLine).flowLabel, (*RuleBuilder).flowLabel},
-	{"flowlabel_mask", stringField, (*ruleLine).flowMask, (*RuleBuilder).flowMask},
+var ruleFields = []lineField{
+	{key: "deleted", text: "Deleted ", kind: trueField, get: (*line).deleted},
+	{key: "family", text: "% ", get: (*line).ruleFamily},
+	{key: "priority", text: "%:\t", kind: numberField, get: (*line).priority, setRule: (*RuleBuilder).priority},
+	{key: "not", text: "not ", kind: nullField, get: func(l *line) bool { return l.rule.Selector.Not }, setRule: (*RuleBuilder).not},
+	{key: "src", text: "from %", get: (*line).ruleSrc, setRule: (*RuleBuilder).src},
+	{key: "srclen", text: "/%", kind: numberField, get: (*line).srcLen, setRule: (*RuleBuilder).srcLen},
+	{key: "dst", text: " to %", get: (*line).ruleDst, setRule: (*RuleBuilder).dst},
+	{key: "dstlen", text: "/%", kind: numberField, get: (*line).dstLen, setRule: (*RuleBuilder).dstLen},
+	{key: "tos", text: " tos %", get: (*line).ruleTOS, setRule: (*RuleBuilder).tos},
+	{key: "fwmark", text: " fwmark %", get: (*line).fwmark, setRule: (*RuleBuilder).fwmark},
+	{key: "fwmask", text: "/%", get: (*line).fwmask, setRule: (*RuleBuilder).fwmask},
+	{key: "iif", text: " iif %", get: (*line).ruleIIF, setRule: (*RuleBuilder).iif},
+	{key: "iif_detached", text: " [detached]", kind: nullField, get: (*line).iifDetached, setRule: (*RuleBuilder).iifDetached},
+	{key: "oif", text: " oif %", get: (*line).ruleOIF, setRule: (*RuleBuilder).oif},
+	{key: "oif_detached", text: " [detached]", kind: nullField, get: (*line).oifDetached, setRule: (*RuleBuilder).oifDetached},
+	{key: "l3mdev", text: " lookup [l3mdev-table]", kind: nullField, get: func(l *line) bool { return l.rule.Selector.L3MDev }, setRule: (*RuleBuilder).l3mdev},
+	{key: "uid_start", text: " uidrange %", kind: numberField, get: (*line).uidStart, setRule: (*RuleBuilder).uidStart},
+	{key: "uid_end", text: "-%", kind: numberField, get: (*line).uidEnd, setRule: (*RuleBuilder).uidEnd},
+	{key: "ipproto", text: " ipproto %", get: (*line).ipProto, setRule: (*RuleBuilder).ipProto},
+	{key: "sport", text: " sport %", kind: numberField, get: (*line).sport, setRule: (*RuleBuilder).sport},
+	{key: "sport_mask", text: "%", get: (*line).sportMask, setRule: (*RuleBuilder).sportMask},
+	{key: "sport_start", text: " sport %", kind: numberField, get: (*line).sportStart, setRule: (*RuleBuilder).sportStart},
+	{key: "sport_end", text: "-%", kind: numberField, get: (*line).sportEnd, setRule: (*RuleBuilder).sportEnd},
+	{key: "dport", text: " dport %", kind: numberField, get: (*line).dport, setRule: (*RuleBuilder).dport},
+	{key: "dport_mask", text: "%", get: (*line).dportMask, setRule: (*RuleBuilder).dportMask},
+	{key: "dport_start", text: " dport %", kind: numberField, get: (*line).dportStart, setRule: (*RuleBuilder).dportStart},
+	{key: "dport_end", text: "-%", kind: numberField, get: (*line).dportEnd, setRule: (*RuleBuilder).dportEnd},
+	{key: "tun_id", text: " tun_id %", kind: numberField, get: (*line).tunID, setRule: (*RuleBuilder).tunID},
+	{key: "table", text: " lookup %", get: (*line).ruleTable, setRule: (*RuleBuilder).table},
+	{key: "suppress_prefixlen", text: " suppress_prefixlength %", kind: numberField, get: (*line).suppressLen, setRule: (*RuleBuilder).suppressLen},
+	{key: "suppress_ifgroup", text: " suppress_ifgroup %", get: (*line).suppressGroup, setRule: (*RuleBuilder).suppressGroup},
+	{key: "flow_from", text: " realms %/", get: (*line).flowFrom, setRule: (*RuleBuilder).flowFrom},
+	{kind: textPart, text: " realms ", get: func(l *line) bool { return l.rule.Realms != 0 && l.rule.Realms.From() == 0 }},
+	{key: "flow_to", text: "%", get: (*line).flowTo, setRule: (*RuleBuilder).flowTo},
+	{key: "masquerade", text: " masquerade", kind: nullField, get: func(l *line) bool { return l.acts(rpdb.ActionNAT) }, setRule: (*RuleBuilder).masquerade},
+	{key: "goto", text: " goto %", kind: numberField, get: (*line).jump, setRule: (*RuleBuilder).jump},
+	{key: "goto", text: " goto %", get: (*line).jumpNowhere, setRule: (*RuleBuilder).jump},
+	{key: "unresolved", text: " [unresolved]", kind: nullField, get: (*line).unresolved, setRule: (*RuleBuilder).unresolved},
+	{key: "nop", text: " nop", kind: nullField, get: func(l *line) bool { return l.acts(rpdb.ActionNop) }, setRule: (*RuleBuilder).nop},
+	{key: "action", text: " %", get: (*line).action, setRule: (*RuleBuilder).action},
+	{key: "protocol", text: " proto %", get: (*line).ruleProtocol, setRule: (*RuleBuilder).protocol},
+	{key: "dscp", text: " dscp %", get: (*line).dscp, setRule: (*RuleBuilder).dscp},
+	{key: "dscp_mask", text: "%", get: (*line).dscpMask, setRule: (*RuleBuilder).dscpMask},
+	{key: "flowlabel", text: " flowlabel %", get: (*line).flowLabel, setRule: (*RuleBuilder).flowLabel},
+	{key: "flowlabel_mask", text: "%", get: (*line).flowMask, setRule: (*RuleBuilder).flowMask},
+}
+
+// RuleLister lists one rule after the other in the same memory, as the methods
+// of its view do: once it has seen the longest line, it allocates nothing. It
+// is not safe for concurrent use.
+type RuleLister struct{ line line }
+
+// NewRuleLister returns a lister with a view.
+func NewRuleLister(v RuleView) *RuleLister {
+	l := &RuleLister{line{view: RouteView{Raw: v.Raw, Color: v.Color, Details: v.Details, Family: v.Family}, names: v}}
+	l.line.entry.Deleted = v.Deleted
+	return l
+}
+
+// AppendText appends what [RuleView.Rule] returns.
+func (l *RuleLister) AppendText(b []byte, r *rpdb.Rule) []byte {
+	l.line.ofRule(r)
+	return l.line.appendText(b)
+}
+
+// Fields does what [RuleView.Fields] does.
+func (l *RuleLister) Fields(r *rpdb.Rule, to Sink) {
+	l.line.ofRule(r)
+	l.line.send(to)
+}
+
+// ofRule makes the parts of a rule.
+func (l *line) ofRule(r *rpdb.Rule) {
+	l.parts, l.buf = l.parts[:0], l.buf[:0]
+	l.rule = r
+	l.fields(ruleFields)
 }
 
 // Fields gives every field of a rule to a sink, in the order of the listing.
 // The keys are those of "ip -j rule", and "family" where the view has it.
-func (v RuleView) Fields(r rpdb.Rule, to FieldSink) {
-	if v.Deleted {
-		to.Bool("deleted", "Deleted ", true)
+func (v RuleView) Fields(r rpdb.Rule, to Sink) { NewRuleLister(v).Fields(&r, to) }
+
+// ruleFamily is a word for programs.
+func (l *line) ruleFamily() bool {
+	if !l.view.Family {
+		return false
 	}
-	if v.Family {
-		word, _ := r.Family.MarshalText() // every family has a word
-		to.String("family", r.Family.String()+" ", string(word))
+	l.word(familyWord(l.rule.Family))
+	l.instead()
+	return l.word(l.rule.Family.String())
+}
+
+func (l *line) priority() bool { return l.number(uint64(l.rule.Priority)) }
+
+func (l *line) ruleSrc() bool {
+	if p := l.rule.Selector.From; p.Bits() > 0 {
+		return l.address(p.Addr())
 	}
-	v.fields(ruleFields, r, to)
+	return l.word("all")
 }
 
-func (v RuleView) fields(fields []ruleField, r rpdb.Rule, to FieldSink) {
-	l := ruleLine{v: v, r: r}
-	for _, f := range fields {
-		text, value, ok := f.get(&l)
-		switch {
-		case !ok:
-		case f.kind == nullField:
-			to.Null(f.key, text)
-		case f.kind == numberField && value != gotoNone:
-			to.Number(f.key, text, value)
-		default:
-			to.String(f.key, text, value)
-		}
-	}
+func (l *line) srcLen() bool { return l.length(l.rule.Selector.From) }
+
+func (l *line) ruleDst() bool {
+	p := l.rule.Selector.To
+	return p.Bits() > 0 && l.address(p.Addr())
 }
 
-// gotoNone is in the place of the target of a goto that has none.
-const gotoNone = "none"
+func (l *line) dstLen() bool { return l.length(l.rule.Selector.To) }
 
-// ruleLine is one rule that is being listed. Its methods are the get column of
-// ruleFields.
-type ruleLine struct {
-	v RuleView
-	r rpdb.Rule
-}
-
-func (l *ruleLine) priority() (text, value string, ok bool) {
-	value = decimal(l.r.Priority)
-	return value + ":\t", value, true
-}
-
-func (l *ruleLine) not() (text, value string, ok bool) { return "not ", "", l.r.Selector.Not }
-
-func (l *ruleLine) src() (text, value string, ok bool) {
-	value = addrText(l.r.Selector.From, "all")
-	return "from " + value, value, true
-}
-
-func (l *ruleLine) srcLen() (text, value string, ok bool) { return lengthText(l.r.Selector.From) }
-
-func (l *ruleLine) dst() (text, value string, ok bool) {
-	if value = addrText(l.r.Selector.To, ""); value == "" {
-		return "", "", false
-	}
-	return " to " + value, value, true
-}
-
-func (l *ruleLine) dstLen() (text, value string, ok bool) { return lengthText(l.r.Selector.To) }
-
-// addrText returns the address of a prefix, or the word for a prefix that
-// selects every address.
-func addrText(p netip.Prefix, zero string) string {
-	if !p.IsValid() || p.Bits() == 0 {
-		return zero
-	}
-	return address(p.Addr())
+// length appends the length of a prefix, unless that goes without saying.
+func (l *line) length(p netip.Prefix) bool {
+	return p.Bits() > 0 && !p.IsSingleIP() && l.number(uint64(p.Bits()))
 }
 
 // address prints an address as inet_ntop(3) does, which writes IPv6 addresses
@@ -160,313 +139,219 @@ func addrText(p netip.Prefix, zero string) string {
 func address(a netip.Addr) string { return string(appendAddress(nil, a)) }
 
 func appendAddress(dst []byte, a netip.Addr) []byte {
-	if b := a.As16(); a.Is6() && [12]byte(b[:12]) == [12]byte{} && (b[12] != 0 || b[13] != 0) {
+	if a.Is4() {
+		return a.AppendTo(dst)
+	}
+	if b := a.As16(); [12]byte(b[:12]) == [12]byte{} && (b[12] != 0 || b[13] != 0) {
 		return netip.AddrFrom4([4]byte(b[12:])).AppendTo(append(dst, "::"...))
 	}
 	return a.AppendTo(dst)
 }
 
-func lengthText(p netip.Prefix) (text, value string, ok bool) {
-	if !p.IsValid() || p.Bits() == 0 || p.IsSingleIP() {
-		return "", "", false
+func (l *line) ruleTOS() bool {
+	tos := l.rule.Selector.TOS
+	return tos != 0 && l.name(l.names.dsfield(tos))
+}
+
+func (l *line) fwmark() bool {
+	m := l.rule.Selector.Mark
+	return m != rpdb.Mark{} && l.sharp(m.Value)
+}
+
+func (l *line) fwmask() bool {
+	m := l.rule.Selector.Mark
+	return m != rpdb.Mark{} && m.Mask != 0xffffffff && l.sharp(m.Mask)
+}
+
+func (l *line) ruleIIF() bool { return l.linkName(l.rule.Selector.IIF) }
+
+func (l *line) ruleOIF() bool { return l.linkName(l.rule.Selector.OIF) }
+
+func (l *line) linkName(name rpdb.LinkName) bool {
+	l.tint = linkTint
+	return name != "" && l.name(string(name))
+}
+
+func (l *line) iifDetached() bool {
+	return l.rule.Selector.IIF != "" && l.rule.Flags&rpdb.RuleIIFDetached != 0
+}
+
+func (l *line) oifDetached() bool {
+	return l.rule.Selector.OIF != "" && l.rule.Flags&rpdb.RuleOIFDetached != 0
+}
+
+func (l *line) uidStart() bool {
+	u, ok := l.rule.Selector.UIDRange.Get()
+	return ok && l.number(uint64(u.First))
+}
+
+func (l *line) uidEnd() bool {
+	u, ok := l.rule.Selector.UIDRange.Get()
+	return ok && l.number(uint64(u.Last))
+}
+
+func (l *line) ipProto() bool {
+	p := l.rule.Selector.IPProto
+	return p != 0 && l.name(l.names.ipProto(p))
+}
+
+func (l *line) sport() bool { return l.port(l.rule.Selector.SPort) }
+
+func (l *line) dport() bool { return l.port(l.rule.Selector.DPort) }
+
+// port appends a single port, which people see in hexadecimal if it has a mask.
+func (l *line) port(p rpdb.Ports) bool {
+	if p == (rpdb.Ports{}) || p.First != p.Last {
+		return false
 	}
-	value = decimal(p.Bits())
-	return "/" + value, value, true
-}
-
-func (l *ruleLine) tos() (text, value string, ok bool) {
-	tos := l.r.Selector.TOS
-	if tos == 0 {
-		return "", "", false
+	l.number(uint64(p.First))
+	if p.Mask != 0 && p.Mask != 0xffff {
+		l.instead()
+		l.sharp(uint32(p.First))
 	}
-	value = l.v.dsfield(tos)
-	return " tos " + l.v.safe(value), value, true
+	return true
 }
 
-func (l *ruleLine) fwmark() (text, value string, ok bool) {
-	return hexText(" fwmark ", l.r.Selector.Mark.Value, l.r.Selector.Mark != rpdb.Mark{})
+func (l *line) sportMask() bool { return l.portMask(l.rule.Selector.SPort) }
+
+func (l *line) dportMask() bool { return l.portMask(l.rule.Selector.DPort) }
+
+func (l *line) portMask(p rpdb.Ports) bool {
+	return p.First == p.Last && p.Mask != 0 && l.mask(uint32(p.Mask), 0xffff)
 }
 
-func (l *ruleLine) fwmask() (text, value string, ok bool) {
-	m := l.r.Selector.Mark
-	return hexText("/", m.Mask, m != rpdb.Mark{} && m.Mask != 0xffffffff)
-}
-
-// hexText prints a field in hexadecimal, if it is there.
-func hexText(key string, n uint32, there bool) (text, value string, ok bool) {
-	if !there {
-		return "", "", false
+// mask appends a mask, of which people see nothing if it is the full one.
+func (l *line) mask(mask, full uint32) bool {
+	l.sharp(mask)
+	l.instead()
+	if mask != full {
+		l.word("/")
+		l.sharp(mask)
 	}
-	value = hex(n)
-	return key + value, value, true
+	return true
 }
 
-// numberText prints a field in decimal, if it is there.
-func numberText[T ~int | ~uint8 | ~uint16 | ~uint32](key string, n T, there bool) (text, value string, ok bool) {
-	if !there {
-		return "", "", false
-	}
-	value = decimal(n)
-	return key + value, value, true
+func (l *line) sportStart() bool {
+	return l.ofRange(l.rule.Selector.SPort, l.rule.Selector.SPort.First)
 }
 
-func (l *ruleLine) iif() (text, value string, ok bool) {
-	return l.link(" iif ", l.r.Selector.IIF)
+func (l *line) sportEnd() bool { return l.ofRange(l.rule.Selector.SPort, l.rule.Selector.SPort.Last) }
+
+func (l *line) dportStart() bool {
+	return l.ofRange(l.rule.Selector.DPort, l.rule.Selector.DPort.First)
 }
 
-func (l *ruleLine) link(key string, name rpdb.LinkName) (text, value string, ok bool) {
-	if name == "" {
-		return "", "", false
-	}
-	return key + linkText(name, l.v.Raw), string(name), true
+func (l *line) dportEnd() bool { return l.ofRange(l.rule.Selector.DPort, l.rule.Selector.DPort.Last) }
+
+// ofRange appends an end of a range of several ports.
+func (l *line) ofRange(p rpdb.Ports, port uint16) bool {
+	return p.First != p.Last && l.number(uint64(port))
 }
 
-func (l *ruleLine) iifDetached() (text, value string, ok bool) {
-	return " [detached]", "", l.r.Selector.IIF != "" && l.r.Flags&rpdb.RuleIIFDetached != 0
+func (l *line) tunID() bool {
+	id := l.rule.Selector.TunID
+	return id != 0 && l.number(id)
 }
 
-func (l *ruleLine) oif() (text, value string, ok bool) {
-	return l.link(" oif ", l.r.Selector.OIF)
-}
-
-func (l *ruleLine) oifDetached() (text, value string, ok bool) {
-	return " [detached]", "", l.r.Selector.OIF != "" && l.r.Flags&rpdb.RuleOIFDetached != 0
-}
-
-func (l *ruleLine) l3mdev() (text, value string, ok bool) {
-	return " lookup [l3mdev-table]", "", l.r.Selector.L3MDev
-}
-
-func (l *ruleLine) uidStart() (text, value string, ok bool) {
-	u, ok := l.r.Selector.UIDRange.Get()
-	return numberText(" uidrange ", u.First, ok)
-}
-
-func (l *ruleLine) uidEnd() (text, value string, ok bool) {
-	u, ok := l.r.Selector.UIDRange.Get()
-	return numberText("-", u.Last, ok)
-}
-
-func (l *ruleLine) ipProto() (text, value string, ok bool) {
-	p := l.r.Selector.IPProto
-	if p == 0 {
-		return "", "", false
-	}
-	value = l.v.ipProto(p)
-	return " ipproto " + l.v.safe(value), value, true
-}
-
-func (l *ruleLine) sport() (text, value string, ok bool) {
-	return portText(" sport ", l.r.Selector.SPort)
-}
-
-func (l *ruleLine) dport() (text, value string, ok bool) {
-	return portText(" dport ", l.r.Selector.DPort)
-}
-
-func (l *ruleLine) sportMask() (text, value string, ok bool) { return portMaskText(l.r.Selector.SPort) }
-
-func (l *ruleLine) dportMask() (text, value string, ok bool) { return portMaskText(l.r.Selector.DPort) }
-
-// portText prints a single port, in hexadecimal if it has a mask.
-func portText(key string, p rpdb.Ports) (text, value string, ok bool) {
-	text, value, ok = numberText(key, p.First, p != rpdb.Ports{} && p.First == p.Last)
-	if ok && hasPortMask(p) {
-		text = key + hex(uint32(p.First))
-	}
-	return text, value, ok
-}
-
-func portMaskText(p rpdb.Ports) (text, value string, ok bool) {
-	text, value, ok = hexText("/", uint32(p.Mask), p.First == p.Last && p.Mask != 0)
-	if !hasPortMask(p) {
-		text = ""
-	}
-	return text, value, ok
-}
-
-func hasPortMask(p rpdb.Ports) bool { return p.Mask != 0 && p.Mask != 0xffff }
-
-func (l *ruleLine) sportStart() (text, value string, ok bool) {
-	p := l.r.Selector.SPort
-	return numberText(" sport ", p.First, p.First != p.Last)
-}
-
-func (l *ruleLine) sportEnd() (text, value string, ok bool) {
-	p := l.r.Selector.SPort
-	return numberText("-", p.Last, p.First != p.Last)
-}
-
-func (l *ruleLine) dportStart() (text, value string, ok bool) {
-	p := l.r.Selector.DPort
-	return numberText(" dport ", p.First, p.First != p.Last)
-}
-
-func (l *ruleLine) dportEnd() (text, value string, ok bool) {
-	p := l.r.Selector.DPort
-	return numberText("-", p.Last, p.First != p.Last)
-}
-
-func (l *ruleLine) tunID() (text, value string, ok bool) {
-	if l.r.Selector.TunID == 0 {
-		return "", "", false
-	}
-	value = strconv.FormatUint(l.r.Selector.TunID, 10)
-	return " tun_id " + value, value, true
-}
-
-func (l *ruleLine) table() (text, value string, ok bool) {
-	t := l.r.Action.Table()
-	if t == 0 {
-		return "", "", false
-	}
-	value = l.v.table(t)
-	return " lookup " + l.v.safe(value), value, true
+func (l *line) ruleTable() bool {
+	t := l.rule.Action.Table()
+	return t != 0 && l.tableName(t)
 }
 
 // suppressLen and suppressGroup are not listed for rules without a table.
-func (l *ruleLine) suppressLen() (text, value string, ok bool) {
-	n, ok := l.r.Suppress.PrefixLength.Get()
-	return numberText(" suppress_prefixlength ", int(n), ok && n != -1 && l.r.Action.Table() != 0)
+func (l *line) suppressLen() bool {
+	n, ok := l.rule.Suppress.PrefixLength.Get()
+	return ok && n != -1 && l.rule.Action.Table() != 0 && l.word(decimal(int(n)))
 }
 
-func (l *ruleLine) suppressGroup() (text, value string, ok bool) {
-	g, ok := l.r.Suppress.IfGroup.Get()
-	if !ok || l.r.Action.Table() == 0 || g == noGroup {
-		return "", "", false
-	}
-	value = l.v.group(g)
-	return " suppress_ifgroup " + l.v.safe(value), value, true
+func (l *line) suppressGroup() bool {
+	g, ok := l.rule.Suppress.IfGroup.Get()
+	return ok && l.rule.Action.Table() != 0 && g != noGroup && l.name(l.names.group(g))
 }
 
 // noGroup is what the kernel takes for no suppressor.
 const noGroup = 1<<32 - 1
 
-func (l *ruleLine) flowFrom() (text, value string, ok bool) {
-	from := l.r.Realms.From()
-	if from == 0 {
-		return "", "", false
-	}
-	value = l.v.realm(from)
-	return " realms " + l.v.safe(value) + "/", value, true
+func (l *line) flowFrom() bool {
+	from := l.rule.Realms.From()
+	return from != 0 && l.name(l.names.realm(from))
 }
 
-func (l *ruleLine) flowTo() (text, value string, ok bool) {
-	if l.r.Realms == 0 {
-		return "", "", false
-	}
-	value = l.v.realm(l.r.Realms.To())
-	text = l.v.safe(value)
-	if l.r.Realms.From() == 0 {
-		text = " realms " + text
-	}
-	return text, value, true
+func (l *line) flowTo() bool {
+	return l.rule.Realms != 0 && l.name(l.names.realm(l.rule.Realms.To()))
 }
 
-func (l *ruleLine) masquerade() (text, value string, ok bool) {
-	return " masquerade", "", l.r.Action.Type() == rpdb.ActionNAT
+// acts reports whether the action is of a type.
+func (l *line) acts(t rpdb.ActionType) bool { return l.rule.Action.Type() == t }
+
+func (l *line) jump() bool {
+	to := l.rule.Action.Target()
+	return to != 0 && l.acts(rpdb.ActionGoto) && l.number(uint64(to))
 }
 
-func (l *ruleLine) jump() (text, value string, ok bool) {
-	text, value, ok = numberText(" goto ", l.r.Action.Target(), l.r.Action.Type() == rpdb.ActionGoto)
-	if ok && l.r.Action.Target() == 0 {
-		text, value = " goto "+gotoNone, gotoNone
-	}
-	return text, value, ok
+// jumpNowhere is a goto without a target.
+func (l *line) jumpNowhere() bool {
+	return l.rule.Action.Target() == 0 && l.acts(rpdb.ActionGoto) && l.word(gotoNone)
 }
 
-func (l *ruleLine) unresolved() (text, value string, ok bool) {
-	return " [unresolved]", "", l.r.Action.Type() == rpdb.ActionGoto && l.r.Flags&rpdb.RuleUnresolved != 0
+// gotoNone is in the place of the target of a goto that has none.
+const gotoNone = "none"
+
+func (l *line) unresolved() bool {
+	return l.acts(rpdb.ActionGoto) && l.rule.Flags&rpdb.RuleUnresolved != 0
 }
 
-func (l *ruleLine) nop() (text, value string, ok bool) {
-	return " nop", "", l.r.Action.Type() == rpdb.ActionNop
-}
-
-// action prints any other action with the word of the type of routes that has
+// action appends any other action with the word of the type of routes that has
 // its number.
-func (l *ruleLine) action() (text, value string, ok bool) {
-	switch typ := l.r.Action.Type(); typ {
+func (l *line) action() bool {
+	switch typ := l.rule.Action.Type(); typ {
 	case rpdb.ActionTable, rpdb.ActionNAT, rpdb.ActionGoto, rpdb.ActionNop:
-		return "", "", false
+		return false
 	default:
-		value = l.v.number(uint64(typ), rpdb.RouteType(typ).String())
-		return " " + value, value, true
+		return l.word(l.names.number(uint64(typ), rpdb.RouteType(typ).String()))
 	}
 }
 
-func (l *ruleLine) protocol() (text, value string, ok bool) {
-	p := l.r.Protocol
-	if !l.v.Details && (p == rpdb.ProtocolUnspec || p == rpdb.ProtocolKernel) {
-		return "", "", false
+func (l *line) ruleProtocol() bool {
+	p := l.rule.Protocol
+	if !l.view.Details && (p == rpdb.ProtocolUnspec || p == rpdb.ProtocolKernel) {
+		return false
 	}
-	value = l.v.protocol(p)
-	return " proto " + l.v.safe(value), value, true
+	return l.name(l.names.protocol(p))
 }
 
-// dscp prints a value with a mask in hexadecimal, for JSON by name all the
-// same.
-func (l *ruleLine) dscp() (text, value string, ok bool) {
-	d, ok := l.r.Selector.DSCP.Get()
+// dscp appends a name, and for people a value with a mask in hexadecimal.
+func (l *line) dscp() bool {
+	d, ok := l.rule.Selector.DSCP.Get()
 	if !ok {
-		return "", "", false
+		return false
 	}
-	value = l.v.dscp(d.Value)
-	text = " dscp " + l.v.safe(value)
+	l.name(l.names.dscp(d.Value))
 	if d.Mask != 0x3f {
-		text = " dscp " + hex(uint32(d.Value))
+		l.instead()
+		l.sharp(uint32(d.Value))
 	}
-	return text, value, true
+	return true
 }
 
-func (l *ruleLine) dscpMask() (text, value string, ok bool) {
-	d, ok := l.r.Selector.DSCP.Get()
-	text, value, ok = hexText("/", uint32(d.Mask), ok)
-	if d.Mask == 0x3f {
-		text = ""
-	}
-	return text, value, ok
+func (l *line) dscpMask() bool {
+	d, ok := l.rule.Selector.DSCP.Get()
+	return ok && l.mask(uint32(d.Mask), 0x3f)
 }
 
-func (l *ruleLine) flowLabel() (text, value string, ok bool) {
-	f := l.r.Selector.FlowLabel
-	return hexText(" flowlabel ", f.Value, f != rpdb.FlowLabel{})
+func (l *line) flowLabel() bool {
+	f := l.rule.Selector.FlowLabel
+	return f != rpdb.FlowLabel{} && l.sharp(f.Value)
 }
 
-func (l *ruleLine) flowMask() (text, value string, ok bool) {
-	f := l.r.Selector.FlowLabel
-	text, value, ok = hexText("/", f.Mask, f != rpdb.FlowLabel{})
-	if f.Mask == 0xfffff {
-		text = ""
-	}
-	return text, value, ok
+func (l *line) flowMask() bool {
+	f := l.rule.Selector.FlowLabel
+	return f != rpdb.FlowLabel{} && l.mask(f.Mask, 0xfffff)
 }
 
 func decimal[T ~int | ~uint8 | ~uint16 | ~uint32](n T) string {
 	return strconv.FormatInt(int64(n), 10)
 }
-
-// textSink builds the line of a listing.
-type textSink struct {
-	strings.Builder
-	palette Palette
-}
-
-// String writes a text; addresses and interface names may have a colour.
-func (t *textSink) String(key, text, value string) {
-	color := t.palette.escape(tintOf(key, value))
-	if color != "" {
-		blank := 1 + strings.IndexByte(text[1:], ' ') // the one behind the keyword
-		text = text[:blank+1] + color + text[blank+1:] + colorOff
-	}
-	t.WriteString(text)
-}
-
-func (t *textSink) Number(_, text, _ string) { t.WriteString(text) }
-
-func (t *textSink) Null(_, text string) { t.WriteString(text) }
-
-func (t *textSink) Bool(_, text string, _ bool) { t.WriteString(text) }
 
 // Palette says which colours a listing has, if any.
 type Palette uint8
@@ -499,17 +384,4 @@ func (p Palette) escape(t tint) string {
 		return [...]string{"", "\x1b[36m", "\x1b[35m", "\x1b[34m"}[t]
 	}
 	return ""
-}
-
-// tintOf is the tint of a field of a rule.
-func tintOf(key, value string) tint {
-	switch {
-	case key == "iif", key == "oif":
-		return linkTint
-	case key != "src" && key != "dst", value == "all":
-		return noTint
-	case strings.Contains(value, ":"):
-		return ipv6Tint
-	}
-	return ipv4Tint
 }

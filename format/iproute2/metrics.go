@@ -116,10 +116,10 @@ const (
 
 func (l *line) features(bits uint32) {
 	if bits&featureECN != 0 {
-		l.add(part{key: "ecn", text: "ecn ", kind: nullField, from: len(l.buf)})
+		l.field(&lineField{key: "ecn", text: "ecn ", kind: nullField})
 	}
 	if bits&featureTCPUsecTS != 0 {
-		l.add(part{key: "tcp_usec_ts", text: "tcp_usec_ts ", kind: nullField, from: len(l.buf)})
+		l.field(&lineField{key: "tcp_usec_ts", text: "tcp_usec_ts ", kind: nullField})
 	}
 	if bits&^(featureECN|featureTCPUsecTS) != 0 {
 		l.named("features", "% ", hex(bits))

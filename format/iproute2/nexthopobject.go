@@ -109,7 +109,7 @@ func (v RouteView) NexthopObject(o rpdb.NexthopObject) string {
 
 // NexthopFields gives every field of a nexthop object to a sink, in the order
 // of the listing. The keys are those of "ip -j nexthop", and with Exact more.
-func (v RouteView) NexthopFields(o rpdb.NexthopObject, to TreeSink) {
+func (v RouteView) NexthopFields(o rpdb.NexthopObject, to Sink) {
 	l := NewRouteLister(v)
 	l.line.nexthopObject(o)
 	l.line.send(to)

@@ -8,19 +8,20 @@ import (
 	"rpdb"
 )
 
-// TreeSink takes the fields of an object in which there are other objects and
-// arrays, in the order of the listing. text is always empty: it is there so
-// that one writer of JSON can be this and a [FieldSink]. A literal is a number
-// in digits, true, false or null. Elements of an array have no key.
-type TreeSink interface {
-	String(key, text, value string)
-	Literal(key, text, word string)
-	// Open begins an object or an array, as the bracket says, and End ends it.
+// Sink takes the fields of an object in the order of the listing. Objects and
+// arrays may stand in it: Open begins one, as the bracket says, and End ends it;
+// elements of an array have no key. Values are valid during the call only. A
+// writer of JSON is a Sink.
+type Sink interface {
+	// Text takes a field whose value is a text.
+	Text(key string, value []byte)
+	// Word takes a field whose value is a number in digits, true, false or null.
+	Word(key string, value []byte)
 	Open(key string, bracket byte)
 	End()
 }
 
-// Kinds of fields besides those that a FieldSink knows.
+// Kinds of fields that only objects with parts have.
 const (
 	trueField  fieldKind = iota + nullField + 1
 	falseField           // false
@@ -43,6 +44,8 @@ type lineField struct {
 	// reports whether it is a good one. A field with parts has a tree instead.
 	set  func(b *RouteBuilder, value string) bool
 	tree *tree
+	// setRule is set for the fields of rules.
+	setRule func(b *RuleBuilder, value string) bool
 }
 
 // part is a piece of a line: a field that is there, a bracket, or text.
@@ -61,6 +64,7 @@ type line struct {
 	view  RouteView
 	names RuleView // spells numbers
 
+	rule   *rpdb.Rule // of a listing of rules
 	entry  RouteEntry
 	hide   RouteColumns
 	hop    *rpdb.Nexthop // whose fields are printed, of the entry or the object
@@ -93,8 +97,22 @@ func (l *line) field(f *lineField) {
 	case !there:
 		l.buf = l.buf[:from]
 	default:
+		l.word(f.kind.word())
 		l.add(part{key: f.key, text: f.text, kind: f.kind, whole: f.whole, from: from})
 	}
+}
+
+// word is the value of a field that is merely there.
+func (k fieldKind) word() string {
+	switch k {
+	case nullField:
+		return "null"
+	case trueField:
+		return "true"
+	case falseField:
+		return "false"
+	}
+	return ""
 }
 
 // add appends a part whose value ends at the end of the buffer.
@@ -141,6 +159,15 @@ func (l *line) number(n uint64) bool {
 
 func (l *line) word(s string) bool {
 	l.buf = append(l.buf, s...)
+	return true
+}
+
+// sharp appends as %#x of C does, which leaves zero without its prefix.
+func (l *line) sharp(n uint32) bool {
+	if n != 0 {
+		l.word("0x")
+	}
+	l.buf = strconv.AppendUint(l.buf, uint64(n), 16)
 	return true
 }
 
@@ -234,14 +261,13 @@ func (l *line) appendText(b []byte) []byte {
 	return b
 }
 
-// send gives the parts to a sink. One string holds the values of all.
-func (l *line) send(to TreeSink) {
-	values := string(l.buf)
+// send gives the parts to a sink.
+func (l *line) send(to Sink) {
 	for i := range l.parts {
 		p := &l.parts[i]
-		value := values[p.from:p.end]
+		value := l.buf[p.from:p.end]
 		if p.shown > p.from {
-			value = values[p.from:p.shown]
+			value = l.buf[p.from:p.shown]
 		}
 		switch p.kind {
 		case textPart:
@@ -251,16 +277,10 @@ func (l *line) send(to TreeSink) {
 			to.Open(p.key, '[')
 		case endPart:
 			to.End()
-		case nullField:
-			to.Literal(p.key, "", "null")
-		case trueField:
-			to.Literal(p.key, "", "true")
-		case falseField:
-			to.Literal(p.key, "", "false")
-		case numberField:
-			to.Literal(p.key, "", value)
+		case stringField:
+			to.Text(p.key, value)
 		default:
-			to.String(p.key, "", value)
+			to.Word(p.key, value)
 		}
 	}
 }

@@ -10,13 +10,12 @@ import (
 	"rpdb"
 )
 
-// RouteBuilder puts an entry together from the fields of a listing: it is the
-// [TreeSink] that undoes [RouteView.EntryFields], for output of "ip -j route"
-// in particular, and of releases before 6.15, where the fields of a tunnel
-// stand among those of the route. It is strict: a field that it does not know,
-// one that comes twice, a value of the wrong kind or out of range is an error,
-// and the first error sticks. Use [NewRouteBuilder]; it is not safe for
-// concurrent use.
+// RouteBuilder puts an entry together from the fields of a listing: it undoes
+// [RouteView.EntryFields], for output of "ip -j route" in particular, and of
+// releases before 6.15, where the fields of a tunnel stand among those of the
+// route. It is strict: a field that it does not know, one that comes twice, a
+// value of the wrong kind or out of range is an error, and the first error
+// sticks. Use [NewRouteBuilder]; it is not safe for concurrent use.
 //
 // What a listing leaves out is what ip leaves out: table main, protocol boot,
 // scope global. A view with Exact leaves nothing out that is the route's.

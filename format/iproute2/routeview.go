@@ -51,14 +51,14 @@ func (v RouteView) Entry(e RouteEntry) string {
 
 // EntryFields gives every field of an entry to a sink, in the order of the
 // listing. The keys are those of "ip -j route", and with Exact more.
-func (v RouteView) EntryFields(e RouteEntry, to TreeSink) { NewRouteLister(v).Fields(e, to) }
+func (v RouteView) EntryFields(e RouteEntry, to Sink) { NewRouteLister(v).Fields(e, to) }
 
 // Route returns the listing of a route that no message told of.
 func Route(r rpdb.Route, v RouteView) string { return v.Entry(RouteEntry{Route: r}) }
 
 // RouteLister lists one entry after the other in the same memory, as the
-// methods of its view do: once it has seen the longest entry, a text costs no
-// allocation and the fields cost one. It is not safe for concurrent use.
+// methods of its view do: once it has seen the longest entry, it allocates
+// nothing. It is not safe for concurrent use.
 type RouteLister struct{ line line }
 
 // NewRouteLister returns a lister with a view.
@@ -73,7 +73,7 @@ func (l *RouteLister) AppendText(b []byte, e RouteEntry) []byte {
 }
 
 // Fields does what [RouteView.EntryFields] does.
-func (l *RouteLister) Fields(e RouteEntry, to TreeSink) {
+func (l *RouteLister) Fields(e RouteEntry, to Sink) {
 	l.line.route(e)
 	l.line.send(to)
 }

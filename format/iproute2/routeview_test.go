@@ -347,8 +347,7 @@ func TestRouteSafeNames(t *testing.T) {
 	}
 }
 
-// A listing is as long as the internet: no text costs an allocation, and no
-// object more than one for its values.
+// A listing is as long as the internet: no entry costs an allocation.
 func TestRouteListingAllocates(t *testing.T) {
 	lines := map[string]iproute2.RouteEntry{
 		"plain":     entry(t, "192.168.0.0/16 via 10.0.0.2 dev v0 proto static metric 100 table 1000"),
@@ -372,7 +371,7 @@ func TestRouteListingAllocates(t *testing.T) {
 			l.Fields(e, w)
 			w.End()
 		}
-		if allocs := testing.AllocsPerRun(50, fields); allocs > 2 {
+		if allocs := testing.AllocsPerRun(50, fields); allocs > 0 && name != "answer" || allocs > 1 {
 			t.Errorf("fields of %s: %v allocations", name, allocs)
 		}
 	}

@@ -63,21 +63,12 @@ func Rule(r rpdb.Rule, n rpdb.Names) string { return RuleView{Names: n}.Rule(r) 
 func RuleText(r rpdb.Rule, n rpdb.Names) string { return RuleView{Names: n}.Text(r) }
 
 // Rule returns the line of `ip rule show`, without the newline.
-func (v RuleView) Rule(r rpdb.Rule) string {
-	t := textSink{palette: v.Color}
-	t.Grow(typicalLine)
-	v.Fields(r, &t)
-	return t.Builder.String()
-}
-
-// typicalLine is room enough for most lines.
-const typicalLine = 96
+func (v RuleView) Rule(r rpdb.Rule) string { return string(NewRuleLister(v).AppendText(nil, &r)) }
 
 // Text returns the line without what stands in front of the tab.
 func (v RuleView) Text(r rpdb.Rule) string {
-	t := textSink{palette: v.Color}
-	v.fields(ruleFields[1:], r, &t) // all but the priority
-	return t.Builder.String()
+	_, text, _ := strings.Cut(v.Rule(r), ":\t")
+	return text
 }
 
 // safe makes a name fit for a terminal, unless the view is raw.
@@ -93,13 +84,6 @@ func (v RuleView) number(n uint64, name string) string {
 		return strconv.FormatUint(n, 10)
 	}
 	return name
-}
-
-func (v RuleView) table(t rpdb.TableID) string {
-	if name := v.tableName(t); name != "" {
-		return name
-	}
-	return decimal(t)
 }
 
 // tableName returns the name of a table, "" if it is shown as a number.
@@ -264,11 +248,4 @@ func portsText(p rpdb.Ports) string {
 		return hex(uint32(p.First)) + "/" + hex(uint32(p.Mask))
 	}
 	return fmt.Sprint(p.First)
-}
-
-func linkText(name rpdb.LinkName, raw bool) string {
-	if raw {
-		return string(name)
-	}
-	return escape(string(name))
 }

@@ -1,10 +1,12 @@
 package iproute2_test
 
 import (
+	"io"
 	"strings"
 	"testing"
 
 	"rpdb"
+	"rpdb/format/ipjson"
 	"rpdb/format/iproute2"
 )
 
@@ -200,6 +202,33 @@ func TestSplit(t *testing.T) {
 	for _, line := range []string{`a 'b`, `"`, `$'a`, `$'\n'`, `$'\x4`, `$'\xzz'`} {
 		if words, err := iproute2.Split(line); err == nil {
 			t.Errorf("Split(%q) = %q, want an error", line, words)
+		}
+	}
+}
+
+// A listing of a hundred thousand rules allocates as one of three does.
+func TestRuleListingAllocates(t *testing.T) {
+	v := iproute2.RuleView{Names: shipped(), State: &iproute2.NameState{}, Raw: true, Details: true}
+	l := iproute2.NewRuleLister(v)
+	w := ipjson.NewWriter(io.Discard, false)
+	var b []byte
+	for _, words := range []string{
+		"from 192.0.2.0/24 to 198.51.100.1 table 100",
+		"not from all tos CS1 fwmark 0x10/0xff iif lo oif eth0 uidrange 1000-2000 ipproto tcp sport 5000-6000 dport 8/0xff8 table 300",
+		"from all dscp 10 realms 1/2 suppress_prefixlength 0 table main",
+		"from all dscp 8/0x38 goto 30000",
+	} {
+		r := mustRule(t, rpdb.IPv4, "pref 20000 "+words)
+		if allocs := testing.AllocsPerRun(50, func() { b = l.AppendText(b[:0], &r) }); allocs > 0 {
+			t.Errorf("text of %s: %v allocations", words, allocs)
+		}
+		fields := func() {
+			w.Begin()
+			l.Fields(&r, w)
+			w.End()
+		}
+		if allocs := testing.AllocsPerRun(50, fields); allocs > 0 {
+			t.Errorf("fields of %s: %v allocations", words, allocs)
 		}
 	}
 }

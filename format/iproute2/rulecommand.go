@@ -77,7 +77,7 @@ func moreSelectorWords(w *words, s rpdb.Selector) {
 	if u, ok := s.UIDRange.Get(); ok {
 		w.addf("uidrange", "%d-%d", u.First, u.Last)
 	}
-	if name, known := ipProtoNames()[s.IPProto]; s.IPProto != 0 && known {
+	if name := ipProtoNames[s.IPProto]; s.IPProto != 0 && name != "" {
 		w.add("ipproto", name)
 	} else if s.IPProto != 0 {
 		w.addf("ipproto", "%d", s.IPProto)
