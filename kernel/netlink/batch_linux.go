@@ -165,3 +165,86 @@ func (c *Conn) collect(first, n uint32, answer func(i int, m Message, err error)
 		}
 	}
 }
+
+// Transact sends the requests as one datagram, which is what a transaction of
+// nf_tables is: the first and the last message of the batch are its frame, and
+// the kernel makes all changes between or none. The result is nil if it made
+// them. A request that it refuses is named by its number in refused, which is -1
+// where the refusal is of the whole; the error then is an [*Error]. After any
+// other error it is not known whether the changes were made.
+func (c *Conn) Transact(ctx context.Context, b *Batch) (refused int, err error) {
+	if b.Len() < 3 {
+		return -1, errors.New("a transaction needs a frame and something in it")
+	}
+	if err := c.begin(ctx); err != nil {
+		return -1, err
+	}
+	defer c.end()
+	first, err := c.sendAll(ctx, b)
+	if err != nil {
+		return -1, err
+	}
+	return c.outcome(first, uint32(b.Len()))
+}
+
+// sendAll sends the whole batch and returns the sequence number of its first
+// message. The last one before the end of the frame asks for an acknowledgement:
+// older kernels acknowledge no frame.
+func (c *Conn) sendAll(ctx context.Context, b *Batch) (first uint32, err error) {
+	n := uint32(b.Len())
+	if c.seq > math.MaxUint32-n {
+		c.seq = 0
+	}
+	first = c.seq + 1
+	for i := range b.Len() {
+		m := b.request(i)
+		if err := Guard(binary.NativeEndian.Uint16(m[4:]), m[headerLen:]); err != nil {
+			return 0, err
+		}
+		flags := binary.NativeEndian.Uint16(m[6:]) | uint16(Request)
+		if i == b.Len()-2 {
+			flags |= uint16(Ack)
+		}
+		binary.NativeEndian.PutUint16(m[6:], flags)
+		binary.NativeEndian.PutUint32(m[8:], first+uint32(i))
+		binary.NativeEndian.PutUint32(m[12:], c.port)
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	c.seq += n
+	return first, c.write(b.b)
+}
+
+// outcome reads the answers to the n messages from first on, all of which the
+// kernel has sent by now. Of several refusals the first counts: the others may
+// follow from it.
+func (c *Conn) outcome(first, n uint32) (refused int, err error) {
+	refused = -1
+	for {
+		ms, failed := c.datagram(context.Background())
+		if failed != nil {
+			c.drain(c.seq)
+			return refused, errors.Join(failed, err)
+		}
+		for ms.Next() {
+			m := ms.Message()
+			i := m.Seq - first
+			if m.PID != c.port || i >= n || m.Type != typeError {
+				continue
+			}
+			if e := parseAck(m); e != nil && err == nil {
+				if err = e; i > 0 {
+					refused = int(i)
+				}
+			}
+			if i == n-2 || i == 0 && err != nil {
+				c.drain(c.seq)
+				return refused, err
+			}
+		}
+		if failed := ms.Err(); failed != nil {
+			return refused, errors.Join(failed, err)
+		}
+	}
+}
