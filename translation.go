@@ -89,11 +89,28 @@ type Translation struct {
 	Rule Priority `json:"rule"`
 }
 
-// Canonical returns the translation with its prefixes and selector in their
-// canonical forms.
+// Canonical returns the translation with its prefixes and selector in canonical
+// form, the selector without the bits that its masks leave out and with TOS said
+// as the DSCP that it is in IPv6.
 func (t Translation) Canonical() Translation {
 	t.From, t.To = canonicalPrefix(t.From), canonicalPrefix(t.To)
-	t.Match = t.Match.Canonical()
+	s := t.Match.Canonical()
+	if s.TOS != 0 && !s.DSCP.IsSet() {
+		s.DSCP, s.TOS = Some(DSCP{Value: s.TOS >> 2, Mask: 0x3f}), 0
+	}
+	s.Mark.Value &= s.Mark.Mask
+	s.FlowLabel.Value &= s.FlowLabel.Mask
+	if d, ok := s.DSCP.Get(); ok {
+		if s.DSCP = Some(DSCP{Value: d.Value & d.Mask, Mask: d.Mask}); d.Mask == 0 {
+			s.DSCP = Opt[DSCP]{}
+		}
+	}
+	for _, p := range []*Ports{&s.SPort, &s.DPort} {
+		if p.Mask != 0 {
+			p.First, p.Last = p.First&p.Mask, p.Last&p.Mask
+		}
+	}
+	t.Match = s
 	return t
 }
 

@@ -1,0 +1,89 @@
+package nft
+
+import (
+	"slices"
+
+	"rpdb"
+)
+
+// chain is one of our base chains: where in the path of a packet it stands.
+type chain struct {
+	name, typ string
+	hook      uint32
+	priority  int32
+}
+
+// Hooks of netfilter, the same numbers in both families.
+const hookPrerouting, hookPostrouting = 0, 4
+
+// chains are those of a table, in the order in which they are written. A table
+// has only the ones that hold something.
+//
+// The nat chains stand one before the usual dstnat (-100) and srcnat (100): the
+// first that decides about a flow decides. The others enclose connection tracking
+// (-200) and all nat, so that both see the inside addresses.
+func chains() []chain {
+	return []chain{
+		{"prerouting", "filter", hookPrerouting, -300},
+		{"dstnat", "nat", hookPrerouting, -101},
+		{"srcnat", "nat", hookPostrouting, 99},
+		{"postrouting", "filter", hookPostrouting, 300},
+	}
+}
+
+// rule is one rule of a chain. The comment tells people what it is for.
+type rule struct {
+	chain   string
+	comment string
+	exprs   []expr
+}
+
+func (r rule) does(o rule) bool { return r.chain == o.chain && slices.Equal(r.exprs, o.exprs) }
+
+// expand returns the rules of one family's table for its translations, in the
+// order of the chains and then of the list. Rules that translations have in
+// common, such as the inbound map of two generations, stand once.
+func expand(family rpdb.Family, list []rpdb.Translation) []rule {
+	var all []rule
+	for _, t := range list {
+		if t.Family != family {
+			continue
+		}
+		for _, r := range rulesOf(t) {
+			if !hasRule(all, r) {
+				all = append(all, r)
+			}
+		}
+	}
+	if family == rpdb.IPv6 && slices.ContainsFunc(all, func(r rule) bool { return r.chain == "prerouting" }) {
+		all = append(all, neighbours())
+	}
+	place := func(r rule) int {
+		return slices.IndexFunc(chains(), func(c chain) bool { return c.name == r.chain })*8 + r.turn()
+	}
+	slices.SortStableFunc(all, func(a, b rule) int { return place(a) - place(b) })
+	return all
+}
+
+// turn orders the rules of one chain: messages about neighbours leave it first,
+// tracking is decided for every packet, embedded headers are changed before the
+// address in front of them no longer says what they are.
+func (r rule) turn() int {
+	switch {
+	case r.comment == commentNeighbours:
+		return 0
+	case slices.Contains(r.exprs, expr(notrack{})):
+		return 1
+	case r.embedded():
+		return 2
+	}
+	return 3
+}
+
+// embedded reports whether the rule changes a header within an ICMP message.
+func (r rule) embedded() bool {
+	return slices.ContainsFunc(r.exprs, func(x expr) bool {
+		p, ok := x.(payload)
+		return ok && p.store && p.base == baseTransport
+	})
+}

@@ -1,0 +1,161 @@
+package nft
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"rpdb"
+)
+
+// collect is the way back from expand: the translations that the rules of one
+// family's table are, in order, and what else is there or missing.
+func collect(family rpdb.Family, rules []rule) (list []rpdb.Translation, unknown []string) {
+	for _, c := range candidates(family, rules) {
+		if c.Valid() != nil || unusable(c) != nil {
+			continue
+		}
+		if missing := missingOf(c, rules); missing != "" {
+			unknown = append(unknown, fmt.Sprintf("%v of rule %d lacks its rule in chain %s", c, c.Rule, missing))
+			continue
+		}
+		list = append(list, c)
+	}
+	expected := expand(family, list)
+	if slices.EqualFunc(rules, expected, same) {
+		return list, unknown
+	}
+	before := len(unknown)
+	left := slices.Clone(expected)
+	for _, r := range rules {
+		i := slices.IndexFunc(left, func(o rule) bool { return same(r, o) })
+		if i < 0 {
+			unknown = append(unknown, fmt.Sprintf("a rule in chain %s that is not ours%s", r.chain, described(r.comment)))
+			continue
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	for _, r := range left {
+		unknown = append(unknown, fmt.Sprintf("no rule in chain %s%s", r.chain, described(r.comment)))
+	}
+	if len(unknown) == before {
+		unknown = append(unknown, fmt.Sprintf("the rules (%v) are in another order", family))
+	}
+	return list, unknown
+}
+
+func same(a, b rule) bool { return a.comment == b.comment && a.does(b) }
+
+func described(comment string) string {
+	if comment == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", comment)
+}
+
+// candidates reads a translation off each rule that tells one, as far as one rule
+// does; what it makes of a strange rule will not expand to that.
+func candidates(family rpdb.Family, rules []rule) []rpdb.Translation {
+	var all []rpdb.Translation
+	for _, r := range rules {
+		priority, ok := ruleOf(r.comment)
+		if !ok || r.chain != "srcnat" && r.chain != "postrouting" || r.embedded() {
+			continue
+		}
+		t := rpdb.Translation{Family: family, Rule: priority}
+		rest := r.selector(&t)
+		if !readChange(&t, rest) || r.comment != headOf(t) || len(all) > 0 && all[len(all)-1] == withParts(t, rules) {
+			continue
+		}
+		all = append(all, withParts(t, rules))
+	}
+	return all
+}
+
+// readChange reads the kind and the outside block off what a rule does.
+func readChange(t *rpdb.Translation, do []expr) bool {
+	switch {
+	case len(do) == 1 && do[0] == expr(masquerade{}):
+		t.Kind = rpdb.TranslateMasquerade
+	case len(do) == 2 || len(do) == 3: // one address, or the first and the last
+		first, ok := do[0].(immediate)
+		a, isAddr := netip.AddrFromSlice([]byte(first.data))
+		if !ok || !isAddr {
+			return false
+		}
+		t.Kind, t.To = rpdb.TranslateAddress, netip.PrefixFrom(a, a.BitLen())
+		if len(do) == 3 {
+			t.Kind, t.To = rpdb.TranslateBlock, netip.PrefixFrom(a, t.From.Bits())
+		}
+	default:
+		return readStateless(t, do)
+	}
+	return true
+}
+
+// readStateless looks for where the address is put into the outside block: what
+// stands before that in a checksum-neutral map is about one word of it.
+func readStateless(t *rpdb.Translation, do []expr) bool {
+	l := layoutOf(t.Family)
+	for i := 0; i+2 < len(do); i++ {
+		load, loads := do[i].(payload)
+		change, changes := do[i+1].(bitwise)
+		store, stores := do[i+2].(payload)
+		if !loads || !changes || !stores || load.base != baseNetwork || load.off != l.source || !store.store {
+			continue
+		}
+		whole := make([]byte, l.length)
+		copy(whole, change.xor)
+		a, ok := netip.AddrFromSlice(whole)
+		if t.Kind = rpdb.TranslateStateless; load.len != l.length {
+			t.Kind = rpdb.TranslateNeutral
+		}
+		t.To = netip.PrefixFrom(a, t.From.Bits())
+		return ok && len(change.xor) <= len(whole)
+	}
+	return false
+}
+
+// withParts adds what other rules say: whether there is an inbound map, and
+// whether packets are tracked.
+func withParts(t rpdb.Translation, rules []rule) rpdb.Translation {
+	if !t.Kind.Maps() || t.Valid() != nil {
+		return t
+	}
+	for _, part := range []func(*rpdb.Translation){
+		func(t *rpdb.Translation) { t.Inbound = true },
+		func(t *rpdb.Translation) { t.NoTrack = true },
+	} {
+		more := t
+		if part(&more); more.Valid() == nil && anyOf(added(t, more), rules) {
+			t = more
+		}
+	}
+	return t
+}
+
+// added returns the rules that more has and t has not.
+func added(t, more rpdb.Translation) []rule {
+	return slices.DeleteFunc(rulesOf(more), func(r rule) bool {
+		return slices.ContainsFunc(rulesOf(t), func(o rule) bool { return same(r, o) })
+	})
+}
+
+func anyOf(some, rules []rule) bool {
+	return slices.ContainsFunc(some, func(r rule) bool { return hasRule(rules, r) })
+}
+
+func hasRule(rules []rule, r rule) bool {
+	return slices.ContainsFunc(rules, func(o rule) bool { return same(r, o) })
+}
+
+// missingOf names the chain of a rule that the translation needs and that is not
+// there, "" if all are.
+func missingOf(t rpdb.Translation, rules []rule) string {
+	for _, r := range rulesOf(t) {
+		if !hasRule(rules, r) {
+			return r.chain
+		}
+	}
+	return ""
+}

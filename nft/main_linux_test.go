@@ -1,0 +1,10 @@
+package nft_test
+
+import (
+	"os"
+	"testing"
+
+	"rpdb/kernel/kerneltest"
+)
+
+func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m)) }
