@@ -163,45 +163,61 @@ func (s *site) session(t *testing.T, do func(*apply.Session) error) (stopped boo
 	return false, do(session)
 }
 
-// policies are the generations of the tests: what each has that others have not
-// is added, changed or removed. Of A and B one table has its twin, and one holds a
-// route of somebody else and changes where it stands. C pins a rule outside our range and has a table
-// there.
+// policies are the generations of the tests, of both families: what each has that
+// others have not is added, changed or removed. Of A and B one table of each family
+// has its twin, and one holds a route of somebody else and changes where it stands:
+// 82000 of IPv4, 82001 of IPv6. C pins a rule of each family
+// outside our range and has a table there.
 func policies() map[string]rpdb.Desired {
 	rule := func(from string, t rpdb.TableID) rpdb.DesiredRule {
 		r := ruleFrom(from)
-		r.Action = rpdb.ToTable(t)
+		r.Family, r.Action = rpdb.FamilyOf(r.Selector.From.Addr()), rpdb.ToTable(t)
 		return rpdb.DesiredRule{Rule: r, Name: from}
+	}
+	pinned := func(from string, t rpdb.TableID) rpdb.DesiredRule {
+		w := rule(from, t)
+		w.Pinned, w.Rule.Priority = true, 300
+		return w
 	}
 	route := func(t rpdb.TableID, dst, via string) rpdb.DesiredRoute {
 		r := rpdb.Route{
-			Family: rpdb.IPv4, Table: t, Dst: netip.MustParsePrefix(dst), Type: rpdb.RouteUnicast,
+			Table: t, Dst: netip.MustParsePrefix(dst), Type: rpdb.RouteUnicast,
 			Protocol: rpdb.ProtocolRPDB, Nexthops: []rpdb.Nexthop{{Via: netip.MustParseAddr(via), Link: 3}},
 		}
+		r.Family = rpdb.FamilyOf(r.Dst.Addr())
 		return rpdb.DesiredRoute{Route: r, Name: dst}
 	}
-	pinned := rule("198.51.100.9/32", 100)
-	pinned.Pinned, pinned.Rule.Priority = true, 300
 	return map[string]rpdb.Desired{
 		"A": {
-			Rules: []rpdb.DesiredRule{rule("192.0.2.10/32", 82000), rule("192.0.2.11/32", 82000), rule("192.0.2.13/32", 82001)},
+			Rules: []rpdb.DesiredRule{
+				rule("192.0.2.10/32", 82000), rule("192.0.2.11/32", 82000), rule("192.0.2.13/32", 82001),
+				rule("2001:db8::10/128", 82000), rule("2001:db8::11/128", 82000), rule("2001:db8::13/128", 82001),
+			},
 			Routes: []rpdb.DesiredRoute{
 				route(82000, "0.0.0.0/0", "192.0.2.1"), route(82000, "198.51.100.0/24", "192.0.2.1"),
 				route(82001, "0.0.0.0/0", "192.0.2.1"), route(82001, "198.51.100.0/24", "192.0.2.1"),
+				route(82000, "::/0", "2001:db8::1"), route(82000, "2001:db8:51::/48", "2001:db8::1"), route(82001, "::/0", "2001:db8::1"),
 			},
 			Tables: []rpdb.DesiredTable{{ID: 82000}, {ID: 82001}},
 		},
 		"B": {
-			Rules: []rpdb.DesiredRule{rule("192.0.2.12/32", 82000), rule("192.0.2.10/32", 82000), rule("192.0.2.13/32", 82001)},
+			Rules: []rpdb.DesiredRule{
+				rule("192.0.2.12/32", 82000), rule("192.0.2.10/32", 82000), rule("192.0.2.13/32", 82001),
+				rule("2001:db8::12/128", 82000), rule("2001:db8::10/128", 82000), rule("2001:db8::13/128", 82001),
+			},
 			Routes: []rpdb.DesiredRoute{
 				route(82000, "0.0.0.0/0", "192.0.2.2"), route(82000, "203.0.113.0/24", "192.0.2.1"),
 				route(82001, "0.0.0.0/0", "192.0.2.2"), route(82001, "198.51.100.0/24", "192.0.2.1"),
+				route(82000, "::/0", "2001:db8::2"), route(82000, "2001:db8:71::/48", "2001:db8::1"), route(82001, "::/0", "2001:db8::2"),
 			},
 			Tables: []rpdb.DesiredTable{{ID: 82000}, {ID: 82001}},
 		},
 		"C": {
-			Rules:  []rpdb.DesiredRule{pinned, rule("192.0.2.10/32", 100)},
-			Routes: []rpdb.DesiredRoute{route(100, "0.0.0.0/0", "192.0.2.2")},
+			Rules: []rpdb.DesiredRule{
+				pinned("198.51.100.9/32", 100), rule("192.0.2.10/32", 100),
+				pinned("2001:db8:9::9/128", 100), rule("2001:db8::10/128", 100),
+			},
+			Routes: []rpdb.DesiredRoute{route(100, "0.0.0.0/0", "192.0.2.2"), route(100, "::/0", "2001:db8::2")},
 			Tables: []rpdb.DesiredTable{{ID: 100}},
 		},
 		"": {},
@@ -212,8 +228,10 @@ func policies() map[string]rpdb.Desired {
 func hostLines() []string {
 	return []string{
 		"ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up",
-		"ip addr add 192.0.2.10/24 dev eth0",
+		"ip addr add 192.0.2.10/24 dev eth0", "ip addr add 2001:db8::10/64 dev eth0 nodad",
 		"ip rule add pref 9005 from 192.0.2.99 lookup 7", "ip rule add pref 301 from 192.0.2.98 lookup 7 protocol 82",
+		"ip -6 rule add pref 9005 from 2001:db8::99 lookup 7", "ip -6 rule add pref 301 from 2001:db8::98 lookup 7 protocol 82",
+		"ip route add 2001:db8:7::/48 via 2001:db8::9 table 7", "ip route add 2001:db8:99::/48 via 2001:db8::9 table 82001 proto static",
 		"ip route add 198.51.100.0/24 via 192.0.2.9 table 7", "ip route add 203.0.113.99 via 192.0.2.9 table 82000 proto static",
 	}
 }

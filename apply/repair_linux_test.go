@@ -2,6 +2,8 @@ package apply_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -98,24 +100,50 @@ func TestRepairIsStopped(t *testing.T) {
 }
 
 // TestBlocked: what others have put in the way is named, and what has drifted
-// besides. A generation is neither applied nor repaired then.
+// besides, each of its own family. A generation is neither applied nor repaired
+// then.
 func TestBlocked(t *testing.T) {
-	s := newTemplate(t, false, "A").site(t)
-	scriptOn(t, s, "ip route del 198.51.100.0/24 table 82001", "ip route add 198.51.100.0/24 via 192.0.2.9 table 82001 proto static",
-		"ip rule add pref 10500 from 192.0.2.77 lookup 7", "ip -6 rule add pref 10501 from 2001:db8::77 lookup 7")
-	s.loseRule(t)
-	state, c := s.state(t)
-	_, p, err := apply.Drift(c, state, must(s.Memory.Snapshot(t.Context())))
-	var blocked *apply.BlockedError
-	if !errors.As(err, &blocked) || len(blocked.By) != 2 || len(p.Changes) != 1 {
-		t.Errorf("%v, drifted %v", err, p.Changes)
+	others := map[rpdb.Family][]string{
+		rpdb.IPv4: {
+			"ip route del 198.51.100.0/24 table 82001", "ip route add 198.51.100.0/24 via 192.0.2.9 table 82001 proto static",
+			"ip rule add pref 10500 from 192.0.2.77 lookup 7",
+		},
+		rpdb.IPv6: {
+			"ip route del 2001:db8:51::/48 table 82000", "ip route add 2001:db8:51::/48 via 2001:db8::9 table 82000 proto static",
+			"ip -6 rule add pref 10500 from 2001:db8::77 lookup 7",
+		},
 	}
-	var rule *plan.RangeError
-	var route *plan.ConflictError
-	if !errors.As(err, &rule) || rule.Rule.Priority != 10500 || !errors.As(err, &route) || route.Foreign.Protocol != rpdb.ProtocolStatic {
-		t.Errorf("by %v", err)
-	}
-	if _, err := s.repair(t); !errors.As(err, new(*plan.RangeError)) {
-		t.Errorf("repair: %v", err)
+	for f, lines := range others {
+		for _, drifted := range [][]rpdb.Family{nil, {rpdb.IPv4}, {rpdb.IPv6}, {rpdb.IPv4, rpdb.IPv6}} {
+			what := fmt.Sprintf("%v blocked, %v drifted", f, drifted)
+			s := newTemplate(t, false, "A").site(t)
+			scriptOn(t, s, lines...)
+			for _, f := range drifted {
+				s.loseRule(t, f)
+			}
+			state, c := s.state(t)
+			_, p, err := apply.Drift(c, state, must(s.Memory.Snapshot(t.Context())))
+			var blocked *apply.BlockedError
+			var rule *plan.RangeError
+			var route *plan.ConflictError
+			if !errors.As(err, &blocked) || len(blocked.By) != 2 || !errors.As(err, &rule) || !errors.As(err, &route) {
+				t.Fatalf("%s: by %v", what, err)
+			}
+			if r := rule.Rule; r.Family != f || r.Priority != 10500 || route.Foreign.Family != f || route.Foreign.Protocol != rpdb.ProtocolStatic {
+				t.Errorf("%s: by %v", what, err)
+			}
+			var got []rpdb.Family
+			for _, s := range p.Changes {
+				if s.Change.Op == rpdb.Add && s.Change.Rule != nil {
+					got = append(got, s.Change.Rule.Family)
+				}
+			}
+			if len(got) != len(p.Changes) || !slices.Equal(got, drifted) {
+				t.Errorf("%s: drift is %v", what, p.Changes)
+			}
+			if _, err := s.repair(t); !errors.As(err, new(*plan.RangeError)) {
+				t.Errorf("%s: repair: %v", what, err)
+			}
+		}
 	}
 }

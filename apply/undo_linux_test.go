@@ -46,7 +46,7 @@ func (w *watched) look(t *testing.T) {
 func TestRollbackIsOneMessage(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	scriptOn(t, s, "ip link add eth1 type veth peer name gw1", "ip link set eth1 up", "ip link set gw1 up",
-		"ip route del 203.0.113.99 table 82000") // a table of ours alone has a twin
+		"ip route del 203.0.113.99 table 82000", "ip route del 2001:db8:99::/48 table 82001") // a table of ours alone has a twin
 	old, trial := bothFamilies()
 	host := must(s.Memory.Snapshot(t.Context()))
 	links := [2]rpdb.LinkName{host.LinkName(3), host.LinkName(4)}
@@ -117,12 +117,13 @@ func TestDamagedWhileOnTrial(t *testing.T) {
 	if err != nil || len(before.Changes) == 0 || slices.ContainsFunc(before.Steps, isPrepared) {
 		t.Errorf("before: %v, %v", before.Steps, err)
 	}
-	scriptOn(t, s, "ip rule del pref 10010", "ip route del 198.51.100.0/24 table 82001")
+	scriptOn(t, s, "ip rule del pref 10010", "ip route del 198.51.100.0/24 table 82001",
+		"ip -6 rule del pref 10010", "ip route del 2001:db8:51::/48 table 82000")
 	if _, p, err := apply.Drift(c, state, must(s.Memory.Snapshot(t.Context()))); err != nil || !p.Empty() {
 		t.Errorf("drift: %v, %v", p.Steps, err)
 	}
 	old, after, err := apply.Return(c, state, must(s.Memory.Snapshot(t.Context())))
-	if n := len(slices.DeleteFunc(slices.Clone(after.Steps), func(s plan.Step) bool { return !isPrepared(s) })); err != nil || n != 2 || old.ID != 1 {
+	if n := len(slices.DeleteFunc(slices.Clone(after.Steps), func(s plan.Step) bool { return !isPrepared(s) })); err != nil || n != 4 || old.ID != 1 {
 		t.Errorf("after: %d written anew, to %d: %v, %v", n, old.ID, after.Steps, err)
 	}
 	s.machine.since += time.Hour
@@ -222,8 +223,9 @@ func TestWhatARepairChangedComesBack(t *testing.T) {
 	meant := policies()["A"]
 	meant.Routes = slices.Clone(meant.Routes)
 	meant.Routes[2].Route.Nexthops = []rpdb.Nexthop{{Via: netip.MustParseAddr("192.0.2.7"), Link: 3}}
-	meant.Rules = append(slices.Clone(meant.Rules), meant.Rules[0])
-	meant.Rules[3].Rule.Selector.From = netip.MustParsePrefix("192.0.2.77/32")
+	added := meant.Rules[0]
+	added.Rule.Selector.From = netip.MustParsePrefix("192.0.2.77/32")
+	meant.Rules = append(slices.Clone(meant.Rules), added)
 	s.means = map[string]rpdb.Desired{"A": meant, "B": policies()["B"]}
 	if out, err := s.repair(t); err != nil || len(out.Plan.Changes) != 2 {
 		t.Fatalf("repair: %v, %v", out.Plan.Changes, err)
@@ -249,31 +251,38 @@ func TestWhatARepairChangedComesBack(t *testing.T) {
 // TestRepairOfATrialKeepsTheWayBack where one change is enough; where a generation
 // has to be written, the one before gives its place, and is written anew.
 func TestRepairOfATrialKeepsTheWayBack(t *testing.T) {
-	for _, n := range []int{1, 2} {
-		s := onTrial(t)
-		for range n {
-			s.loseRule(t)
+	for _, f := range rpdb.Families() {
+		for _, n := range []int{1, 2} {
+			repairsATrial(t, f, n)
 		}
-		if _, err := s.repair(t); err != nil {
-			t.Fatal(err)
-		}
-		if got := s.alive(t); got != countOf(t, "B") {
-			t.Errorf("%d lost: %d in force", n, got)
-		}
-		state, c := s.state(t)
-		_, p, err := apply.Return(c, state, must(s.Memory.Snapshot(t.Context())))
-		if anew := slices.ContainsFunc(p.Steps, isPrepared); err != nil || anew != (n > 1) {
-			t.Errorf("%d lost: to go back takes %v, %v", n, p.Steps, err)
-		}
-		s.machine.since += time.Hour
-		s.oneOf(t, fmt.Sprint(n, " lost"), "A")
 	}
 }
 
-// loseRule deletes the last rule of ours that a packet can come to.
-func (s *site) loseRule(t *testing.T) {
+func repairsATrial(t *testing.T, f rpdb.Family, n int) {
 	t.Helper()
-	for _, r := range slices.Backward(plan.Live(must(s.Memory.Snapshot(t.Context()))).Rules) {
+	s := onTrial(t)
+	for range n {
+		s.loseRule(t, f)
+	}
+	if _, err := s.repair(t); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.alive(t); got != countOf(t, "B") {
+		t.Errorf("%v: %d lost: %d in force", f, n, got)
+	}
+	state, c := s.state(t)
+	_, p, err := apply.Return(c, state, must(s.Memory.Snapshot(t.Context())))
+	if anew := slices.ContainsFunc(p.Steps, isPrepared); err != nil || anew != (n > 1) {
+		t.Errorf("%v: %d lost: to go back takes %v, %v", f, n, p.Steps, err)
+	}
+	s.machine.since += time.Hour
+	s.oneOf(t, fmt.Sprint(f, n, " lost"), "A")
+}
+
+// loseRule deletes the last rule of ours of a family that a packet can come to.
+func (s *site) loseRule(t *testing.T, f rpdb.Family) {
+	t.Helper()
+	for _, r := range slices.Backward(plan.Live(must(s.Memory.Snapshot(t.Context()))).RulesOf(f)) {
 		if plan.IsOwnRule(r) && !plan.IsScaffold(r) {
 			if err := s.Memory.Do(t.Context(), rpdb.RuleChange(rpdb.Delete, r)); err != nil {
 				t.Fatal(err)
