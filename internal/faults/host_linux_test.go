@@ -26,25 +26,29 @@ import (
 // together.
 const rich = `
 tables: [{name: t, number: 500, routes: [{to: 198.51.100.0/24, via: 192.0.2.1, src: 192.0.2.10, metric: 7, mtu: 1400},
-  {to: 203.0.113.0/24, nexthops: [{via: 192.0.2.1, weight: 3}, {via: 192.0.2.2}]}, {to: 198.51.100.128/25, type: prohibit}]}]
+  {to: 203.0.113.0/24, nexthops: [{via: 192.0.2.1, weight: 3}, {via: 192.0.2.2}]}, {to: 198.51.100.128/25, type: prohibit},
+  {to: "2001:db8:51::/48", via: "2001:db8::1", src: "2001:db8::10", metric: 7, mtu: 1400}, {to: "2001:db8:52::/48", type: prohibit},
+  {to: "2001:db8:53::/48", nexthops: [{via: "2001:db8::1", weight: 3}, {via: "2001:db8::2"}]}]}]
 rules:
   - {name: a, from: 10.1.0.0/16, to: 10.2.0.0/16, fwmark: 5/7, iif: eth0, ipproto: tcp, sport: 100-200, dport: 25, dscp: EF, lookup: t, suppress_prefixlength: 8, realms: 1/2}
   - {name: b, to: "2001:db8::/32", oif: eth0, not: true, tun_id: 9, flowlabel: 0x5/0xff, lookup: main, suppress_ifgroup: 3}
 `
 
-// policies are the documents of the tests: what each has that others have not is
+// policies are the documents of the tests, of both families: what each has that others have not is
 // added, changed or removed. B changes a table as a whole; C pins a rule outside
 // our range, and has a table there.
 func policies() map[string]string {
-	uplink := "uplinks: [{interface: eth0, gateways: [192.0.2.1]}]\n"
-	table := func(via string) string {
-		return "tables: [{name: t, routes: [{to: default, via: " + via + "}, {to: 198.51.100.0/24, via: " + via + "}]}]\n"
+	uplink := "uplinks: [{interface: eth0, gateways: [192.0.2.1, '2001:db8::1']}]\n"
+	table := func(n int) string {
+		return fmt.Sprintf("tables: [{name: t, routes: [{to: default, via: 192.0.2.%[1]d}, {to: 198.51.100.0/24, via: 192.0.2.%[1]d},\n"+
+			"  {to: default, via: '2001:db8::%[1]d'}, {to: '2001:db8:51::/48', via: '2001:db8::%[1]d'}]}]\n", n)
 	}
 	return map[string]string{
-		"A": uplink + table("192.0.2.1") + "rules: [{name: a, from: 10.1.0.0/16, lookup: t}, {name: b, fwmark: 5, lookup: t}]\n",
-		"B": uplink + table("192.0.2.2") + "rules: [{name: b, fwmark: 5, lookup: eth0}, {name: a, from: 10.2.0.0/16, lookup: t}]\n",
-		"C": uplink + "tables: [{number: 100, routes: [{to: default, via: 192.0.2.2}]}]\n" +
-			"rules: [{name: pin, priority: 300, from: 10.3.0.0/16, lookup: 100}, {name: a, from: 10.1.0.0/16, lookup: 100}]\n",
+		"A": uplink + table(1) + "rules: [{name: a, from: 10.1.0.0/16, lookup: t}, {name: a6, from: '2001:db8:a1::/48', lookup: t}, {name: b, fwmark: 5, lookup: t}]\n",
+		"B": uplink + table(2) + "rules: [{name: b, fwmark: 5, lookup: eth0}, {name: a, from: 10.2.0.0/16, lookup: t}, {name: a6, from: '2001:db8:a2::/48', lookup: t}]\n",
+		"C": uplink + "tables: [{number: 100, routes: [{to: default, via: 192.0.2.2}, {to: default, via: '2001:db8::2'}]}]\n" +
+			"rules: [{name: pin, priority: 300, from: 10.3.0.0/16, lookup: 100}, {name: pin6, priority: 300, from: '2001:db8:a3::/48', lookup: 100},\n" +
+			"  {name: a, from: 10.1.0.0/16, lookup: 100}, {name: a6, from: '2001:db8:a1::/48', lookup: 100}]\n",
 		"rich": rich, "": "",
 	}
 }
@@ -54,7 +58,7 @@ func links() []string {
 	return []string{
 		"sysctl net.ipv6.conf.default.addr_gen_mode=1",
 		"ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up",
-		"ip addr add 192.0.2.10/24 dev eth0",
+		"ip addr add 192.0.2.10/24 dev eth0", "ip addr add 2001:db8::10/64 dev eth0 nodad",
 	}
 }
 
@@ -64,7 +68,9 @@ func foreign() []string {
 	return []string{
 		"ip rule add pref 9005 from 192.0.2.99 lookup 7", "ip rule add pref 301 from 192.0.2.98 lookup 7 protocol 82",
 		"ip rule add pref 30500 from 192.0.2.97 lookup 7", "ip -6 rule add pref 9005 from 2001:db8::/32 lookup 7",
+		"ip -6 rule add pref 301 from 2001:db8::98 lookup 7 protocol 82", "ip -6 rule add pref 30500 from 2001:db8::97 lookup 7",
 		"ip route add 198.51.100.0/24 via 192.0.2.9 table 7", "ip route add 203.0.113.0/24 via 192.0.2.9 table 7 proto 82",
+		"ip route add 2001:db8:51::/48 via 2001:db8::9 table 7", "ip route add 2001:db8:52::/48 via 2001:db8::9 table 7 proto 82",
 	}
 }
 

@@ -31,9 +31,13 @@ type operation struct {
 
 func operations() []operation {
 	// A table in which others have a route is changed where it stands.
-	shared := append(foreign(), "ip route add 203.0.113.99 via 192.0.2.9 table 82500 proto static")
+	shared := append(foreign(), "ip route add 203.0.113.99 via 192.0.2.9 table 82500 proto static",
+		"ip route add 2001:db8:99::/48 via 2001:db8::9 table 82500 proto static")
 	// What others put among our rules is no reason not to go back.
-	among := []string{"ip rule add pref 10500 from 192.0.2.96 lookup 7", "ip rule add pref 20500 from 192.0.2.95 lookup 7"}
+	among := []string{
+		"ip rule add pref 10500 from 192.0.2.96 lookup 7", "ip rule add pref 20500 from 192.0.2.95 lookup 7",
+		"ip -6 rule add pref 10500 from 2001:db8::96 lookup 7", "ip -6 rule add pref 20500 from 2001:db8::95 lookup 7",
+	}
 	return []operation{
 		{name: "apply", lines: foreign(), made: []string{"A"}, args: []string{"apply", "B.yaml"}, then: [2]string{"A", "B"}},
 		{name: "apply beside a foreign route", lines: shared, made: []string{"A"}, args: []string{"apply", "B.yaml"}, then: [2]string{"A", "B"}},

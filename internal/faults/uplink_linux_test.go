@@ -26,7 +26,7 @@ func TestPeerNamespaceIsDestroyed(t *testing.T) {
 		if err := c.SetLink("gw0", kernel.LinkChange{Up: true}); err != nil {
 			t.Fatal(err)
 		}
-		h.script(t, "ip link set eth0 up", "ip addr add 192.0.2.10/24 dev eth0")
+		h.script(t, "ip link set eth0 up", "ip addr add 192.0.2.10/24 dev eth0", "ip addr add 2001:db8::10/64 dev eth0 nodad")
 		return peer
 	}
 	peer := connect()
