@@ -14,8 +14,8 @@ import (
 	"rpdb/internal/systemdtest"
 )
 
-// booted is a machine that systemd has booted, with an uplink from the boot on,
-// and rpdb. Generation 1 is confirmed there, and a unit repairs it at each boot.
+// booted is a machine that systemd has booted, with an uplink of both families from
+// the boot on, and rpdb. Generation 1 is confirmed there, and a unit repairs it at each boot.
 type booted struct {
 	*systemdtest.Machine
 }
@@ -26,14 +26,15 @@ func bootMachine(t *testing.T) booted {
 	t.Helper()
 	m := booted{systemdtest.New(t)}
 	m.Install(bootedProgram, "/proc/self/exe", 0o755)
-	uplink := "uplinks: [{interface: eth0, gateways: [192.168.0.1]}]\n"
+	uplink := "uplinks: [{interface: eth0, gateways: [192.168.0.1, '2001:db8::1']}]\n"
 	m.Write("/etc/rpdb/one.yaml", uplink, 0o644)
-	m.Write("/etc/rpdb/two.yaml", uplink+"rules: [{name: a, from: 10.9.0.0/16, lookup: main}]\n", 0o644)
+	m.Write("/etc/rpdb/two.yaml", uplink+"rules: [{name: a, from: 10.9.0.0/16, lookup: main}, {name: a6, from: '2001:db8:9::/48', lookup: main}]\n", 0o644)
 	m.Write("/usr/local/bin/uplink", `#!/bin/sh -e
 ip link add eth0 type veth peer name gw0
 ip link set eth0 up
 ip link set gw0 up
 ip addr add 192.168.0.10/24 dev eth0
+ip addr add 2001:db8::10/64 dev eth0 nodad
 `, 0o755)
 	unit := "[Service]\nType=oneshot\nExecStart=%s\n"
 	m.Write("/etc/systemd/system/uplink.service", fmt.Sprintf(unit, "/usr/local/bin/uplink"), 0o644)
@@ -67,7 +68,23 @@ func (m booted) trial(t *testing.T, confirm string) journal.Pending {
 	if s.Pending == nil {
 		t.Fatalf("nothing is on trial: %s", out)
 	}
+	m.wantRules(t, true)
 	return *s.Pending
+}
+
+// wantRules wants the rules of one.yaml in both families, and those of two.yaml
+// besides if it is on trial.
+func (m booted) wantRules(t *testing.T, trial bool) {
+	t.Helper()
+	for family, words := range map[string][2]string{
+		"-4": {"from 192.168.0.10 lookup 82000", "from 10.9.0.0/16 lookup main"},
+		"-6": {"from 2001:db8::/64 lookup 82000", "from 2001:db8:9::/48 lookup main"},
+	} {
+		out := m.Run("ip", family, "rule")
+		if !strings.Contains(out, words[0]) || strings.Contains(out, words[1]) != trial {
+			t.Errorf("on trial: %v\n%s", trial, out)
+		}
+	}
 }
 
 // kill kills the processes whose command lines hold some words, one after the
@@ -228,6 +245,7 @@ func (m booted) wantRolledBack(t *testing.T, p journal.Pending, why string) {
 	if out := m.Run(bootedProgram, "status"); !strings.HasPrefix(out, "Generation 1, confirmed,") {
 		t.Error(out)
 	}
+	m.wantRules(t, false)
 	m.wantNoTimers(t)
 }
 
@@ -388,8 +406,6 @@ func TestRebootInTheWindow(t *testing.T) {
 	if out := m.Run(bootedProgram, "status"); !strings.HasPrefix(out, "Generation 1, confirmed,") {
 		t.Error(out)
 	}
-	if out := m.Run("ip", "rule"); strings.Contains(out, "10.9.0.0/16") || !strings.Contains(out, "from 192.168.0.10 lookup") {
-		t.Error(out)
-	}
+	m.wantRules(t, false)
 	m.wantNoTimers(t)
 }
