@@ -10,9 +10,13 @@ import (
 //
 // ProcSubset is left at all, as the settings of the kernel in /proc/sys/net decide
 // routes. Nothing can be written but the state directory, so that there is no
-// need for a /tmp of its own, which would have to wait for more mounts.
+// need for a /tmp of its own, which would have to wait for more mounts. The boot id
+// is that of the others: containers have one of their own, which systemd-nspawn and
+// LXC mount over the kernel's, and Protect... mounts another /proc without it, so
+// that a trial would seem to be of another boot.
 const hardening = `StateDirectory=rpdb
 StateDirectoryMode=0700
+BindReadOnlyPaths=/proc/sys/kernel/random/boot_id
 CapabilityBoundingSet=CAP_NET_ADMIN
 DevicePolicy=closed
 IPAddressDeny=any

@@ -10,11 +10,15 @@ import (
 	"rpdb/internal/systemdtest"
 )
 
-// bootedHost is a machine with systemd, an uplink, and rpdb installed.
+// bootedHost is a machine with systemd, an uplink of both families, and rpdb
+// installed.
 type bootedHost struct {
 	*systemdtest.Machine
 	t *testing.T
 }
+
+// wholeUplink is what status says of either policy of such a machine.
+const wholeUplink = "In sync: 10 rules and routes"
 
 // onMachine is where rpdb is on a machine: this test, which is rpdb by that name.
 const onMachine = "/usr/local/sbin/rpdb-program"
@@ -27,6 +31,7 @@ ip link add eth0 type veth peer name gw0
 ip link set eth0 up
 ip link set gw0 up
 ip addr add 192.168.0.10/24 dev eth0
+ip addr add 2001:db8:a::10/64 dev eth0 nodad
 `, 0o755)
 	h.wires("Before=rpdb.service")
 	if err := os.MkdirAll(h.Path("/etc/systemd/system/multi-user.target.wants"), 0o755); err != nil {
@@ -35,8 +40,8 @@ ip addr add 192.168.0.10/24 dev eth0
 	if err := os.Symlink("../wires.service", h.Path("/etc/systemd/system/multi-user.target.wants/wires.service")); err != nil {
 		t.Fatal(err)
 	}
-	h.Write("/etc/one.yaml", "uplinks: [{interface: eth0, gateways: [192.168.0.1]}]\n", 0o644)
-	h.Write("/etc/two.yaml", "uplinks: [{interface: eth0, gateways: [192.168.0.2]}]\n", 0o644)
+	h.Write("/etc/one.yaml", "uplinks: [{interface: eth0, gateways: [192.168.0.1, '2001:db8:a::1']}]\n", 0o644)
+	h.Write("/etc/two.yaml", "uplinks: [{interface: eth0, gateways: [192.168.0.2, '2001:db8:a::2']}]\n", 0o644)
 	return h
 }
 
@@ -103,6 +108,24 @@ func (h *bootedHost) caged() {
 			h.t.Errorf("the watch has not %q:\n%s", want, status)
 		}
 	}
+	const bootID = "/proc/sys/kernel/random/boot_id"
+	if got, want := h.Run("nsenter", "-t", pid, "-m", "cat", bootID), h.Run("cat", bootID); got != want {
+		h.t.Errorf("the watch has the boot id %s, the machine %s", got, want)
+	}
+}
+
+// leavesTrials checks that the watch repairs what is on trial, and does not end it.
+func (h *bootedHost) leavesTrials() {
+	h.t.Helper()
+	h.says("is unconfirmed", "apply", "/etc/two.yaml", "--confirm", "1h")
+	for _, family := range []string{"-4", "-6"} {
+		for _, table := range []string{"82000", "83000"} { // one of the two is in use
+			_ = h.Command("ip", family, "route", "flush", "table", table).Run()
+		}
+	}
+	h.becomes(wholeUplink)
+	h.becomes("Generation 2, trial,")
+	h.says("is rolled back", "rollback")
 }
 
 // TestEnableOnAMachine enables a policy on a machine with a real systemd, which
@@ -123,32 +146,37 @@ func TestEnableOnAMachine(t *testing.T) {
 	h.says("note: done: systemctl --no-block stop rpdb-watch.service", "enable", "--no-watch")
 	h.unit("rpdb-watch.service", "inactive")
 	h.unit("rpdb.service", "active")
-	h.says("5 rules", "status")
+	h.says(wholeUplink, "status")
 	h.says("note: done: systemctl --no-block restart ", "enable")
 	h.unit("rpdb-watch.service", "active")
 
 	// The watch, in its cage, puts right what an event takes.
 	h.Run("ip", "link", "set", "eth0", "down")
 	h.Run("ip", "link", "set", "eth0", "up")
-	h.becomes("In sync: 5 rules and routes")
+	h.becomes("uplink eth0 (IPv6): no IPv6 address on eth0") // the kernel takes that
+	h.Run("ip", "addr", "add", "2001:db8:a::10/64", "dev", "eth0", "nodad")
+	h.becomes(wholeUplink)
+	h.leavesTrials()
 
 	// A boot ends the trial, and brings back what was confirmed before anything
 	// asks for it.
-	h.says("Generation 2 is unconfirmed", "apply", "/etc/two.yaml", "--confirm", "1h")
+	h.says("Generation 3 is unconfirmed", "apply", "/etc/two.yaml", "--confirm", "1h")
 	h.Reboot()
 	h.unit("rpdb.service", "active")
-	h.becomes("In sync: 5 rules and routes")
+	h.becomes(wholeUplink)
 	h.says("Generation 1, confirmed", "status")
-	h.says("the machine was booted before it was confirmed", "history", "show", "2")
-	if out := h.Run("ip", "route", "show", "table", "82000"); !strings.Contains(out, "default via 192.168.0.1 ") {
-		t.Errorf("table 82000 has\n%s", out)
+	h.says("the machine was booted before it was confirmed", "history", "show", "3")
+	for family, gateway := range map[string]string{"-4": "192.168.0.1", "-6": "2001:db8:a::1"} {
+		if out := h.Run("ip", family, "route", "show", "table", "82000"); !strings.Contains(out, "default via "+gateway+" ") {
+			t.Errorf("table 82000 has\n%s", out)
+		}
 	}
 
 	// The interface comes after the boot unit, for which that is no failure.
 	h.wires("After=network.target")
 	h.Reboot()
 	h.unit("rpdb.service", "active")
-	h.becomes("In sync: 5 rules and routes")
+	h.becomes(wholeUplink)
 	if out := h.Run("systemctl", "--failed", "--plain", "--no-legend"); strings.Contains(out, "rpdb") {
 		t.Errorf("failed:\n%s", out)
 	}
@@ -161,7 +189,7 @@ func TestEnableOnAMachine(t *testing.T) {
 		}
 	}
 	policy("/etc/one.yaml")
-	h.says("change made", "apply", "/etc/two.yaml")
+	h.says("changes made", "apply", "/etc/two.yaml")
 	policy("/etc/two.yaml")
 	h.says("is unconfirmed", "apply", "/etc/one.yaml", "--confirm", "1h")
 	policy("/etc/two.yaml")
@@ -178,7 +206,7 @@ func TestEnableOnAMachine(t *testing.T) {
 	h.Reboot()
 	h.unit("rpdb.service", "inactive")
 	h.unit("rpdb-watch.service", "inactive")
-	if out := h.Run("ip", "rule"); strings.Contains(out, "82000") {
+	if out := h.Run("ip", "rule") + h.Run("ip", "-6", "rule"); strings.Contains(out, "82000") {
 		t.Errorf("rules after disable and a boot:\n%s", out)
 	}
 }
@@ -211,22 +239,23 @@ func TestEnableBesideNetworkd(t *testing.T) {
 	h.Write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nsystemd-network:x:998:998::/:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n", 0o644)
 	h.Write("/etc/group", "root:x:0:\nsystemd-network:x:998:\nsystemd-journal:x:101:\nnogroup:x:65534:\n", 0o644)
 	h.Write("/usr/local/sbin/wires", "#!/bin/sh -e\nip link add eth0 type veth peer name gw0\nip link set gw0 up\n", 0o755)
-	h.Write("/etc/systemd/network/10-eth0.network", "[Match]\nName=eth0\n[Network]\nAddress=192.168.0.10/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n", 0o644)
+	h.Write("/etc/systemd/network/10-eth0.network", "[Match]\nName=eth0\n[Network]\nAddress=192.168.0.10/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"+
+		"[Address]\nAddress=2001:db8:a::10/64\nDuplicateAddressDetection=none\n", 0o644)
 	h.Boot()
 	h.Run("systemctl", "enable", "--now", "systemd-networkd.service")
 	if out, _ := h.Command(onMachine, "apply", "/etc/one.yaml").CombinedOutput(); len(out) == 0 {
 		t.Fatal("apply says nothing")
 	}
 	h.says("note: systemd-networkd runs here, and deletes rules", "enable")
-	h.becomes("In sync: 5 rules and routes")
+	h.becomes(wholeUplink)
 	for _, event := range [][]string{
 		{"sh", "-c", "ip link del eth0; /usr/local/sbin/wires"}, // hot-plugged
 		{"systemctl", "restart", "systemd-networkd.service"},
 	} {
 		h.Run(event...)
 		time.Sleep(100 * time.Millisecond) // for networkd to begin; sooner or later is no failure
-		h.becomes("In sync: 5 rules and routes")
+		h.becomes(wholeUplink)
 	}
 	h.Reboot()
-	h.becomes("In sync: 5 rules and routes")
+	h.becomes(wholeUplink)
 }

@@ -44,9 +44,9 @@ type watchedHost struct {
 func newWatchedHost(t *testing.T) *watchedHost {
 	h := &watchedHost{t, kerneltest.Real(t), t.TempDir()}
 	h.script("sysctl net.ipv6.conf.default.addr_gen_mode=1", "ip link add eth0 type veth peer name gw0",
-		"ip link set eth0 up", "ip link set gw0 up", "ip addr add 192.168.0.10/24 dev eth0")
-	for name, gateway := range map[string]string{"policy.yaml": "192.168.0.1", "two.yaml": "192.168.0.2"} {
-		text := "uplinks: [{interface: eth0, gateways: [" + gateway + "]}]\n"
+		"ip link set eth0 up", "ip link set gw0 up", "ip addr add 192.168.0.10/24 dev eth0", "ip addr add 2001:db8:a::10/64 dev eth0 nodad")
+	for name, gateways := range map[string]string{"policy.yaml": "192.168.0.1, '2001:db8:a::1'", "two.yaml": "192.168.0.2, '2001:db8:a::2'"} {
+		text := "uplinks: [{interface: eth0, gateways: [" + gateways + "]}]\n"
 		if err := os.WriteFile(filepath.Join(h.dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -108,12 +108,16 @@ func TestRepairWatch(t *testing.T) {
 	if out, err := h.run("apply", "policy.yaml", "--wait", "30s"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	const uplink6 = "ip addr add 2001:db8:a::10/64 dev eth0 nodad" // the kernel takes it with the link's going down
 	for _, event := range [][]string{
-		{"ip link set eth0 down", "ip link set eth0 up"},
+		{"ip link set eth0 down", "ip link set eth0 up", uplink6},
 		{"ip addr del 192.168.0.10/24 dev eth0", "ip addr add 192.168.0.11/24 dev eth0"},
+		{"ip addr del 2001:db8:a::10/64 dev eth0", "ip addr add 2001:db8:a::11/64 dev eth0 nodad"},
 		{"ip rule del pref 10010", "ip rule del pref 20010"},
+		{"ip -6 rule del pref 10010", "ip -6 rule del pref 20010"},
 		{"ip route flush table 82000", "ip route flush table 83000"},
-		{"ip link del eth0", "ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up", "ip addr add 192.168.0.11/24 dev eth0"},
+		{"ip -6 route flush table 82000", "ip -6 route flush table 83000"},
+		{"ip link del eth0", "ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up", "ip addr add 192.168.0.11/24 dev eth0", uplink6},
 	} {
 		if out, err := h.run("status"); err != nil {
 			t.Fatalf("before %q: %v\n%s", event, err, out)
@@ -121,7 +125,7 @@ func TestRepairWatch(t *testing.T) {
 		for _, line := range event { // what is gone already is no error
 			_ = kerneltest.Script(t.Context(), h.kernel, line)
 		}
-		h.becomes("In sync: 5 rules and routes")
+		h.becomes(wholeUplink)
 	}
 	if out, err := h.run("apply", "two.yaml", "--confirm", "6s", "--wait", "30s"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
