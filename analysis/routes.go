@@ -8,11 +8,11 @@ import (
 	"rpdb"
 )
 
-// endingTables returns the tables of a family that answer every unbound flow:
+// EndingTables returns the tables of a family that answer every unbound flow:
 // those with a usable default route and without a throw, which gives some
 // flows back to the rules, as in IPv4 a nexthop object does that cannot be
 // used: it hides the shorter prefixes that begin with the same address.
-func endingTables(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.TableID]bool {
+func EndingTables(s *rpdb.Snapshot, f rpdb.Family) map[rpdb.TableID]bool {
 	ending, throwing := map[rpdb.TableID]bool{}, map[rpdb.TableID]bool{}
 	for _, r := range s.Routes {
 		switch {

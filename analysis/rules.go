@@ -122,7 +122,7 @@ type Place struct {
 func Walk(s *rpdb.Snapshot, f rpdb.Family) []Place {
 	rules := s.RulesOf(f)
 	places := make([]Place, len(rules))
-	tables := endingTables(s, f)
+	tables := EndingTables(s, f)
 	var enders []rpdb.Rule
 	for i, r := range rules {
 		at := &places[i]

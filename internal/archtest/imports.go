@@ -32,6 +32,7 @@ func importTable() []layer {
 		{"headerspace", []string{"."}, nil, pure},
 		{"analysis", []string{".", "fib", "headerspace"}, nil, pure},
 		{"analysis/passes", []string{"analysis", "analysis/passes/*"}, nil, "the list of all checks knows the checks and nothing else"},
+		{"analysis/cost", []string{".", "analysis"}, nil, pure},
 		{"resident", []string{"."}, nil, "what is known of other programs is knowledge, and whoever needs it looks it up"},
 		{"analysis/passes/*", []string{".", "fib", "headerspace", "analysis", "resident"}, nil, pure},
 		{"policy", []string{".", "resident", "format", "format/iproute2"}, []string{"go.yaml.in/yaml/v4"}, "values in, values out; a policy that is written for a host quotes its rules in the words of ip"},
