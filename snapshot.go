@@ -129,10 +129,19 @@ func (s *Snapshot) LinkName(i LinkIndex) LinkName {
 
 // RulesOf returns the rules of one family in order.
 func (s *Snapshot) RulesOf(f Family) []Rule {
-	var rules []Rule
-	for _, r := range s.Rules {
-		if r.Family == f {
-			rules = append(rules, r)
+	n := 0
+	for i := range s.Rules {
+		if s.Rules[i].Family == f {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	rules := make([]Rule, 0, n)
+	for i := range s.Rules {
+		if s.Rules[i].Family == f {
+			rules = append(rules, s.Rules[i])
 		}
 	}
 	return rules

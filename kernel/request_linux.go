@@ -82,8 +82,9 @@ const flushRounds = 10
 // FlushRules deletes the rules of a family that doomed chooses. The kernel deletes
 // the first rule that agrees with a request, so a chosen rule that stands
 // behind one of its priority which is not chosen and agrees with it is left,
-// and the error is an [*OtherRuleError]. The first refusal ends the flush with
-// a [*Refusal]; what was deleted before stays deleted.
+// and the error is an [*OtherRuleError]. A refusal ends the flush with a
+// [*Refusal]; what was deleted before stays deleted, and up to a hundred rules
+// behind it may be.
 func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(rpdb.Rule) bool) error {
 	for range flushRounds {
 		rules, consistent, err := s.ListRules(ctx, family)
@@ -98,10 +99,14 @@ func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(rpdb.
 	return &UnstableError{Class: fmt.Sprintf("rules (family %d)", family), Attempts: flushRounds}
 }
 
-// deleteChosen goes over a list once and returns how many rules went.
+// deleteChosen goes over a list once and returns how many rules went. In the order
+// of the list each deletion takes the rule that is meant at the kernel's first look,
+// and a hundred go together.
 func (s *Socket) deleteChosen(ctx context.Context, rules []RuleMessage, doomed func(rpdb.Rule) bool) (deleted int, err error) {
 	var kept []rpdb.Rule // of the priority at hand
 	var spared error
+	var batch netlink.Batch
+	var buf []byte
 	for _, m := range rules {
 		if len(kept) > 0 && kept[0].Priority != m.Rule.Priority {
 			kept = kept[:0]
@@ -115,13 +120,22 @@ func (s *Socket) deleteChosen(ctx context.Context, rules []RuleMessage, doomed f
 			kept = append(kept, m.Rule)
 			continue
 		}
-		switch _, err := s.SendRule(ctx, RuleRequest{Delete: true, Payload: m.Payload}); {
-		case errors.Is(err, unix.ENOENT): // somebody else was faster
-		case err != nil:
-			return deleted, err
-		default:
-			deleted++
+		e := netlink.NewEncoder(buf, unix.RTM_DELRULE, 0, m.Payload)
+		if err := batch.Add(e); err != nil {
+			return 0, err
 		}
+		buf, _ = e.Message() // which was added
 	}
-	return deleted, spared
+	overtaken := 0
+	sent, err := s.nl.ExecuteBatch(ctx, &batch, func(_ int, err error) error {
+		overtaken++
+		if errors.Is(err, unix.ENOENT) { // somebody else was faster
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return max(sent-overtaken, 0), err
+	}
+	return sent - overtaken, spared
 }

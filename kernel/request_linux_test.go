@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -113,5 +115,45 @@ func TestMonitorTellsOnlyWhatWasAsked(t *testing.T) {
 	}
 	if groups := eventGroup(EventRoute, rpdb.IPv4) + eventGroup(EventRoute, rpdb.IPv6); groups != unix.RTNLGRP_IPV4_ROUTE+unix.RTNLGRP_IPV6_ROUTE {
 		t.Errorf("groups of routes: %d", groups)
+	}
+}
+
+// A flush of more rules than one datagram of a list holds leaves none of them, and
+// takes none of those between them.
+func TestFlushOfManyRules(t *testing.T) {
+	ns, c := namespace(t)
+	s := openSocket(t, ns)
+	rules := block(1000, 3000, 2)
+	must(t, c.AddRules(t.Context(), rules))
+	var foreign []rpdb.Rule
+	for _, r := range rules {
+		if r.Selector.From.Addr().AsSlice()[r.Family.Bits()/8-1]%7 == 0 {
+			foreign = append(foreign, r)
+		}
+	}
+	chosen := func(r rpdb.Rule) bool { return !slices.Contains(foreign, r.Canonical()) && r.Protocol == rpdb.ProtocolRPDB }
+	for _, f := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		must(t, s.FlushRules(t.Context(), f, chosen))
+	}
+	if got := rulesOf(t, c, 1000, 10000); !slices.Equal(got, foreign) {
+		t.Errorf("%d rules are left, want %d", len(got), len(foreign))
+	}
+}
+
+// BenchmarkFlush deletes the rules of a list.
+func BenchmarkFlush(b *testing.B) {
+	for _, n := range []int{1000, 10000, 50000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			ns, c := namespace(b)
+			s := openSocket(b, ns)
+			rules := block(40000, n, 1)[:n]
+			for b.Loop() {
+				b.StopTimer()
+				must(b, c.AddRules(b.Context(), rules))
+				b.StartTimer()
+				must(b, s.FlushRules(b.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Protocol == rpdb.ProtocolRPDB }))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/rule")
+		})
 	}
 }

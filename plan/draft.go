@@ -57,6 +57,9 @@ func (d *differ) draft(shared routeChanges) *draft {
 		if to == d.layout.live {
 			continue
 		}
+		if best != nil && len(d.layout.dead) == 0 {
+			break // it takes as much there
+		}
 		n := &draft{to: to, moved: moved, shared: rest, routes: fill}
 		d.placeRules(n)
 		if best == nil || len(n.rules) < len(best.rules) {
@@ -71,6 +74,7 @@ func (d *differ) draft(shared routeChanges) *draft {
 func (d *differ) placeRules(n *draft) {
 	there := d.layout.deadIn(n.to)
 	n.wanted = d.wantedIn(n, there)
+	n.block = make([]rpdb.DesiredRule, 0, len(n.wanted)+len(d.waiting))
 	for _, w := range n.wanted {
 		if !w.Pinned {
 			n.block = append(n.block, w)

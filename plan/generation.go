@@ -215,15 +215,15 @@ func (d *differ) pinnedSteps(wanted []rpdb.DesiredRule) (adds, removals []Step) 
 // showMoved corrects the changes shown: what is new stands in the new block,
 // and in the twins of the tables that moved.
 func (d *differ) showMoved(ph *phases, n *draft) {
-	place := map[rpdb.Rule]rpdb.Rule{}
+	place := make(map[rpdb.Rule]int, len(d.wanted))
 	for i, w := range d.wanted {
-		place[w.Rule] = n.wanted[i].Rule
+		place[w.Rule] = i
 	}
 	ph.newRules, ph.newRoutes = slices.Clone(ph.newRules), slices.Clone(ph.newRoutes)
 	for i, s := range ph.newRules {
 		if s.Change.Op == rpdb.Add {
-			r := place[*s.Change.Rule]
-			ph.newRules[i].Change, ph.newRules[i].Inverse = rpdb.RuleChange(rpdb.Add, r), rpdb.RuleChange(rpdb.Delete, r)
+			r := &n.wanted[place[*s.Change.Rule]].Rule
+			ph.newRules[i].Change, ph.newRules[i].Inverse = rpdb.Change{Op: rpdb.Add, Rule: r}, rpdb.Change{Op: rpdb.Delete, Rule: r}
 		}
 	}
 	for i, s := range ph.newRoutes {
@@ -254,5 +254,6 @@ func ruleStep(op rpdb.ChangeOp, r rpdb.Rule, reason string) Step {
 	if op == rpdb.Delete {
 		inverse = rpdb.Add
 	}
-	return Step{Change: rpdb.RuleChange(op, r), Reason: reason, Inverse: rpdb.RuleChange(inverse, r)}
+	// Both are of one rule, which nobody changes.
+	return Step{Change: rpdb.Change{Op: op, Rule: &r}, Reason: reason, Inverse: rpdb.Change{Op: inverse, Rule: &r}}
 }

@@ -157,7 +157,10 @@ func readLayout(actual *rpdb.Snapshot, family rpdb.Family) layout {
 	l := layout{family: family, live: none}
 	var blocks [2][]rpdb.Rule
 	stands := map[rpdb.Priority]bool{}
-	for _, r := range actual.RulesOf(family) {
+	for _, r := range actual.Rules {
+		if r.Family != family {
+			continue
+		}
 		stands[r.Priority] = true
 		switch {
 		case !inRange(r.Priority):
@@ -173,11 +176,19 @@ func readLayout(actual *rpdb.Snapshot, family rpdb.Family) layout {
 	}
 	from := l.findLive(blocks, stands)
 	for s, rules := range blocks {
-		for _, r := range rules {
-			if side(s) == l.live && r.Priority >= from {
-				l.rules = append(l.rules, r)
-			} else {
-				l.dead = append(l.dead, r)
+		if side(s) != l.live {
+			l.dead = append(l.dead, rules...)
+			continue
+		}
+		l.rules = rules
+		if before := func(r rpdb.Rule) bool { return r.Priority < from }; slices.ContainsFunc(rules, before) {
+			l.rules = nil
+			for _, r := range rules {
+				if before(r) {
+					l.dead = append(l.dead, r)
+				} else {
+					l.rules = append(l.rules, r)
+				}
 			}
 		}
 	}

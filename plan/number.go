@@ -23,8 +23,11 @@ func number(rules []rpdb.DesiredRule, present []rpdb.Rule, in side) ([]rpdb.Desi
 	if n := len(floating); n > Capacity {
 		return nil, fmt.Errorf("plan rules (%v): %d rules, and there is room for %d", rules[floating[0]].Rule.Family, n, Capacity)
 	}
-	kept := keep(rules, floating, byIdentity(present))
-	for i, p := range allot(kept, present, in.base()) {
+	kept := keep(rules, floating, present)
+	if slices.Contains(kept, 0) {
+		kept = allot(kept, present, in.base())
+	}
+	for i, p := range kept {
 		rules[floating[i]].Rule.Priority = p
 	}
 	return resolveGotos(rules)
@@ -42,9 +45,10 @@ func floatingIndexes(rules []rpdb.DesiredRule) []int {
 }
 
 func byIdentity(present []rpdb.Rule) map[rpdb.Rule][]rpdb.Rule {
-	own := map[rpdb.Rule][]rpdb.Rule{}
+	own := make(map[rpdb.Rule][]rpdb.Rule, len(present))
 	for _, r := range present {
-		own[identity(r)] = append(own[identity(r)], r)
+		id := identity(r)
+		own[id] = append(own[id], r)
 	}
 	return own
 }
@@ -52,10 +56,19 @@ func byIdentity(present []rpdb.Rule) map[rpdb.Rule][]rpdb.Rule {
 // keep returns for each floating rule the priority that it has now, or 0 if it
 // has none or cannot keep it: what is kept is a longest increasing run, but
 // for gotos that lead elsewhere from now on.
-func keep(rules []rpdb.DesiredRule, floating []int, own map[rpdb.Rule][]rpdb.Rule) []rpdb.Priority {
+func keep(rules []rpdb.DesiredRule, floating []int, present []rpdb.Rule) []rpdb.Priority {
 	now := make([]rpdb.Priority, len(floating))
 	leads := make([]rpdb.Priority, len(floating))
+	first := 0 // that is not the same on both sides
+	for first < min(len(floating), len(present)) && identity(rules[floating[first]].Rule) == identity(present[first]) {
+		now[first], leads[first] = present[first].Priority, present[first].Action.Target()
+		first++
+	}
+	own := byIdentity(present[first:])
 	for i, at := range floating {
+		if i < first || len(own) == 0 {
+			continue
+		}
 		id := identity(rules[at].Rule)
 		if have := own[id]; len(have) > 0 {
 			now[i], leads[i], own[id] = have[0].Priority, have[0].Action.Target(), have[1:]
@@ -73,6 +86,9 @@ func keep(rules []rpdb.DesiredRule, floating []int, own map[rpdb.Rule][]rpdb.Rul
 // did. The last rule comes first: a goto leads to a later rule, which may be
 // such a goto itself.
 func dropGotos(rules []rpdb.DesiredRule, floating []int, kept, leads []rpdb.Priority) {
+	if !slices.ContainsFunc(rules, isGoto) && !slices.ContainsFunc(rules, named) {
+		return
+	}
 	stands := map[string]rpdb.Priority{}
 	i := len(floating) - 1
 	for _, w := range slices.Backward(rules) {
@@ -204,8 +220,14 @@ func spread(gap, numbers []rpdb.Priority, skipped int, atEnd bool) bool {
 	return true
 }
 
+// named reports whether a rule leads to another one by its name.
+func named(w rpdb.DesiredRule) bool { return w.GotoName != "" }
+
 // resolveGotos writes the priorities of named targets into the gotos.
 func resolveGotos(rules []rpdb.DesiredRule) ([]rpdb.DesiredRule, error) {
+	if !slices.ContainsFunc(rules, named) {
+		return rules, nil
+	}
 	stands := map[string]rpdb.Priority{}
 	for _, w := range slices.Backward(rules) {
 		stands[w.Name] = w.Rule.Priority // the first of the name, in the end

@@ -43,7 +43,13 @@ func (d *differ) rangeIsOurs() error {
 // unmatched pairs the rules wanted with those that are there, and returns what
 // remains of both. Of equal rules the first ones are paired.
 func (d *differ) unmatched(wanted []rpdb.DesiredRule, present []rpdb.Rule) (missing []rpdb.DesiredRule, left []rpdb.Rule) {
-	count := map[rpdb.Rule]int{}
+	for len(wanted) > 0 && len(present) > 0 && wanted[0].Rule.Canonical() == present[0] {
+		wanted, present = wanted[1:], present[1:]
+	}
+	if len(present) == 0 {
+		return slices.Clone(wanted), nil
+	}
+	count := make(map[rpdb.Rule]int, len(present))
 	for _, r := range present {
 		count[r]++
 	}
@@ -72,7 +78,13 @@ func (d *differ) ownRules(wanted []rpdb.DesiredRule) []rpdb.Rule {
 }
 
 func (d *differ) ownPinned(wanted []rpdb.DesiredRule, notes bool) []rpdb.Rule {
-	pinned, known := map[rpdb.Priority]bool{}, map[rpdb.Rule]bool{}
+	elsewhere := func(r rpdb.Rule) bool {
+		return r.Family == d.family && r.Protocol == rpdb.ProtocolRPDB && !inRange(r.Priority)
+	}
+	if !slices.ContainsFunc(d.actual.Rules, elsewhere) {
+		return nil
+	}
+	pinned, known := map[rpdb.Priority]bool{}, make(map[rpdb.Rule]bool, len(wanted))
 	for _, w := range wanted {
 		known[identity(w.Rule)] = true
 		if w.Pinned {
@@ -80,9 +92,9 @@ func (d *differ) ownPinned(wanted []rpdb.DesiredRule, notes bool) []rpdb.Rule {
 		}
 	}
 	var own []rpdb.Rule
-	for _, r := range d.actual.RulesOf(d.family) {
+	for _, r := range d.actual.Rules {
 		switch {
-		case r.Protocol != rpdb.ProtocolRPDB || inRange(r.Priority):
+		case !elsewhere(r):
 		case r.Unknown == "" && (pinned[r.Priority] || known[identity(r)]):
 			own = append(own, r.Canonical())
 		case notes && r.Unknown != "":
@@ -103,9 +115,11 @@ func (d *differ) ownPinned(wanted []rpdb.DesiredRule, notes bool) []rpdb.Rule {
 // same as a new one has to come before it.
 func orderRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops []Step) (adds, removals []Step) {
 	byPriority(missing)
-	at := map[rpdb.Priority][]int{}
-	for i, w := range missing {
-		at[w.Rule.Priority] = append(at[w.Rule.Priority], i)
+	at := map[rpdb.Priority][]int{} // where gotos may lead
+	if slices.ContainsFunc(missing, isGoto) {
+		for i, w := range missing {
+			at[w.Rule.Priority] = append(at[w.Rule.Priority], i)
+		}
 	}
 	old := map[rpdb.Priority][]int{}
 	for i, s := range drops {
@@ -113,6 +127,7 @@ func orderRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops []Step) (
 	}
 	places := placesOf(present)
 	done, early := make([]bool, len(missing)), make([]bool, len(drops))
+	adds = make([]Step, 0, len(missing))
 	var add func(i int)
 	add = func(i int) {
 		if done[i] {
@@ -132,10 +147,9 @@ func orderRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops []Step) (
 				adds = append(adds, drops[j])
 			}
 		}
-		adds = append(adds, Step{
-			Change: rpdb.RuleChange(rpdb.Add, w.Rule), Name: w.Name, Reason: addReason(w, places),
-			Inverse: rpdb.RuleChange(rpdb.Delete, w.Rule),
-		})
+		s := ruleStep(rpdb.Add, w.Rule, addReason(w, places))
+		s.Name = w.Name
+		adds = append(adds, s)
 	}
 	for i := range missing {
 		add(i)
@@ -147,6 +161,8 @@ func orderRules(missing []rpdb.DesiredRule, present []rpdb.Rule, drops []Step) (
 	}
 	return adds, removals
 }
+
+func isGoto(w rpdb.DesiredRule) bool { return w.Rule.Action.Type() == rpdb.ActionGoto }
 
 // collide reports whether the kernel refuses to add a rule beside an old one
 // of its priority (rule_exists): it compares neither "not" nor the target of a
@@ -189,6 +205,9 @@ func placesOf(rules []rpdb.Rule) map[rpdb.Rule]rpdb.Priority {
 
 // addReason tells a rule that moves from one that is new.
 func addReason(w rpdb.DesiredRule, places map[rpdb.Rule]rpdb.Priority) string {
+	if len(places) == 0 {
+		return "missing"
+	}
 	from, ok := places[identity(w.Rule)]
 	switch {
 	case !ok:
@@ -202,7 +221,10 @@ func addReason(w rpdb.DesiredRule, places map[rpdb.Rule]rpdb.Priority) string {
 // dropRules returns the removal of our rules that the policy does not want, in
 // the order of the walk.
 func (d *differ) dropRules(left []rpdb.Rule, wanted []rpdb.DesiredRule) []Step {
-	moved := map[rpdb.Rule]rpdb.Priority{}
+	if len(left) == 0 {
+		return nil
+	}
+	moved := make(map[rpdb.Rule]rpdb.Priority, len(wanted))
 	for _, w := range slices.Backward(wanted) {
 		moved[identity(w.Rule)] = w.Rule.Priority
 	}
@@ -221,9 +243,7 @@ func (d *differ) dropRules(left []rpdb.Rule, wanted []rpdb.DesiredRule) []Step {
 			d.waiting = append(d.waiting, r)
 			continue
 		}
-		drops = append(drops, Step{
-			Change: rpdb.RuleChange(rpdb.Delete, r), Reason: reason, Inverse: rpdb.RuleChange(rpdb.Add, r),
-		})
+		drops = append(drops, ruleStep(rpdb.Delete, r, reason))
 	}
 	return drops
 }

@@ -14,12 +14,21 @@ import (
 // anyway. One that means the same comes back before the other one goes, so that
 // packets see nothing of it.
 func (d *differ) strikeInOrder(ph *phases) {
-	rules := standing{}
-	for _, r := range d.actual.RulesOf(d.family) {
-		rules[r.Priority] = append(rules[r.Priority], r.Canonical())
+	strikes := false
+	for _, steps := range ph.steps {
+		strikes = strikes || slices.ContainsFunc(steps, func(s Step) bool { return s.Change.Rule != nil && s.Change.Op == rpdb.Delete })
+	}
+	if !strikes {
+		return
+	}
+	rules := make(standing, len(d.actual.Rules))
+	for _, r := range d.actual.Rules {
+		if r.Family == d.family {
+			rules[r.Priority] = append(rules[r.Priority], r.Canonical())
+		}
 	}
 	for _, phase := range []Phase{Prepare, Switch, Clean} {
-		var out []Step
+		out := make([]Step, 0, len(ph.steps[phase]))
 		rest := slices.Clone(ph.steps[phase])
 		for len(rest) > 0 {
 			s := rest[0]

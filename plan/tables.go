@@ -138,9 +138,17 @@ func distances(actual *rpdb.Snapshot, desired rpdb.Desired, f rpdb.Family) map[r
 // the live block, and all that are not ours or stand outside our range.
 func lookups(actual *rpdb.Snapshot, l *layout) []rpdb.TableID {
 	var tables []rpdb.TableID
-	for _, r := range slices.Concat(l.rules, outside(actual, l.family)) {
-		if r.Action.Type() == rpdb.ActionTable {
-			tables = append(tables, r.Action.Table())
+	leadsTo := func(a rpdb.Action) {
+		if t := a.Table(); a.Type() == rpdb.ActionTable && (len(tables) == 0 || tables[len(tables)-1] != t) {
+			tables = append(tables, t)
+		}
+	}
+	for i := range l.rules {
+		leadsTo(l.rules[i].Action)
+	}
+	for i := range actual.Rules {
+		if r := &actual.Rules[i]; r.Family == l.family && !IsOwnRule(*r) {
+			leadsTo(r.Action)
 		}
 	}
 	return tables
@@ -148,13 +156,19 @@ func lookups(actual *rpdb.Snapshot, l *layout) []rpdb.TableID {
 
 // outside returns the rules of a family that are not those of a block of ours.
 func outside(actual *rpdb.Snapshot, f rpdb.Family) []rpdb.Rule {
-	return slices.DeleteFunc(actual.RulesOf(f), IsOwnRule)
+	var rules []rpdb.Rule
+	for i := range actual.Rules {
+		if r := &actual.Rules[i]; r.Family == f && !IsOwnRule(*r) {
+			rules = append(rules, *r)
+		}
+	}
+	return rules
 }
 
 // inLiveTables returns what a policy wants of one family, in the tables that
 // are live.
 func inLiveTables(desired rpdb.Desired, f rpdb.Family, m tableMap) rpdb.Desired {
-	out := rpdb.Desired{}
+	out := rpdb.Desired{Rules: make([]rpdb.DesiredRule, 0, len(desired.Rules))}
 	for _, w := range desired.Rules {
 		if w.Rule.Family == f {
 			w.Rule = m.rule(w.Rule)
