@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"rpdb"
@@ -164,6 +165,7 @@ func (s *Session) record(prop Proposal, p plan.Plan, out *Outcome) error {
 	if err != nil {
 		return err
 	}
+	s.knowBody(sum, body)
 	entry := journal.Entry{
 		Time: s.Machine.Now().UTC().Round(0), Author: prop.Author, Message: prop.Message,
 		PolicyHash: PolicyHash(prop.Policy), BodyHash: sum,
@@ -207,6 +209,9 @@ func (s *Session) stillTrue(ctx context.Context, k blinkered, prop Proposal, p p
 	if err != nil {
 		return err
 	}
+	if sameState(prop.Before, now) {
+		return nil
+	}
 	again, _, err := s.plan(now, prop.Desired)
 	if err != nil {
 		return err
@@ -215,6 +220,12 @@ func (s *Session) stillTrue(ctx context.Context, k blinkered, prop Proposal, p p
 		return &StaleError{}
 	}
 	return nil
+}
+
+// sameState reports whether two states have the same rules and routes in the same
+// order, and so one plan: nothing else goes into it.
+func sameState(a, b *rpdb.Snapshot) bool {
+	return slices.Equal(a.Rules, b.Rules) && slices.EqualFunc(a.Routes, b.Routes, rpdb.Route.Equal)
 }
 
 // messages are what a plan sends.

@@ -49,6 +49,7 @@ type Session struct {
 	boot      string
 	recovered *Recovered
 	uncleared error
+	bodies    map[string]journal.Body // that were read or written, by their hash
 }
 
 // Recovered is what [Begin] found left by a session that ended early, and ended
@@ -306,7 +307,7 @@ func (s *Session) former() (bodies []journal.Body, notes []string) {
 		entries = append(entries, e)
 	}
 	for _, e := range entries {
-		b, err := s.Journal.Body(e)
+		b, err := s.body(e)
 		if err != nil {
 			notes = append(notes, fmt.Sprintf("%v: what generation %d has outside our ranges is left alone", err, e.ID))
 			continue
@@ -314,6 +315,25 @@ func (s *Session) former() (bodies []journal.Body, notes []string) {
 		bodies = append(bodies, b)
 	}
 	return bodies, notes
+}
+
+// body is [journal.Journal.Body], read once: what is recorded does not change.
+func (s *Session) body(e journal.Entry) (journal.Body, error) {
+	if b, ok := s.bodies[e.BodyHash]; ok {
+		return b, nil
+	}
+	b, err := s.Journal.Body(e)
+	if err == nil {
+		s.knowBody(e.BodyHash, b)
+	}
+	return b, err
+}
+
+func (s *Session) knowBody(hash string, b journal.Body) {
+	if s.bodies == nil {
+		s.bodies = map[string]journal.Body{}
+	}
+	s.bodies[hash] = b
 }
 
 // Preview returns the plan that a session would carry out to lead the host to a
