@@ -131,7 +131,9 @@ func TestFlushOfManyRules(t *testing.T) {
 			foreign = append(foreign, r)
 		}
 	}
-	chosen := func(r rpdb.Rule) bool { return !slices.Contains(foreign, r.Canonical()) && r.Protocol == rpdb.ProtocolRPDB }
+	chosen := func(r rpdb.Rule) bool {
+		return !slices.Contains(foreign, r.Canonical()) && r.Protocol == rpdb.ProtocolRPDB
+	}
 	for _, f := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		must(t, s.FlushRules(t.Context(), f, chosen))
 	}

@@ -444,3 +444,22 @@ func (k *intruder) takeRule(ctx context.Context, r rpdb.Rule) ([]rpdb.Rule, erro
 	}
 	return gone, err
 }
+
+// BenchmarkRestore restores a long list of saved rules after a flush.
+func BenchmarkRestore(b *testing.B) {
+	for _, n := range []int{1000, 10000, 50000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			_, c := namespace(b)
+			rules := block(40000, n, 1)[:n]
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := c.RestoreRules(b.Context(), rules)
+				must(b, err)
+				b.StopTimer()
+				must(b, c.DeleteRules(b.Context(), rules))
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/rule")
+		})
+	}
+}
