@@ -64,8 +64,8 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 		return fmt.Errorf("rule restore: %w", err)
 	}
 	outcome := restoreOutcome{Version: 1}
-	var chosen []rpdb.Rule
-	var numbers []int // of the chosen in the stream
+	chosen := make([]rpdb.Rule, 0, len(saved.Rules))
+	numbers := make([]int, 0, len(saved.Rules)) // of the chosen in the stream
 	for i, rule := range saved.Rules {
 		if r.opts.Family != 0 && rule.Family != rpdb.Family(r.opts.Family) {
 			outcome.LeftOut++
@@ -132,6 +132,7 @@ func (r *rules) flush(ctx context.Context, words []string) error {
 		if err != nil {
 			return err
 		}
+		var doomed []rpdb.Rule
 		for _, rule := range list {
 			if !filters[i].Match(rule) {
 				continue
@@ -140,6 +141,13 @@ func (r *rules) flush(ctx context.Context, words []string) error {
 				outcome.Kept++
 				continue
 			}
+			doomed = append(doomed, rule)
+		}
+		if conn.DeleteRules(ctx, doomed) == nil {
+			outcome.Deleted += len(doomed)
+			continue
+		}
+		for _, rule := range doomed { // one by one, to see which
 			var other *kernel.OtherRuleError
 			switch err := conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, rule)); {
 			case err == nil:

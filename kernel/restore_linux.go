@@ -153,7 +153,7 @@ func (r *restoration) run(ctx context.Context) (Restored, error) {
 // write brings every place into the order that is wanted: first everything
 // that is to be added, which is what a kernel refuses, then the deletions.
 func (r *restoration) write(ctx context.Context, want map[place][]rpdb.Rule) (done Restored, err error) {
-	var added, deleted []rpdb.Rule
+	added, deleted := make([]rpdb.Rule, 0, len(r.rules)), []rpdb.Rule(nil)
 	for _, p := range r.places {
 		have := r.before[p]
 		if len(have) == 0 {
@@ -192,7 +192,7 @@ func (r *restoration) write(ctx context.Context, want map[place][]rpdb.Rule) (do
 // addMany adds what goes to places without rules, if that is much, and returns
 // what is still to be added. If it fails all of it is, and will tell why.
 func (r *restoration) addMany(ctx context.Context, added []rpdb.Rule) (rest []rpdb.Rule, err error) {
-	var fresh []rpdb.Rule
+	fresh := make([]rpdb.Rule, 0, len(added))
 	for _, x := range added {
 		if len(r.before[placeOf(x)]) == 0 {
 			fresh = append(fresh, x)
@@ -212,7 +212,7 @@ func (r *restoration) addMany(ctx context.Context, added []rpdb.Rule) (rest []rp
 	}
 	switch {
 	case err == nil:
-		r.verified = len(fresh) == len(r.rules) // none was there, and these are read back
+		r.verified = len(rest) == 0 // else nothing was added but these, which are read back
 		return rest, nil
 	case left || ctx.Err() != nil:
 		return nil, err

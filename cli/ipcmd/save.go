@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -142,6 +143,9 @@ func ReadSavedRules(from io.Reader) (SavedRules, error) {
 			wrong.Reason = err.Error()
 		default:
 			rule.Flags &^= rule.State()
+			if n := len(saved.Rules); n == cap(saved.Rules) { // append would grow a long list by a quarter
+				saved.Rules = slices.Grow(saved.Rules, max(16, n))
+			}
 			saved.Rules, saved.Offsets = append(saved.Rules, rule), append(saved.Offsets, m.Offset)
 			continue
 		}
