@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -119,7 +120,7 @@ func TestWhatHostsGet(t *testing.T) {
 		{"ifupdown", []string{"sbin/ifup", "etc/network/if-up.d/"}, []string{"/etc/network/if-post-down.d/rpdb", "/etc/network/if-up.d/rpdb", "/etc/rc.local"}},
 		{"everything", everything(), slices.Sorted(slices.Values(append(slices.Clone(units),
 			"/etc/network/if-up.d/rpdb", "/etc/network/if-post-down.d/rpdb", "/etc/dhcp/dhclient-exit-hooks.d/rpdb",
-			"/etc/NetworkManager/dispatcher.d/90-rpdb", "/etc/networkd-dispatcher/routable.d/rpdb", "/etc/networkd-dispatcher/off.d/rpdb")))},
+			"/etc/NetworkManager/dispatcher.d/90-rpdb", "/etc/networkd-dispatcher/routable.d/rpdb", "/etc/networkd-dispatcher/off.d/rpdb", "/etc/networkd-dispatcher/configured.d/rpdb")))},
 	} {
 		tree, _ := host(t, test.host...)
 		files := Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})
@@ -174,6 +175,26 @@ func TestInstallAndTakeAway(t *testing.T) {
 	}
 	if verbs := do(t, tree, nil, nil); len(verbs) != 0 {
 		t.Errorf("taken away twice: %v", verbs)
+	}
+}
+
+// TestUmask: networkd-dispatcher calls no hook in a folder that is not of mode
+// 0755, and the policy is for everybody to read.
+func TestUmask(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	defer syscall.Umask(syscall.Umask(0o077))
+	do(t, tree, append(Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"}), PolicyFile("one", "")), nil)
+	for name, want := range map[string]fs.FileMode{
+		"/etc/networkd-dispatcher/configured.d": 0o755, "/etc/networkd-dispatcher/configured.d/rpdb": 0o755,
+		"/etc/rpdb": 0o755, PolicyPath: 0o644,
+	} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s: mode %04o, want %04o", name, info.Mode().Perm(), want)
+		}
 	}
 }
 

@@ -294,7 +294,11 @@ func (t *Tree) mkdir(dir string, mode fs.FileMode, undo *[]func() error) error {
 			return t.error("make", dir, err)
 		}
 		*undo = append(*undo, func() error { return t.root.Remove(below(dir)) })
-		if err := t.sync(path.Dir(below(dir))); err != nil {
+		err := t.root.Chmod(below(dir), mode) // whatever the umask: who reads hooks may refuse it otherwise
+		if err == nil {
+			err = t.sync(path.Dir(below(dir)))
+		}
+		if err != nil {
 			return t.error("make", dir, err)
 		}
 	}

@@ -25,7 +25,7 @@ type Host struct {
 	// has a folder for hooks, NetworkManager where it has its dispatcher.
 	Ifupdown, Dhclient, NetworkManager bool
 	// Networkd says that systemd-networkd runs, and NetworkdDispatcher names the
-	// folders of networkd-dispatcher, which calls hooks for it.
+	// folders for hooks of networkd-dispatcher, which calls them for it.
 	Networkd           bool
 	NetworkdDispatcher []string
 	// NoLocal is set where OpenRC does not run the scripts of its local service.
@@ -33,6 +33,11 @@ type Host struct {
 }
 
 const dispatcherDir = "/etc/networkd-dispatcher"
+
+// configuredDir is the one folder of networkd-dispatcher whose hooks are called
+// when a lease or a router advertisement changes the addresses of a link that is
+// routable all the time (seen with systemd 252). Its package does not make it.
+const configuredDir = "configured.d"
 
 // Survey looks which programs a host has.
 func (t *Tree) Survey() Host {
@@ -53,12 +58,13 @@ func (t *Tree) Survey() Host {
 		h.Init = OpenRC
 		h.NoLocal = !t.has("etc/runlevels/default/local") && !t.has("etc/runlevels/boot/local")
 	}
-	if program("networkd-dispatcher") {
-		for _, state := range []string{"routable", "degraded", "carrier", "no-carrier", "off", "configured"} {
+	if program("networkd-dispatcher") && t.has(below(dispatcherDir)) {
+		for _, state := range []string{"routable", "degraded", "carrier", "no-carrier", "off"} {
 			if dir := state + ".d"; t.has(below(path.Join(dispatcherDir, dir))) {
 				h.NetworkdDispatcher = append(h.NetworkdDispatcher, dir)
 			}
 		}
+		h.NetworkdDispatcher = append(h.NetworkdDispatcher, configuredDir)
 	}
 	return h
 }

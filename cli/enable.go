@@ -337,6 +337,8 @@ func (e *enabling) adviseOnEvents(program string) {
 		e.note("systemd-networkd calls no hooks without networkd-dispatcher, which is not installed: nobody tells of its changes; %s", how)
 	case !h.Ifupdown && !h.NetworkManager && len(h.NetworkdDispatcher) == 0:
 		e.note("no program was found that tells of links and addresses: %s", how)
+	case h.NetworkManager:
+		e.note("NetworkManager tells of connections that come and go, and not of each address that a router advertisement or a new lease brings: %s", how)
 	case h.Ifupdown:
 		e.note("ifupdown tells of ifup and ifdown, and of no other changes of links and addresses: %s", how)
 	}
