@@ -114,7 +114,7 @@ func atBoot(h Host, o Options) []File {
 const RCLocal = "/etc/rc.local"
 
 // RCLocalLine is what belongs into [RCLocal] where that has other lines already.
-func RCLocalLine(program string) string { return fmt.Sprintf("%s repair --wait 30s || :", program) }
+func RCLocalLine(program string) string { return fmt.Sprintf("%s repair --wait 30s --dad 5s || :", program) }
 
 // Paths returns the paths of files, in order.
 func Paths(files []File) []string {

@@ -3,19 +3,21 @@ package boot
 import "strings"
 
 // A hook never fails: what called it has done its own work, and ifup would take
-// the interface for not configured. Two at once wait for each other.
+// the interface for not configured. Two at once wait for each other. It waits for
+// duplicate address detection, which takes two seconds: NetworkManager (1.42) calls
+// once, when the address of a connection is there, which is tentative then.
 const (
 	bootScript = `#!/bin/sh
 # @MARKER@
 # Makes rules and routes what was confirmed last.
-[ ! -x @PROGRAM@ ] || @PROGRAM@ repair --wait 30s || :
+[ ! -x @PROGRAM@ ] || @PROGRAM@ repair --wait 30s --dad 5s || :
 exit 0
 `
 	ifHook = `#!/bin/sh
 # @MARKER@
 # ifup or ifdown has changed an interface: rules and routes follow.
 [ "$IFACE" != lo ] && [ -x @PROGRAM@ ] || exit 0
-@PROGRAM@ repair --wait 30s || :
+@PROGRAM@ repair --wait 30s --dad 5s || :
 exit 0
 `
 	dhclientHook = `# @MARKER@
@@ -23,7 +25,7 @@ exit 0
 # of its script, and must not exit.
 case "$reason" in
 BOUND* | RENEW* | REBIND* | REBOOT | EXPIRE* | DEPREF6 | FAIL | RELEASE* | STOP* | TIMEOUT)
-	[ ! -x @PROGRAM@ ] || @PROGRAM@ repair --wait 30s || :
+	[ ! -x @PROGRAM@ ] || @PROGRAM@ repair --wait 30s --dad 5s || :
 	;;
 esac
 `
@@ -34,14 +36,14 @@ case "$2" in
 up | down | vpn-up | vpn-down | dhcp4-change | dhcp6-change | reapply) ;;
 *) exit 0 ;;
 esac
-[ ! -x @PROGRAM@ ] || @PROGRAM@ repair --wait 30s || :
+[ ! -x @PROGRAM@ ] || @PROGRAM@ repair --wait 30s --dad 5s || :
 exit 0
 `
 	dispatcherHook = `#!/bin/sh
 # @MARKER@
 # systemd-networkd has changed an interface: rules and routes follow.
 [ "$IFACE" != lo ] && [ -x @PROGRAM@ ] || exit 0
-@PROGRAM@ repair --wait 30s || :
+@PROGRAM@ repair --wait 30s --dad 5s || :
 exit 0
 `
 )

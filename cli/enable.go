@@ -310,7 +310,7 @@ func (e *enabling) advise(p *boot.Plan, program string) {
 		case s.Path == boot.PolicyPath:
 			e.note("%s is not the confirmed policy, and is left: generation %d is what comes at boot. \"rpdb apply %s\" makes it that file, \"rpdb history show %d --policy\" prints the other", s.Path, e.doc.Generation, s.Path, e.doc.Generation)
 		case s.Path == boot.RCLocal && !e.tree.Calls(boot.RCLocal, program):
-			e.note("%s is not edited; add this line to it: %s", s.Path, boot.RCLocalLine(program))
+			e.note("%s is not edited; add this line to it, before it exits:\n%s", s.Path, boot.RCLocalLine(program))
 		}
 	}
 	if e.host.NoLocal {

@@ -46,7 +46,11 @@ func (e *enabling) view(on bool) error {
 		w.printf("Nothing to take away.\n")
 	}
 	for _, note := range e.doc.Notes {
-		w.wrap("note: " + safe(note))
+		text, line, _ := strings.Cut(note, "\n") // a line for a file stands as it is
+		w.wrap("note: " + safe(text))
+		if line != "" {
+			w.printf("      %s\n", safe(line))
+		}
 	}
 	return w.err
 }

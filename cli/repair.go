@@ -3,14 +3,19 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"rpdb"
 	"rpdb/apply"
 )
 
 func (a *app) repairCommand() *cobra.Command {
 	var watch bool
+	var dad time.Duration
 	cmd := &cobra.Command{
 		Use:   "repair",
 		Short: "make this host once more what was applied, after a link or an address changed",
@@ -30,23 +35,33 @@ taken back; 3 done as far as possible, a part waits for an interface, an
 address or a gateway.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if watch && a.json {
+			switch {
+			case watch && a.json:
 				return &usageError{text: "repair: --watch and --json exclude each other"}
-			}
-			if watch {
+			case dad != 0 && (watch || a.json):
+				return &usageError{"repair: --dad goes with neither --watch nor --json", "with --watch the end of duplicate address detection is a change like others"}
+			case dad < 0:
+				return &usageError{text: fmt.Sprintf("repair: --dad %v: a negative time", dad)}
+			case watch:
 				return a.repairForEver(cmd.Context())
 			}
-			return a.repair(cmd.Context())
+			return a.repair(cmd.Context(), dad)
 		},
 	}
+	cmd.Flags().DurationVar(&dad, "dad", 0, "wait at most `TIME` for IPv6 addresses that are still tentative, if a part of the policy waits")
 	cmd.Flags().BoolVar(&watch, "watch", false, "stay, and repair with each change, until told to end")
 	a.waitFlag(cmd)
 	a.stateFlag(cmd)
 	return cmd
 }
 
-func (a *app) repair(ctx context.Context) error {
+// repair repairs, and again while duplicate address detection runs, for at most so
+// long, if a part of the policy waits.
+func (a *app) repair(ctx context.Context, dad time.Duration) error {
 	out, err := a.repairOnce(ctx)
+	if err == nil && dad > 0 && len(out.Plan.Waiting) > 0 {
+		out, err = a.repairAfterDAD(ctx, dad, out)
+	}
 	if err != nil {
 		return err
 	}
@@ -54,6 +69,41 @@ func (a *app) repair(ctx context.Context) error {
 		return &codeError{code: exitWaiting}
 	}
 	return nil
+}
+
+// repairAfterDAD repairs each time that something changes, until no IPv6 address is
+// tentative any more, nothing waits, or the time is over.
+func (a *app) repairAfterDAD(ctx context.Context, most time.Duration, out apply.Outcome) (apply.Outcome, error) {
+	conn, err := a.open()
+	if err != nil {
+		return out, err
+	}
+	defer conn.Close()
+	wait, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	events, err := conn.Watch(wait)
+	if err != nil {
+		return out, err
+	}
+	defer events.Close()
+	for {
+		s, err := conn.Snapshot(ctx)
+		if err != nil {
+			return out, err
+		}
+		last := !slices.ContainsFunc(s.Addresses, func(a rpdb.Address) bool {
+			return a.Flags&(rpdb.AddressTentative|rpdb.AddressDADFailed) == rpdb.AddressTentative
+		})
+		if out, err = a.repairOnce(ctx); err != nil || last || len(out.Plan.Waiting) == 0 {
+			return out, err
+		}
+		if err := awaitEvents(wait, events, 0, 0); err != nil {
+			return out, err
+		}
+		if wait.Err() != nil {
+			return out, ctx.Err()
+		}
+	}
 }
 
 // repairOnce repairs, and says what was done.
