@@ -74,12 +74,13 @@ type initUplink struct {
 	Interface rpdb.LinkName `json:"interface"`
 	Name      string        `json:"name,omitzero"`
 	Gateways  []string      `json:"gateways"` // addresses, auto, auto4, auto6
+	Onlink    bool          `json:"onlink,omitzero"`
 }
 
 func bareDocument(doc *policy.Document) initDocument {
 	bare := initDocument{Version: 1, Uplinks: make([]initUplink, len(doc.Uplinks))}
 	for i, u := range doc.Uplinks {
-		bare.Uplinks[i] = initUplink{Interface: u.Interface, Name: u.Name, Gateways: u.GatewayTexts()}
+		bare.Uplinks[i] = initUplink{Interface: u.Interface, Name: u.Name, Gateways: u.GatewayTexts(), Onlink: u.Onlink}
 		if u.Name == string(u.Interface) {
 			bare.Uplinks[i].Name = ""
 		}

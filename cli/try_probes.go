@@ -53,7 +53,7 @@ func trySpec(doc *policy.Document) sandbox.Spec {
 // tryUplink is an uplink of the host to build. What the host learns by DHCP or
 // router advertisement, that world makes up.
 func tryUplink(u policy.Uplink) sandbox.Uplink {
-	out := sandbox.Uplink{Name: u.Name, Link: u.Interface, Addresses: values(u.Addresses)}
+	out := sandbox.Uplink{Name: u.Name, Link: u.Interface, Onlink: u.Onlink, Addresses: values(u.Addresses)}
 	for _, g := range u.Gateways {
 		if g.Value.IsAuto() {
 			out.Learned = append(out.Learned, g.Value.Family)

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v4"
@@ -51,6 +52,10 @@ func checkUplink(p *parser, m entries, u *Uplink) {
 			p.reportAt(g.Position, "gateway", g.Text, bad("a loopback address is this host itself"))
 		}
 	}
+	if m.has("onlink") && u.Onlink && len(u.Gateways) > 0 && !slices.ContainsFunc(u.Gateways, canBeOffNetwork) {
+		p.fail(m.values["onlink"], "onlink", bad("says nothing of these gateways").
+			try("it is for one that is given as an address: auto finds it out, and a link-local address is on the link anyway"))
+	}
 	checkUplinkAddresses(p, u)
 	if u.Name == "" && !m.has("name") {
 		u.Name = string(u.Interface)
@@ -62,6 +67,13 @@ func checkUplink(p *parser, m entries, u *Uplink) {
 		u.Table.Name = u.Name
 	}
 }
+
+// canBeOffNetwork reports whether a gateway is one that onlink says something of.
+func canBeOffNetwork(g Located[Gateway]) bool {
+	return !g.Value.IsAuto() && !isLinkLocal6(g.Value.Addr)
+}
+
+func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
 func checkUplinkAddresses(p *parser, u *Uplink) {
 	seen := map[netip.Addr]bool{}

@@ -40,6 +40,9 @@ type Uplink struct {
 	// Gateways has one or two entries, at most one per family. The word auto in
 	// the document stands for one of each family.
 	Gateways []Located[Gateway]
+	// Onlink is said of the gateways that are given as addresses: each is on the
+	// link though no network of the interface holds it.
+	Onlink bool
 	// Addresses are the only ones to be used in the families that they have;
 	// in other families all addresses of the interface are used.
 	Addresses []Located[netip.Prefix]

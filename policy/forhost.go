@@ -59,6 +59,7 @@ type way struct {
 	via      netip.Addr // invalid: the route has no gateway
 	peer     bool       // via is the other end of the link
 	learned  bool       // nobody wrote via down: it may change by itself
+	onlink   bool       // it is on the link, by the word of this route or of one to via alone
 	table    rpdb.TableID
 	rank     int // of the table, in the order in which they are looked up
 	metric   uint32
@@ -131,6 +132,7 @@ func (v *survey) findWays() {
 				w.peer = w.via.IsValid()
 			}
 			w.learned = v.isLearned(w, n.Link)
+			w.onlink = w.via.IsValid() && (n.Flags&rpdb.NexthopOnlink != 0 || v.hasOwnRoute(w, n.Link))
 			v.ways[n.Link] = append(v.ways[n.Link], w)
 		}
 	}
@@ -148,6 +150,14 @@ func (v *survey) isLearned(w way, l rpdb.LinkIndex) bool {
 	}
 	link, _ := v.host.Link(l)
 	return w.protocol == rpdb.ProtocolDHCP || w.protocol == rpdb.ProtocolRA || w.peer && link.Kind == "ppp" || w.byLease(v.host, l)
+}
+
+// hasOwnRoute reports whether a route without a gateway leads to that of a default
+// route by its interface.
+func (v *survey) hasOwnRoute(w way, l rpdb.LinkIndex) bool {
+	link, _ := v.host.Link(l)
+	r := resolver{host: v.host}
+	return r.onLinkRoute(w.via, link, w.table)
 }
 
 // byLease reports whether a script set the route by an IPv4 address that will run
@@ -250,6 +260,7 @@ func (v *survey) propose(c *candidate, ways []way) {
 			}
 			done = true
 			c.uplink.Interface, c.uplink.Name = u.Interface, u.Name
+			c.uplink.Onlink = c.uplink.Onlink || u.Onlink
 			c.uplink.Gateways = append(c.uplink.Gateways, u.Gateways...)
 			c.chosen = append(c.chosen, w)
 		}
@@ -283,6 +294,10 @@ func (v *survey) uplinkBy(c *candidate, w way) (u Uplink, why, waits string) {
 		}
 	}
 	why, waits, _ = v.judge(fixed, w.family)
+	if why != "" && w.onlink && canBeOffNetwork(fixed.Gateways[0]) {
+		fixed.Onlink = true
+		why, waits, _ = v.judge(fixed, w.family)
+	}
 	return fixed, why, waits
 }
 

@@ -89,6 +89,9 @@ func spelled(uplinks []Uplink) []string {
 	var all []string
 	for _, u := range uplinks {
 		text := fmt.Sprintf("%q %q", u.Interface, u.Name)
+		if u.Onlink {
+			text += " onlink"
+		}
 		for _, g := range u.Gateways {
 			text += " " + g.Value.String()
 		}

@@ -351,6 +351,9 @@ func uplinkText(u Uplink, indent string) string {
 		}
 	}
 	b.as("%s  gateways: [%s]\n", indent, strings.Join(gateways, ", "))
+	if u.Onlink {
+		b.as("%s  onlink: true\n", indent)
+	}
 	return b.String()
 }
 

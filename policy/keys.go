@@ -110,6 +110,7 @@ func uplinkFields() []field[Uplink] {
 		{"interface", "The interface", interfaceName().shape, true, one(interfaceName(), func(u *Uplink) *rpdb.LinkName { return &u.Interface })},
 		{"name", "What messages and rules call it; by default the interface's name", name().shape, false, one(name(), func(u *Uplink) *string { return &u.Name })},
 		{"gateways", "The gateways, at most one per family; the uplink serves the families that it has a gateway of. `auto4` and `auto6` are the gateway that the host has, by DHCP or router advertisement; `auto` is both", gateways, true, readGateways},
+		{"onlink", "Gateways that are given as addresses are on the link, though no network of the interface holds them", boolean().shape, false, one(boolean(), func(u *Uplink) *bool { return &u.Onlink })},
 		{"addresses", "Use these addresses only, in the families that they are of; by default all that the interface has", addresses, false, readAddresses},
 		{"table", "Its table; by default the uplink's name, and a number that the tool chooses", table, false, readUplinkTable},
 	}

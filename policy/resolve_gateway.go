@@ -77,14 +77,19 @@ func (r *resolver) offers(p uplinkPart, live []rpdb.Address) []offer {
 			if !o.via.IsValid() {
 				o.via = peerOn(r.host, n.Link, p.family)
 			}
-			inNetwork := o.via.Is6() && o.via.IsLinkLocalUnicast() ||
-				slices.ContainsFunc(live, func(a rpdb.Address) bool { return networkOf(a).Contains(o.via) })
-			o.onlink = !inNetwork && (n.Flags&rpdb.NexthopOnlink != 0 || r.onLinkRoute(o.via, p.link, p.table))
-			o.reached = inNetwork || o.onlink
+			connected := inNetwork(o.via, live)
+			o.onlink = !connected && (n.Flags&rpdb.NexthopOnlink != 0 || r.onLinkRoute(o.via, p.link, p.table))
+			o.reached = connected || o.onlink
 			all = append(all, o)
 		}
 	}
 	return all
+}
+
+// inNetwork reports whether a gateway is in a network of an interface, or in the
+// link-local one of IPv6, that every interface has.
+func inNetwork(gw netip.Addr, live []rpdb.Address) bool {
+	return isLinkLocal6(gw) || slices.ContainsFunc(live, func(a rpdb.Address) bool { return networkOf(a).Contains(gw) })
 }
 
 // isDefaultOf reports whether packets of any kind follow a route by default.
@@ -141,6 +146,9 @@ func (r *resolver) gatewayWrong(p uplinkPart, live []rpdb.Address) *problem {
 			return bad("an address of this host itself, on %s", r.host.LinkName(a.Link))
 		}
 	}
+	if p.onlink {
+		return nil
+	}
 	networks := make([]string, 0, len(live))
 	for _, a := range live {
 		n := networkOf(a)
@@ -158,7 +166,7 @@ func (r *resolver) gatewayWrong(p uplinkPart, live []rpdb.Address) *problem {
 		return nil
 	}
 	return bad("in no network of %s, which has %s", p.link.Name, joinSorted(networks)).
-		try("a gateway that is on the link all the same goes into a table: a route with via, dev and onlink")
+		try("write onlink: true if the gateway is on the link all the same")
 }
 
 // edgeAddress refuses the first and the last address of an IPv4 network.

@@ -41,6 +41,7 @@ func (r *resolver) resolveUplinks() {
 // before waiting: what is wrong for good is said at once.
 func (r *resolver) resolvePart(p uplinkPart, gw Located[Gateway]) {
 	live := r.liveAddresses(p.family, p.link)
+	p.onlink = p.uplink.Onlink && !inNetwork(p.gateway, live)
 	noGateway := ""
 	if gw.Value.IsAuto() {
 		p.gateway, p.onlink, noGateway = r.hostGateway(p, live)

@@ -29,10 +29,16 @@ func (a *allocator) completeUplink(u Uplink) (gateways []netip.Addr, addresses [
 			addresses = append(addresses, p)
 		}
 	}
-	if addresses, err = a.complete(gateways, addresses); err != nil {
+	if u.Onlink {
+		addresses, err = a.apart(u.Gateways, addresses)
+	}
+	if err == nil {
+		addresses, err = a.complete(gateways, addresses)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
-	return gateways, addresses, checkGateways(gateways, addresses)
+	return gateways, addresses, checkGateways(gateways, addresses, u.Onlink)
 }
 
 // learned returns a gateway in the network of an address of the family and, where
@@ -56,6 +62,23 @@ func (a *allocator) learned(f rpdb.Family, addresses []netip.Prefix) (g netip.Ad
 		}
 	}
 	return g, host, fmt.Errorf("address %v: no room in its network for the gateway that the host learns", addresses[at])
+}
+
+// apart adds an address that is its own network for each family that has a gateway
+// and no address.
+func (a *allocator) apart(gateways []netip.Addr, addresses []netip.Prefix) ([]netip.Prefix, error) {
+	for _, g := range gateways {
+		f := rpdb.FamilyOf(g)
+		if hasFamily(addresses, f) {
+			continue
+		}
+		p, err := a.network(f)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, single(p.Addr()))
+	}
+	return addresses, nil
 }
 
 // complete adds an address for each family that has a gateway and no address.

@@ -39,6 +39,7 @@ type gateway struct {
 	mark        uint32        // in the outside: the mark that leads here
 	filtered    bool          // whether it looks at sources; if not, it is the far end of a tunnel
 	gateways    []netip.Addr
+	offNetwork  bool           // the gateways need not be in a network of the addresses
 	addresses   []netip.Prefix // of the host's interface
 	defaults    []hop          // of the host's main table
 	wired       bool           // the cables are there
@@ -49,10 +50,10 @@ func (w *World) newGateways() []*gateway {
 	var all []*gateway
 	taken := map[rpdb.Family]bool{}
 	for _, u := range w.spec.Uplinks {
-		g := &gateway{name: u.Name, link: u.Link, filtered: true, gateways: u.Gateways, addresses: u.Addresses}
+		g := &gateway{name: u.Name, link: u.Link, filtered: true, gateways: u.Gateways, offNetwork: u.Onlink, addresses: u.Addresses}
 		for _, a := range u.Gateways {
 			f := rpdb.FamilyOf(a)
-			way := hop{table: rpdb.TableMain, dst: f.Default(), via: a}
+			way := hop{table: rpdb.TableMain, dst: f.Default(), via: a, onlink: u.Onlink && !onLink(a, u.Addresses)}
 			switch {
 			case !taken[f]:
 				taken[f] = true
@@ -200,6 +201,8 @@ type hop struct {
 	table rpdb.TableID
 	dst   netip.Prefix
 	via   netip.Addr // invalid: on the link
+	// onlink says that via is on the link without a network that holds it.
+	onlink bool
 	// metric 0 is the kernel's own choice.
 	metric uint32
 }
@@ -222,6 +225,9 @@ func (p plug) route(ctx context.Context, hops ...hop) error {
 		}
 		if r.Family == rpdb.IPv4 && !h.via.IsValid() {
 			r.Scope = rpdb.ScopeLink
+		}
+		if h.onlink {
+			r.Nexthops[0].Flags = rpdb.NexthopOnlink
 		}
 		if err := p.conn.Do(ctx, rpdb.RouteChange(rpdb.Replace, r)); err != nil {
 			return err
@@ -347,6 +353,13 @@ func (w *World) configureGateway(ctx context.Context, g *gateway) error {
 	if err := side.address(ctx, g.local()); err != nil {
 		return err
 	}
+	for _, a := range g.gateways {
+		if g.offNetwork && !onLink(a, g.addresses) {
+			if err := side.address(ctx, single(a)); err != nil {
+				return err
+			}
+		}
+	}
 	for _, p := range g.addresses {
 		if err := g.serve(ctx, p); err != nil {
 			return err
@@ -363,7 +376,7 @@ func (w *World) configureGateway(ctx context.Context, g *gateway) error {
 // Invalid for all other addresses.
 func (g *gateway) peer(p netip.Prefix) netip.Addr {
 	for _, a := range g.gateways {
-		if faces(p, a) && !onLink(a, g.addresses) {
+		if !g.offNetwork && faces(p, a) && !onLink(a, g.addresses) {
 			return a
 		}
 	}

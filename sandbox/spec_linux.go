@@ -46,6 +46,9 @@ type Uplink struct {
 	// Gateways are at most one per family, each in a prefix of Addresses, or a
 	// link-local IPv6 address.
 	Gateways []netip.Addr
+	// Onlink lets gateways be in no prefix of Addresses: they are on the link all
+	// the same. An address that is made up has such a gateway beside no network.
+	Onlink bool
 	// Learned are families, without a gateway in Gateways, in which the host
 	// learns one, by DHCP or router advertisement: Build makes it up, adds it to
 	// Gateways, and gives the host's main table a default route by it, behind
@@ -146,8 +149,8 @@ func isLinkName(link rpdb.LinkName) bool {
 }
 
 // checkGateways checks that a host with these addresses can reach its
-// gateways.
-func checkGateways(gateways []netip.Addr, addresses []netip.Prefix) error {
+// gateways, which may be in no network of its own if offNetwork is set.
+func checkGateways(gateways []netip.Addr, addresses []netip.Prefix, offNetwork bool) error {
 	var seen []rpdb.Family
 	for _, g := range gateways {
 		f := rpdb.FamilyOf(g)
@@ -158,7 +161,7 @@ func checkGateways(gateways []netip.Addr, addresses []netip.Prefix) error {
 			return fmt.Errorf("gateway %v: there is one of %v already", g, f)
 		case slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Addr() == g }):
 			return fmt.Errorf("gateway %v: is an address of the host", g)
-		case !onLink(g, addresses) && !slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return faces(p, g) }):
+		case !offNetwork && !onLink(g, addresses) && !slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return faces(p, g) }):
 			return fmt.Errorf("gateway %v: in no network of the interface", g)
 		}
 		seen = append(seen, f)

@@ -33,6 +33,14 @@ func TestComplete(t *testing.T) {
 			[][]netip.Prefix{prefixes("10.10.0.10/20"), prefixes("10.12.0.10/23")},
 			addrs("203.0.113.10", "2001:db8:ffff::10"),
 		},
+		"gateways that are on the link without a network": {
+			Spec{Uplinks: []Uplink{
+				{Link: "a", Gateways: addrs("172.31.1.1", "fe80::1"), Onlink: true},
+				{Link: "b", Gateways: addrs("192.0.2.1", "2001:db8:1::1"), Onlink: true, Addresses: prefixes("198.51.100.7/28", "2001:db8:2::7/64")},
+			}},
+			[][]netip.Prefix{prefixes("198.18.0.10/32", "2001:db8:e000::10/128"), prefixes("198.51.100.7/28", "2001:db8:2::7/64")},
+			addrs("203.0.113.10", "2001:db8:ffff::10"),
+		},
 		"gateways that the host learns": {
 			Spec{Uplinks: []Uplink{
 				{Link: "a", Learned: []rpdb.Family{rpdb.IPv4, rpdb.IPv6}},
