@@ -198,6 +198,78 @@ func TestUmask(t *testing.T) {
 	}
 }
 
+func TestInstalled(t *testing.T) {
+	tree, dir := host(t, append(everything(), "usr/share/man/man8/rpdb.8.gz")...)
+	installed := func() Installed {
+		t.Helper()
+		in, err := tree.Installed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	if in := installed(); in.Enabled || in.Watch || len(in.Programs) > 0 {
+		t.Errorf("nothing is installed: %+v", in)
+	}
+	do(t, tree, []File{PolicyFile("one", "")}, nil)
+	if in := installed(); in.Enabled {
+		t.Errorf("a policy alone does not come back: %+v", in)
+	}
+	files := append(Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"}), PolicyFile("one", ""))
+	do(t, tree, files, nil)
+	err, called := installed().Programs["/usr/sbin/rpdb"]
+	if in := installed(); !in.Enabled || !in.Watch || len(in.Missing)+len(in.Edited) > 0 || len(in.Programs) != 1 || !called || err != nil {
+		t.Errorf("all is installed: %+v", in)
+	}
+	hook, unit := "/etc/network/if-up.d/rpdb", "/etc/systemd/system/"+WatchUnit
+	for name, text := range map[string]string{hook: "#!/bin/sh\n# /bin/no repair\n/opt/rpdb repair\n", PolicyPath: "two"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{unit, "/usr/sbin/rpdb"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := installed()
+	if !in.Enabled || in.Watch || !slices.Equal(in.Missing, []string{unit}) || !slices.Equal(in.Edited, []string{hook}) {
+		t.Errorf("one is gone, and one edited: %+v", in)
+	}
+	for _, program := range []string{"/usr/sbin/rpdb", "/opt/rpdb"} {
+		var e *ProgramError
+		if !errors.As(in.Programs[program], &e) || !errors.Is(e, fs.ErrNotExist) {
+			t.Errorf("%s: %v", program, in.Programs[program])
+		}
+	}
+}
+
+// TestEditedHookIsRecovered: a hook that somebody has edited outlives a removal,
+// and is no stranger to what comes after it.
+func TestEditedHookIsRecovered(t *testing.T) {
+	tree, dir := host(t, everything()...)
+	files := Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})
+	hook := "/etc/network/if-up.d/rpdb"
+	do(t, tree, files, nil)
+	if err := os.WriteFile(filepath.Join(dir, hook), []byte("#!/bin/sh\n/usr/sbin/rpdb repair\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if verb := do(t, tree, nil, nil)[hook]; verb != Leave && verb != "" {
+			t.Errorf("taken away: %q", verb)
+		}
+		if verb := do(t, tree, files, nil)[hook]; verb != Leave {
+			t.Errorf("installed again: %q", verb)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, hook)); err != nil {
+		t.Fatal(err)
+	}
+	if verb := do(t, tree, files, nil)[hook]; verb != Write {
+		t.Errorf("removed, and installed again: %q", verb)
+	}
+}
+
 func TestAnotherVersionReplaces(t *testing.T) {
 	tree, dir := host(t, everything()...)
 	before := listing(t, dir)

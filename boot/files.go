@@ -94,14 +94,14 @@ func atBoot(h Host, o Options) []File {
 	switch h.Init {
 	case Systemd:
 		files := []File{
-			{Path: path.Join(unitDir, BootUnit), Text: bootUnit(o.Program), Mode: 0o644, What: "at boot, before the network"},
+			{Path: path.Join(unitDir, BootUnit), Text: unit(bootUnitHead, h, o.Program), Mode: 0o644, What: "at boot, before the network"},
 			{Path: path.Join(wants, BootUnit), Link: "../" + BootUnit, What: "starts it"},
 		}
 		if o.NoWatch {
 			return files
 		}
 		return append(files,
-			File{Path: path.Join(unitDir, WatchUnit), Text: watchUnit(o.Program), Mode: 0o644, What: "with each event of the kernel"},
+			File{Path: path.Join(unitDir, WatchUnit), Text: unit(watchUnitHead, h, o.Program), Mode: 0o644, What: "with each event of the kernel"},
 			File{Path: path.Join(wants, WatchUnit), Link: "../" + WatchUnit, What: "starts it"})
 	case OpenRC:
 		return []File{{Path: "/etc/local.d/rpdb.start", Text: script(bootScript, o.Program), Mode: 0o755, What: "at boot"}}
@@ -114,7 +114,9 @@ func atBoot(h Host, o Options) []File {
 const RCLocal = "/etc/rc.local"
 
 // RCLocalLine is what belongs into [RCLocal] where that has other lines already.
-func RCLocalLine(program string) string { return fmt.Sprintf("%s repair --wait 30s --dad 5s || :", program) }
+func RCLocalLine(program string) string {
+	return fmt.Sprintf("%s repair --wait 30s --dad 5s || :", program)
+}
 
 // Paths returns the paths of files, in order.
 func Paths(files []File) []string {

@@ -94,7 +94,7 @@ func (p *Plan) want(f File) error {
 		step.Do, ours = Keep, false
 	case ours:
 		step.Do = Replace
-	case p.old.names(f.Path) || strings.Contains(have.text, Marker):
+	case p.old.names(f.Path) || isEdited(have):
 		step.Do, step.Why = Leave, "it was edited since"
 	case f.Yields:
 		step.Do, step.Why = Leave, "it is not ours"
@@ -115,6 +115,13 @@ func (p *Plan) want(f File) error {
 		}
 	}
 	return err
+}
+
+// isEdited reports whether a file in the place of one of ours is one that somebody
+// has edited, though the record of it is gone, as after a removal that left it: it
+// has our marker still, or calls us.
+func isEdited(have found) bool {
+	return strings.Contains(have.text, Marker) || repairCall.MatchString(have.text)
 }
 
 // errOccupied is a place where something stands that is not ours.

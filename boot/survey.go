@@ -28,6 +28,8 @@ type Host struct {
 	// folders for hooks of networkd-dispatcher, which calls them for it.
 	Networkd           bool
 	NetworkdDispatcher []string
+	// Manual says that rpdb(8) is installed where man(1) looks.
+	Manual bool
 	// NoLocal is set where OpenRC does not run the scripts of its local service.
 	NoLocal bool
 }
@@ -50,6 +52,9 @@ func (t *Tree) Survey() Host {
 		Dhclient:       program("dhclient") && t.has("etc/dhcp/dhclient-exit-hooks.d"),
 		NetworkManager: program("NetworkManager") && t.has("etc/NetworkManager/dispatcher.d"),
 		Networkd:       t.has("run/systemd/netif/state"),
+	}
+	for _, dir := range []string{"usr/share/man/man8", "usr/local/share/man/man8", "usr/local/man/man8"} {
+		h.Manual = h.Manual || t.has(dir+"/rpdb.8") || t.has(dir+"/rpdb.8.gz")
 	}
 	switch {
 	case h.Running || t.initIs("systemd"):

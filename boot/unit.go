@@ -55,7 +55,7 @@ const bootUnitHead = `# @MARKER@
 # Makes rules and routes what was confirmed last: see rpdb(8).
 [Unit]
 Description=Routing policy that rpdb has confirmed
-DefaultDependencies=no
+@DOCUMENTATION@DefaultDependencies=no
 ConditionCapability=CAP_NET_ADMIN
 RequiresMountsFor=@FOLDER@
 Wants=network.target
@@ -76,7 +76,7 @@ const watchUnitHead = `# @MARKER@
 # address, a rule or a route changes: see rpdb(8).
 [Unit]
 Description=Routing policy that rpdb keeps
-DefaultDependencies=no
+@DOCUMENTATION@DefaultDependencies=no
 ConditionCapability=CAP_NET_ADMIN
 RequiresMountsFor=@FOLDER@
 Wants=network.target
@@ -92,9 +92,12 @@ Restart=always
 RestartSec=5s
 `
 
-func bootUnit(program string) string  { return unit(bootUnitHead, program) }
-func watchUnit(program string) string { return unit(watchUnitHead, program) }
-
-func unit(head, program string) string {
-	return strings.NewReplacer("@FOLDER@", path.Dir(program)).Replace(script(head, program)) + hardening
+// unit fills a unit in. It names the manual where that is installed:
+// systemd-analyze verify finds fault with one that is not.
+func unit(head string, h Host, program string) string {
+	manual := ""
+	if h.Manual {
+		manual = "Documentation=man:rpdb(8)\n"
+	}
+	return strings.NewReplacer("@FOLDER@", path.Dir(program), "@DOCUMENTATION@", manual).Replace(script(head, program)) + hardening
 }

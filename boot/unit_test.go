@@ -15,6 +15,13 @@ func TestUnitsAreAccepted(t *testing.T) {
 	if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
+	for _, manual := range []bool{false, true} {
+		for _, f := range Files(Host{Init: Systemd, Manual: manual}, Options{Program: "/usr/bin/env"}) {
+			if named := strings.Contains(f.Text, "\nDocumentation=man:rpdb(8)\n"); f.Link == "" && named != manual {
+				t.Errorf("%s names the manual: %v, and that it is installed is %v", f.Path, named, manual)
+			}
+		}
+	}
 	dir := t.TempDir()
 	var units []string
 	for _, f := range Files(Host{Init: Systemd}, Options{Program: "/usr/bin/env"}) {

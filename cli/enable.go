@@ -58,8 +58,10 @@ func (a *app) disableCommand() *cobra.Command {
 		Short: "take away what \"rpdb enable\" has installed, and nothing else",
 		Long: `disable removes the files that enable has installed, if they are as they were
 installed, and stops its services. A file that somebody has edited since is left,
-and named. Rules and routes stay as they are until the machine boots, and so does the
-record of what was applied; "rpdb remove" takes the rules and routes away.
+and named. Rules and routes stay as they are until the machine boots; "rpdb remove"
+takes them away. The record of what was applied, in /var/lib/rpdb, stays in any
+case: it is what history and rollback read, and by it rpdb knows its own rules. Where
+nothing is applied any more the directory may be removed by hand.
 
 Exit codes: 0 done; 1 an error: nothing is changed.`,
 		Args: cobra.NoArgs,
@@ -137,6 +139,8 @@ func (a *app) enable(ctx context.Context, o enableOptions, on bool) error {
 	e.describe(p)
 	if on {
 		e.advise(p, program)
+	} else if err := e.adviseOff(); err != nil {
+		return err
 	}
 	return e.view(on)
 }
@@ -302,6 +306,18 @@ func (e *enabling) describe(p *boot.Plan) {
 	}
 }
 
+// adviseOff says what is left, and why.
+func (e *enabling) adviseOff() error {
+	state, err := e.journal.Read()
+	if err != nil {
+		return err
+	}
+	if len(state.Generations) > 0 {
+		e.note("the record of what was applied stays in %s, as rules and routes do: history and rollback read it, and by it rpdb knows what is its own", defaultStateDir)
+	}
+	return nil
+}
+
 // advise says what a file alone does not do.
 func (e *enabling) advise(p *boot.Plan, program string) {
 	for _, s := range p.Steps {
@@ -309,8 +325,11 @@ func (e *enabling) advise(p *boot.Plan, program string) {
 		case s.Do != boot.Leave:
 		case s.Path == boot.PolicyPath:
 			e.note("%s is not the confirmed policy, and is left: generation %d is what comes at boot. \"rpdb apply %s\" makes it that file, \"rpdb history show %d --policy\" prints the other", s.Path, e.doc.Generation, s.Path, e.doc.Generation)
-		case s.Path == boot.RCLocal && !e.tree.Calls(boot.RCLocal, program):
+		case s.Path == boot.RCLocal && e.tree.Calls(boot.RCLocal, program):
+		case s.Path == boot.RCLocal:
 			e.note("%s is not edited; add this line to it, before it exits:\n%s", s.Path, boot.RCLocalLine(program))
+		default:
+			e.note("%s is left as it was edited: remove it, and \"rpdb enable\" writes it anew", s.Path)
 		}
 	}
 	if e.host.NoLocal {

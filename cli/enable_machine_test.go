@@ -137,6 +137,7 @@ func TestEnableOnAMachine(t *testing.T) {
 	before := files(t, h.Path("/etc"))
 	h.says("note: generation 1 is gone after a boot, unless", "apply", "/etc/one.yaml", "-m", "one")
 	h.refusesUsers(before)
+	h.says("Not enabled: it is gone after a boot, and nothing repairs it", "status")
 	h.says("note: done: systemctl daemon-reload", "enable")
 	h.unit("rpdb.service", "active")
 	h.unit("rpdb-watch.service", "active")
@@ -147,8 +148,10 @@ func TestEnableOnAMachine(t *testing.T) {
 	h.unit("rpdb-watch.service", "inactive")
 	h.unit("rpdb.service", "active")
 	h.says(wholeUplink, "status")
+	h.says("Enabled: it comes back at boot, and hooks repair it; no watch runs.", "status")
 	h.says("note: done: systemctl --no-block restart ", "enable")
 	h.unit("rpdb-watch.service", "active")
+	h.becomes("Enabled: it comes back at boot, and a watch repairs it with each change.")
 
 	// The watch, in its cage, puts right what an event takes.
 	h.Run("ip", "link", "set", "eth0", "down")
@@ -200,6 +203,7 @@ func TestEnableOnAMachine(t *testing.T) {
 	h.says("note: done: systemctl --no-block stop rpdb.service rpdb-watch.service", "disable")
 	h.unit("rpdb.service", "inactive")
 	h.unit("rpdb-watch.service", "inactive")
+	h.becomes("Not enabled: it is gone after a boot, and nothing repairs it")
 	if after := files(t, h.Path("/etc")); after != before {
 		t.Errorf("left in /etc:\n%s\nbefore:\n%s", after, before)
 	}

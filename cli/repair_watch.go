@@ -22,12 +22,17 @@ const (
 
 // repairForEver repairs with each change, until ctx ends.
 func (a *app) repairForEver(ctx context.Context) error {
-	conn, err := a.open()
+	s, err := a.openSite(false)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	events, err := conn.Watch(ctx)
+	defer s.close()
+	watching, err := s.journal.Watch()
+	if err != nil {
+		return err
+	}
+	defer watching.Close()
+	events, err := s.conn.Watch(ctx)
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,11 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "is this host as it was applied, and is something unfinished?",
 		Long: `status compares the host with the generation that is in force: what its policy
 means here and now. It says what has drifted, whether a generation waits to be
-confirmed and the one before stands ready to come back, and which parts of the
-policy wait for an interface or an address. It changes nothing, so "last seen in
-sync" is when apply, repair or a rollback last looked, to a minute.
+confirmed and the one before stands ready to come back, which parts of the policy
+wait for an interface or an address, and whether the generation comes back at boot
+("rpdb enable") and is repaired with each change. It changes nothing, so "last seen
+in sync" is when apply, repair or a rollback last looked, to a minute. What an
+uplink has stays while it waits, for when it comes back.
 
 Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted, or blocked
 by a rule or route of others that stands where one of the policy has to; 4 in sync,
@@ -53,6 +55,8 @@ type statusDocument struct {
 	Leftovers int            `json:"leftovers,omitzero"`
 	Kept      int            `json:"kept"`
 	Waiting   []rpdb.Waiting `json:"waiting"`
+	// Lasting says what brings the generation back, at boot and after changes.
+	Lasting lasting `json:"lasting"`
 	// Blocked are the objects of others that keep the generation from being put
 	// right, and any other from being applied; absent if there are none.
 	Blocked []blocker `json:"blocked,omitempty"`
@@ -104,6 +108,7 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 	} else if err != nil {
 		return d, err
 	}
+	d.Lasting = s.lasting()
 	d.Drift, d.Kept, d.Waiting = list(p.Changes), p.Kept, list(p.Waiting)
 	if len(d.Drift) == 0 {
 		d.Leftovers = len(p.Steps)
@@ -197,6 +202,7 @@ func (a *app) viewStatus(d statusDocument) error {
 			w.printf("Nothing watches it any more: after that time %s with the next apply, confirm or rollback.\n", comesBack(p.Old))
 		}
 	}
+	w.lasting(d.Lasting, d.Generation != nil)
 	return w.err
 }
 

@@ -20,7 +20,7 @@ const lockPoll = 20 * time.Millisecond
 // [*LockedError] that names the other. The lock is the kernel's (flock): it ends
 // with the process that has it, however that ends, so there is no stale one.
 func (j *Journal) Lock(ctx context.Context, wait time.Duration) (unlock func(), err error) {
-	f, err := j.openLock()
+	f, err := j.openOrCreate(lockFile)
 	if err != nil {
 		return nil, &Error{Op: "lock", Path: filepath.Join(j.path, lockFile), Err: cause(err)}
 	}
@@ -56,15 +56,15 @@ func (j *Journal) Lock(ctx context.Context, wait time.Duration) (unlock func(), 
 	return func() { f.Close() }, nil
 }
 
-// openLock opens the file that is locked. It is never removed: whoever waits for
+// openOrCreate opens a file that is locked. It is never removed: whoever waits for
 // a file that is gone would wait beside those who lock the new one.
-func (j *Journal) openLock() (*os.File, error) {
+func (j *Journal) openOrCreate(name string) (*os.File, error) {
 	for {
-		f, err := j.disk.open(lockFile, os.O_RDWR)
+		f, err := j.disk.open(name, os.O_RDWR)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
-		f, err = j.disk.create(lockFile)
+		f, err = j.disk.create(name)
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}
