@@ -47,6 +47,8 @@ func must(t testing.TB, err error) {
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
 // asNobody runs f on a thread without capabilities, which ends with it.
 func asNobody(f func() error) error {
 	done := make(chan error)
