@@ -28,12 +28,15 @@ func (o ChangeOp) MarshalText() ([]byte, error) { return changeOpWords.marshal(o
 func (o *ChangeOp) UnmarshalText(text []byte) error { return changeOpWords.unmarshal(text, o) }
 
 // Change is one message to the kernel: one rule or one route, added, replaced
-// or deleted. Exactly one of Rule and Route is set; the values belong to the
-// Change and are not modified.
+// or deleted, or all that our table of nftables holds, replaced. Exactly one of
+// Rule, Route and NAT is set; the values belong to the Change and are not modified.
 type Change struct {
 	Op    ChangeOp `json:"op"`
 	Rule  *Rule    `json:"rule,omitempty"`
 	Route *Route   `json:"route,omitempty"`
+	// NAT is what the table holds then; without any translation it is gone. With
+	// another Op than Replace these are some that come or go, which is no message.
+	NAT *NAT `json:"nat,omitempty"`
 }
 
 // RuleChange returns a change of a rule.
@@ -42,6 +45,11 @@ func RuleChange(op ChangeOp, r Rule) Change { return Change{Op: op, Rule: &r} }
 // RouteChange returns a change of a route.
 func RouteChange(op ChangeOp, r Route) Change { return Change{Op: op, Route: &r} }
 
+// NATChange returns a change of what our table of nftables holds.
+func NATChange(op ChangeOp, list []Translation) Change {
+	return Change{Op: op, NAT: &NAT{Translations: SortTranslations(list)}}
+}
+
 // Object names what is changed, as in "rule 100 (IPv4)".
 func (c Change) Object() string {
 	switch {
@@ -49,6 +57,10 @@ func (c Change) Object() string {
 		return c.Rule.String()
 	case c.Route != nil:
 		return c.Route.String()
+	case c.NAT != nil && c.Op == Replace:
+		return "table rpdb of nftables"
+	case c.NAT != nil && len(c.NAT.Translations) > 0:
+		return c.NAT.Translations[0].String()
 	}
 	return "nothing"
 }

@@ -33,6 +33,13 @@ type DesiredRule struct {
 	// Pinned rules keep the priority they have. For the others Priority is
 	// allotted by the plan, and 0 here.
 	Pinned bool `json:"pinned,omitzero"`
+	// Translation is what happens to the source of forwarded packets that the rule
+	// leads on; the zero value is nothing. Its realm is that of the table that the
+	// rule looks up, which is allotted by the plan.
+	Translation Translation `json:"translation,omitzero"`
+	// CopyOf is the table that the policy names where the rule looks up a copy of
+	// it, as one with a Translation does; 0 for all other rules.
+	CopyOf TableID `json:"copy_of,omitzero"`
 	// Adopts are the protocols whose rules at this priority and with the same
 	// [Rule.Meaning] a pinned rule takes the place of: they are to go.
 	Adopts []Protocol `json:"adopts,omitempty"`

@@ -27,10 +27,11 @@ const (
 	PartAddresses                    // the addresses
 	PartNeighbours                   // the neighbour table
 	PartNexthops                     // the nexthop objects
+	PartNAT                          // what our table of nftables holds
 )
 
 func partWords() []string {
-	return []string{"rules_ipv4", "rules_ipv6", "routes_ipv4", "routes_ipv6", "links", "masters", "addresses", "neighbours", "nexthop_objects"}
+	return []string{"rules_ipv4", "rules_ipv6", "routes_ipv4", "routes_ipv6", "links", "masters", "addresses", "neighbours", "nexthop_objects", "nat"}
 }
 
 // Has reports whether all of the given parts are in the set.

@@ -42,6 +42,8 @@ type Snapshot struct {
 	Sysctls    Sysctls         `json:"sysctls"`
 	Custom4    Customised      `json:"customised_ipv4,omitzero"`
 	Custom6    Customised      `json:"customised_ipv6,omitzero"`
+	// NAT is what our table of nftables holds, which no decision depends on.
+	NAT NAT `json:"nat,omitzero"`
 	// Kernel is the release of the kernel, as uname(1) -r prints it.
 	Kernel string `json:"kernel,omitzero"`
 	// Missing and MissingTables say what the snapshot does not tell, which a

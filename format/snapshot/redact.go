@@ -175,6 +175,12 @@ func (r *Redactor) Snapshot(s *rpdb.Snapshot) *rpdb.Snapshot {
 		o.Nexthop, o.Unknown = r.hop(o.Nexthop), blank(o.Unknown)
 		return o
 	})
+	out.NAT.Translations = each(s.NAT.Translations, func(t rpdb.Translation) rpdb.Translation {
+		t.From, t.To, t.Match.To = r.Prefix(t.From), r.Prefix(t.To), r.Prefix(t.Match.To)
+		t.Match.IIF, t.Out = r.Link(t.Match.IIF), r.Link(t.Out)
+		return t
+	})
+	out.NAT.Unknown = each(s.NAT.Unknown, func(string) string { return "something that is not shown" })
 	out.Sysctls.HashSeed = 0
 	out.Sysctls.Links = map[rpdb.LinkName]rpdb.LinkSysctls{}
 	for name, settings := range s.Sysctls.Links {

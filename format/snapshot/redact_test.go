@@ -109,7 +109,11 @@ func TestRedactedIsGone(t *testing.T) {
 		Addresses:  []rpdb.Address{{Link: 7, Prefix: netip.PrefixFrom(a, 24), Peer: a}, {Link: 7, Prefix: own}},
 		Neighbours: []rpdb.Neighbour{{Link: 7, Addr: a}, {Link: 7, Addr: netip.MustParseAddr("ff02::1:ff00:2")}},
 		Nexthops:   []rpdb.NexthopObject{{ID: 1, Nexthop: rpdb.Nexthop{Via: a}, Unknown: tunnel}},
-		Sysctls:    rpdb.Sysctls{HashSeed: 5, Links: map[rpdb.LinkName]rpdb.LinkSysctls{"customer-a": {RPFilter: 1}}},
+		NAT: rpdb.NAT{
+			Translations: []rpdb.Translation{{Family: rpdb.IPv4, From: netip.PrefixFrom(a, 32), To: netip.PrefixFrom(a, 32), Match: rpdb.Selector{To: netip.PrefixFrom(a, 32), IIF: "customer-a"}, Out: "customer-a"}},
+			Unknown:      []string{"a rule with " + secret},
+		},
+		Sysctls: rpdb.Sysctls{HashSeed: 5, Links: map[rpdb.LinkName]rpdb.LinkSysctls{"customer-a": {RPFilter: 1}}},
 	}
 	out := NewRedactor(Key{1}, true).Snapshot(s)
 	file := string(written(t, out))

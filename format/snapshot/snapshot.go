@@ -196,6 +196,8 @@ func (d *decoder) snapshot(s *rpdb.Snapshot) error {
 			return d.Decode(&s.Custom4)
 		case "customised_ipv6":
 			return d.Decode(&s.Custom6)
+		case "nat":
+			return d.Decode(&s.NAT)
 		case "kernel":
 			return d.Decode(&s.Kernel)
 		case "missing":
