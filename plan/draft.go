@@ -174,7 +174,7 @@ func (d *differ) fillTwin(t rpdb.TableID) []Step {
 	there := d.ownRoutesByKey(twin)
 	var writes, drops []Step
 	for _, w := range d.contentOf(t) {
-		w.Route.Table = twin
+		w.Route = w.Route.MoveCopy(twin)
 		own := there[w.Route.Key()]
 		delete(there, w.Route.Key())
 		keep := max(slices.IndexFunc(own, func(r rpdb.Route) bool { return equal(r, w.Route) }), 0)

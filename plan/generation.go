@@ -11,8 +11,11 @@ import (
 // steps are the messages.
 type phases struct {
 	newRoutes, newRules, oldRules, oldRoutes []Step
-	steps                                    map[Phase][]Step
-	back                                     Back
+	// translations are those of the policy, by the tables that its rules look up
+	// in the end.
+	translations []wantedTranslation
+	steps        map[Phase][]Step
+	back         Back
 }
 
 func (ph *phases) add(p Phase, steps ...Step) { ph.steps[p] = append(ph.steps[p], steps...) }
@@ -33,9 +36,11 @@ func (d *differ) schedule() phases {
 	d.repair(&ph, &g)
 	live, moved := d.layout.live, tableMap{}
 	draft := d.drafted(&g, r.shared)
+	ph.translations = translationsOf(d.wanted)
 	if draft != nil {
 		d.replaceGeneration(&ph, &g, draft)
 		live, moved = draft.live(), draft.moved
+		ph.translations = translationsOf(draft.wanted)
 	} else {
 		if len(d.layout.rules) == 0 {
 			live = none
@@ -228,8 +233,7 @@ func (d *differ) showMoved(ph *phases, n *draft) {
 	}
 	for i, s := range ph.newRoutes {
 		if twin, ok := n.moved[s.Change.Route.Table]; ok {
-			r := *s.Change.Route
-			r.Table = twin
+			r := s.Change.Route.MoveCopy(twin)
 			ph.newRoutes[i].Change = rpdb.RouteChange(s.Change.Op, r)
 		}
 	}

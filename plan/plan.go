@@ -123,8 +123,8 @@ func (e *ConflictError) Error() string {
 
 // Diff returns the steps that lead from the actual state to the desired one.
 // It is deterministic and reads its arguments only. The errors are
-// [*ConflictError] and [*RangeError], several of them joined, and a policy with
-// more rules than [Capacity].
+// [*ConflictError], [*RangeError] and [*NATError], several of them joined, and a
+// policy with more rules than [Capacity].
 func Diff(actual *rpdb.Snapshot, desired rpdb.Desired) (Plan, error) {
 	// Never nil, which JSON writes as null.
 	p := Plan{Changes: []Step{}, Steps: []Step{}, Waiting: slices.Clone(desired.Waiting)}
@@ -160,6 +160,9 @@ func Diff(actual *rpdb.Snapshot, desired rpdb.Desired) (Plan, error) {
 			p.Back = append(p.Back, ph.back)
 		}
 	}
+	if err := p.translate(actual, all); err != nil {
+		return Plan{}, err
+	}
 	hands.around()
 	return p, nil
 }
@@ -179,6 +182,7 @@ func Sweep(actual *rpdb.Snapshot, desired rpdb.Desired) Plan {
 	}
 	hands := newHandOver(actual, desired, &p)
 	p.Steps = append(inPhases(all), hands.swept()...)
+	p.sweepNAT(actual)
 	p.Notes = nil
 	return p
 }
@@ -234,7 +238,7 @@ func (d *differ) routeWaits(r rpdb.Route) bool {
 // that a waiting uplink's recipe makes. Rules of the policy's list never wait.
 func (d *differ) ruleWaits(r rpdb.Rule) bool {
 	s := r.Selector
-	recipe := s == rpdb.Selector{From: s.From} || s == rpdb.Selector{OIF: s.OIF}
+	recipe := r.Realms == 0 && (s == rpdb.Selector{From: s.From} || s == rpdb.Selector{OIF: s.OIF})
 	return recipe && r.Action.Type() == rpdb.ActionTable && r.Suppress == rpdb.Suppressor{} &&
 		slices.ContainsFunc(d.desired.Waiting, func(w rpdb.Waiting) bool {
 			return !w.Dst.IsValid() && waitsIn(w, r.Family, r.Action.Table())

@@ -110,7 +110,7 @@ type watch struct {
 
 // carry makes a change.
 func (w *watch) carry(c rpdb.Change) {
-	if c.Route == nil || concerns(w.flows, *c.Route) {
+	if c.Rule != nil || c.Route != nil && concerns(w.flows, *c.Route) { // no decision depends on the rest
 		carry(w.s, c)
 		w.since = append(w.since, c)
 	}
@@ -182,10 +182,13 @@ func clone(s *rpdb.Snapshot) *rpdb.Snapshot {
 
 // carry makes a change in a snapshot, as the kernel would.
 func carry(s *rpdb.Snapshot, c rpdb.Change) {
-	if c.Rule != nil {
+	switch {
+	case c.Rule != nil:
 		carryRule(s, c.Op, *c.Rule)
-	} else if c.Route != nil {
+	case c.Route != nil:
 		carryRoute(s, c.Op, *c.Route)
+	case c.NAT != nil && c.Op == rpdb.Replace:
+		s.NAT = *c.NAT
 	}
 }
 

@@ -21,7 +21,7 @@ func (m tableMap) of(t rpdb.TableID) rpdb.TableID {
 // rule returns a rule that looks up the table meant.
 func (m tableMap) rule(r rpdb.Rule) rpdb.Rule {
 	if r.Action.Type() == rpdb.ActionTable {
-		r.Action = rpdb.ToTable(m.of(r.Action.Table()))
+		return r.MoveCopy(m.of(r.Action.Table()))
 	}
 	return r
 }
@@ -122,7 +122,7 @@ func distances(actual *rpdb.Snapshot, desired rpdb.Desired, f rpdb.Family) map[r
 		if _, ok := TwinOfTable(t); !ok || r.Family != f || r.Protocol != rpdb.ProtocolRPDB {
 			continue
 		}
-		r.Table = LogicalTable(t)
+		r = r.MoveCopy(LogicalTable(t))
 		w, ok := wanted[r.Key()]
 		switch {
 		case ok && equal(w, r):
@@ -177,7 +177,7 @@ func inLiveTables(desired rpdb.Desired, f rpdb.Family, m tableMap) rpdb.Desired 
 	}
 	for _, w := range desired.Routes {
 		if w.Route.Family == f {
-			w.Route.Table = m.of(w.Route.Table)
+			w.Route = w.Route.MoveCopy(m.of(w.Route.Table))
 			out.Routes = append(out.Routes, w)
 		}
 	}

@@ -1,0 +1,251 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"rpdb"
+)
+
+// NATError says that a policy translates and the table of nftables that it needs
+// is there and not ours. Nothing can be planned until that goes.
+type NATError struct {
+	Foreign string // whose it looks like
+}
+
+// Error says what is in the way.
+func (e *NATError) Error() string {
+	return fmt.Sprintf("plan nat: the table rpdb of nftables is not ours: %s", e.Foreign)
+}
+
+// wantedTranslation is a translation of a policy, and its rule.
+type wantedTranslation struct {
+	rpdb.Translation
+	name string
+}
+
+// translationsOf returns what rules translate, by the realms of the tables that
+// they look up.
+func translationsOf(rules []rpdb.DesiredRule) []wantedTranslation {
+	var all []wantedTranslation
+	for _, w := range rules {
+		if t := w.Translation; t != (rpdb.Translation{}) {
+			if w.Rule.Family == rpdb.IPv4 {
+				t.Realm, _ = rpdb.RealmOfCopy(w.Rule.Action.Table())
+			}
+			all = append(all, wantedTranslation{t.Canonical(), w.Name})
+		}
+	}
+	return all
+}
+
+// isPlanned reports whether a translation is one of those that policies have. The
+// others are of rules made by hand, and stay.
+func isPlanned(t rpdb.Translation) bool {
+	first, _ := rpdb.RealmOfCopy(FirstTable + 500)
+	last, _ := rpdb.RealmOfCopy(LastTable + twinDistance)
+	return t.Family != rpdb.IPv4 || first <= t.Realm && t.Realm <= last
+}
+
+// translate adds the steps of nftables. Before the gate turns, the translations of
+// both generations stand there: each knows its packets by the realms of its own
+// tables, and one message switches both. Packets that come in tell nothing of
+// that, so the maps for them are switched behind the gate. The old ones go last.
+func (p *Plan) translate(actual *rpdb.Snapshot, all []phases) error {
+	var named []wantedTranslation
+	var wanted []rpdb.Translation
+	for _, ph := range all {
+		for _, w := range ph.translations {
+			named, wanted = append(named, w), append(wanted, w.Translation)
+		}
+	}
+	is := actual.NAT
+	if is.Foreign != "" {
+		if len(wanted) > 0 {
+			return &NATError{Foreign: is.Foreign}
+		}
+		return nil
+	}
+	if actual.Missing.Has(rpdb.PartNAT) {
+		if len(wanted) > 0 {
+			p.Notes = append(p.Notes, "what nftables holds is not known, so what would be translated otherwise is not shown")
+		}
+		return nil
+	}
+	now := is.Translations
+	final := slices.Concat(slices.DeleteFunc(slices.Clone(now), isPlanned), wanted)
+	switched := beside(final, now)
+	prepared := switched
+	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Phase == Switch }) {
+		prepared = prepare(final, now)
+	}
+	w := natWriter{plan: p, now: now}
+	w.write(Prepare, prepared, "the translations of both generations, each by its own realms")
+	w.altered = len(is.Unknown) > 0 && len(final) > 0
+	w.write(Switch, switched, switchReason(now, wanted, is))
+	w.altered = len(is.Unknown) > 0 && len(final) == 0
+	w.write(Clean, final, "translations of packets that no rule leads on any more")
+	p.tellTranslations(live(actual), named)
+	p.tellInbound(w.seen)
+	return nil
+}
+
+// beside returns some translations and, of those before, what they do for packets
+// that leave: of one realm only the first ones know.
+func beside(list, before []rpdb.Translation) []rpdb.Translation {
+	all := slices.Clone(list)
+	for _, t := range before {
+		t.Inbound = t.Inbound && slices.Contains(list, t)
+		if !slices.ContainsFunc(list, func(o rpdb.Translation) bool { return sameTie(o, t) }) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// prepare returns the translations before and, of those to come, what they do for
+// packets that leave.
+func prepare(list, before []rpdb.Translation) []rpdb.Translation {
+	var all []rpdb.Translation
+	for _, t := range before {
+		replaced := func(o rpdb.Translation) bool { return sameTie(o, t) && outward(o) != outward(t) }
+		if !slices.ContainsFunc(list, replaced) {
+			all = append(all, t)
+		}
+	}
+	for _, t := range list {
+		if !slices.ContainsFunc(all, func(o rpdb.Translation) bool { return outward(o) == outward(t) }) {
+			all = append(all, outward(t))
+		}
+	}
+	return all
+}
+
+// sameTie reports whether two translations are of the same packets.
+func sameTie(a, b rpdb.Translation) bool {
+	return a.Family == b.Family && a.Realm == b.Realm && a.Match == b.Match && a.Out == b.Out && (a.Family == rpdb.IPv4 || a.From == b.From)
+}
+
+// outward is what a translation does for packets that leave.
+func outward(t rpdb.Translation) rpdb.Translation {
+	t.Inbound = false
+	return t
+}
+
+func switchReason(now, wanted []rpdb.Translation, is rpdb.NAT) string {
+	switch {
+	case len(is.Unknown) > 0:
+		return fmt.Sprintf("holds what is not of the policy: %s", is.Unknown[0])
+	case len(now) == 0 && len(wanted) > 0:
+		return "missing"
+	}
+	return "maps packets that come in as the new generation does"
+}
+
+// natWriter adds steps that replace what our table of nftables holds.
+type natWriter struct {
+	plan *Plan
+	now  []rpdb.Translation
+	// altered reports that it holds something else besides, which goes whenever
+	// the table is written.
+	altered bool
+	// seen are the contents that packets may notice.
+	seen [][2][]rpdb.Translation
+}
+
+// write adds a step that leaves the table with some translations, unless it has
+// them, in a phase: first in Prepare, so that what it lacks is known before
+// anything else is done, and last in the others.
+func (w *natWriter) write(phase Phase, list []rpdb.Translation, reason string) {
+	before, after := rpdb.SortTranslations(w.now), rpdb.SortTranslations(list)
+	if slices.Equal(before, after) && !w.altered {
+		return
+	}
+	w.altered = false
+	s := Step{
+		Change: rpdb.NATChange(rpdb.Replace, after), Inverse: rpdb.NATChange(rpdb.Replace, before), Reason: reason, Phase: phase,
+	}
+	at := 0
+	if phase != Prepare {
+		at = len(w.plan.Steps)
+		for phase == Switch && at > 0 && w.plan.Steps[at-1].Phase == Clean {
+			at--
+		}
+	}
+	w.plan.Steps = slices.Insert(w.plan.Steps, at, s)
+	if phase == Switch {
+		w.seen = append(w.seen, [2][]rpdb.Translation{before, after})
+	}
+	w.now = after
+}
+
+// tellInbound says what packets see of steps that stand behind the gate.
+func (p *Plan) tellInbound(seen [][2][]rpdb.Translation) {
+	for range seen {
+		i := slices.IndexFunc(p.Back, func(b Back) bool { return b.Family == rpdb.IPv4 })
+		if i < 0 {
+			p.Back = slices.Insert(p.Back, 0, Back{Family: rpdb.IPv4})
+			i = 0
+		}
+		p.Back[i].Messages++
+		others := slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Phase == Switch && s.Change.NAT == nil })
+		if others {
+			p.Transient = append(p.Transient, "nftables maps packets that come in by one message of its own, right behind the others: until then they have the old map, or none")
+		}
+	}
+}
+
+// live returns the translations whose tables some rule leads packets to.
+func live(actual *rpdb.Snapshot) []rpdb.Translation {
+	led := map[uint16]bool{}
+	rules := actual.RulesOf(rpdb.IPv4)
+	for i, reached := range reachedRules(rules) {
+		if realm, ok := rpdb.RealmOfCopy(rules[i].Action.Table()); ok && reached {
+			led[realm] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(actual.NAT.Translations), func(t rpdb.Translation) bool { return t.Family == rpdb.IPv4 && !led[t.Realm] })
+}
+
+// tellTranslations adds to the changes which translations come and go. By which
+// realm packets are known is no change.
+func (p *Plan) tellTranslations(now []rpdb.Translation, wanted []wantedTranslation) {
+	bare := func(t rpdb.Translation) rpdb.Translation {
+		t.Realm = 0
+		return t.Canonical()
+	}
+	old := map[rpdb.Translation]int{}
+	for _, t := range now {
+		if isPlanned(t) {
+			old[bare(t)]++
+		}
+	}
+	step := func(op, inverse rpdb.ChangeOp, w wantedTranslation, reason string) {
+		one := []rpdb.Translation{w.Translation}
+		p.Changes = append(p.Changes, Step{Change: rpdb.NATChange(op, one), Name: w.name, Inverse: rpdb.NATChange(inverse, one), Reason: reason})
+	}
+	for _, w := range wanted {
+		if b := bare(w.Translation); old[b] > 0 {
+			old[b]--
+			continue
+		}
+		step(rpdb.Add, rpdb.Delete, w, "missing")
+	}
+	for _, t := range now {
+		if isPlanned(t) && old[bare(t)] > 0 {
+			old[bare(t)]--
+			step(rpdb.Delete, rpdb.Add, wantedTranslation{Translation: t}, "not in the policy")
+		}
+	}
+}
+
+// sweepNAT adds the removal of translations of tables that packets are not led to.
+func (p *Plan) sweepNAT(actual *rpdb.Snapshot) {
+	led := live(actual)
+	gone := func(t rpdb.Translation) bool { return isPlanned(t) && !slices.Contains(led, t) }
+	if actual.NAT.Foreign != "" || !slices.ContainsFunc(actual.NAT.Translations, gone) {
+		return
+	}
+	w := natWriter{plan: p, now: actual.NAT.Translations}
+	w.write(Clean, slices.DeleteFunc(slices.Clone(actual.NAT.Translations), gone), "left over")
+}
