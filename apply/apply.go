@@ -12,9 +12,9 @@ import (
 	"rpdb/plan"
 )
 
-// Kernel is the door to the rules and routes of one network namespace. Do
-// makes one change and returns only when it has been read back; its error
-// unwraps to the kernel's errno.
+// Kernel is the door to the rules and routes of one network namespace, and to
+// our table of nftables there. Do makes one change and returns only when it has
+// been read back; its error unwraps to the kernel's errno.
 type Kernel interface {
 	Snapshot(ctx context.Context) (*rpdb.Snapshot, error)
 	Do(ctx context.Context, c rpdb.Change) error
@@ -220,9 +220,12 @@ func stands(ctx context.Context, k Kernel, c rpdb.Change) bool {
 		return false
 	}
 	var there bool
-	if c.Rule != nil {
+	switch {
+	case c.NAT != nil:
+		return slices.Equal(s.NAT.Translations, c.NAT.Translations) && len(s.NAT.Unknown) == 0 && s.NAT.Foreign == ""
+	case c.Rule != nil:
 		there = slices.ContainsFunc(s.Rules, func(r rpdb.Rule) bool { return r.Canonical() == c.Rule.Canonical() })
-	} else {
+	default:
 		there = slices.ContainsFunc(s.Routes, func(r rpdb.Route) bool { return r.Equal(*c.Route) })
 	}
 	return there == (c.Op != rpdb.Delete)

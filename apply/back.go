@@ -167,13 +167,14 @@ func (s *Session) resolve(body journal.Body, host *rpdb.Snapshot) (rpdb.Desired,
 // planAround is plan where what others have put into our ranges is no reason not
 // to: to go back, and to take everything away. Their rules stay, and the kernel
 // that it returns does not show them; where a route of theirs stands there is
-// none of ours.
+// none of ours, and where a table of nftables has our name nothing is translated.
 func (s *Session) planAround(actual *rpdb.Snapshot, desired rpdb.Desired) (blinkered, plan.Plan, rpdb.Desired, error) {
 	k := blinkered{s.Kernel, map[rpdb.Rule]bool{}}
 	for {
 		p, wanted, err := s.plan(k.look(actual), desired)
 		var rule *plan.RangeError
 		var route *plan.ConflictError
+		var nat *plan.NATError
 		switch {
 		case errors.As(err, &rule) && !k.hidden[rule.Rule]:
 			k.hidden[rule.Rule] = true
@@ -182,10 +183,26 @@ func (s *Session) planAround(actual *rpdb.Snapshot, desired rpdb.Desired) (blink
 			if desired.Routes = withoutRoute(desired.Routes, route.Wanted); len(desired.Routes) == before {
 				return k, p, wanted, err
 			}
+		case errors.As(err, &nat) && translates(desired):
+			desired = untranslated(desired)
 		default:
 			return k, p, wanted, err
 		}
 	}
+}
+
+// translates reports whether a state translates packets of a rule.
+func translates(d rpdb.Desired) bool {
+	return slices.ContainsFunc(d.Rules, func(w rpdb.DesiredRule) bool { return w.Translation != rpdb.Translation{} })
+}
+
+// untranslated leaves out all translations.
+func untranslated(d rpdb.Desired) rpdb.Desired {
+	d.Rules = slices.Clone(d.Rules)
+	for i := range d.Rules {
+		d.Rules[i].Translation = rpdb.Translation{}
+	}
+	return d
 }
 
 // withoutRoute leaves out the route that a plan has wanted in either of the two

@@ -220,7 +220,8 @@ func policies() map[string]rpdb.Desired {
 			Routes: []rpdb.DesiredRoute{route(100, "0.0.0.0/0", "192.0.2.2"), route(100, "::/0", "2001:db8::2")},
 			Tables: []rpdb.DesiredTable{{ID: 100}},
 		},
-		"": {},
+		"":  {},
+		"N": natPolicy("203.0.113.0/24", 82999), "M": natPolicy("198.18.5.0/24", 82998),
 	}
 }
 
@@ -439,6 +440,7 @@ type operation struct {
 func operations(t *testing.T) []operation {
 	t.Helper()
 	confirmed, trial, past := newTemplate(t, false, "A"), newTemplate(t, true, "A", "B"), newTemplate(t, false, "A", "C")
+	translated, translating := newTemplate(t, false, "A", "N"), newTemplate(t, true, "A", "N", "M")
 	propose := func(name string, confirm time.Duration) func(*testing.T, *site, *apply.Session) error {
 		return func(t *testing.T, s *site, session *apply.Session) error {
 			prop := s.proposal(t, name)
@@ -461,6 +463,18 @@ func operations(t *testing.T) []operation {
 			return err
 		}, [2]string{"A", "A"}},
 		{"rollback to a generation", past, propose("A", 0), [2]string{"C", "A"}},
+		{"apply a translation", confirmed, propose("N", 0), [2]string{"A", "N"}},
+		{"apply another translation", translated, propose("M", 0), [2]string{"N", "M"}},
+		{"apply another translation for trial", translated, propose("M", time.Minute), [2]string{"N", "N"}},
+		{"confirm a translation", translating, func(t *testing.T, _ *site, session *apply.Session) error {
+			_, err := session.Confirm(t.Context(), 0)
+			return err
+		}, [2]string{"N", "M"}},
+		{"rollback of a translation", translating, func(t *testing.T, _ *site, session *apply.Session) error {
+			_, err := session.RollBack(t.Context(), "by eve")
+			return err
+		}, [2]string{"N", "N"}},
+		{"remove a translation", translated, propose("", 0), [2]string{"N", ""}},
 		{"remove", past, propose("", 0), [2]string{"C", ""}},
 	}
 }
@@ -498,7 +512,7 @@ func TestEveryCallStopsOrFails(t *testing.T) {
 		errnos := []syscall.Errno{0, syscall.EIO, syscall.ENOSPC, syscall.ENOBUFS, syscall.EPERM, syscall.EINTR}
 		if !*allFaults {
 			errnos = errnos[:1]
-			if i != 0 && op.name != "confirm" && op.name != "rollback of a trial" {
+			if i != 0 && op.name != "confirm" && op.name != "rollback of a trial" && op.name != "apply another translation" {
 				continue
 			}
 		}

@@ -39,9 +39,10 @@ func Drift(c Config, state journal.State, host *rpdb.Snapshot) (journal.Entry, p
 }
 
 // BlockedError says that rules or routes of others stand where those of a policy
-// have to be, so that it can neither be applied nor repaired. It unwraps to them.
+// have to be, or a table of nftables, so that it can neither be applied nor
+// repaired. It unwraps to them.
 type BlockedError struct {
-	By []error // each a *plan.RangeError or a *plan.ConflictError
+	By []error // each a *plan.RangeError, a *plan.ConflictError or a *plan.NATError
 }
 
 // Error names all of them.
@@ -65,7 +66,7 @@ func blockers(err error) []error {
 		return all
 	}
 	switch err.(type) {
-	case *plan.RangeError, *plan.ConflictError:
+	case *plan.RangeError, *plan.ConflictError, *plan.NATError:
 		return []error{err}
 	}
 	return nil

@@ -28,6 +28,7 @@ type Memory struct {
 
 	rules  [2][]rpdb.Rule // by family, see index
 	custom [2]rpdb.Customised
+	nat    []rpdb.Translation // what package nft would hold
 	routes [2][]rpdb.Route
 	tables map[rpdb.TableID]bool // IPv4 tables that exist
 
@@ -103,6 +104,7 @@ func (m *Memory) Snapshot(ctx context.Context) (*rpdb.Snapshot, error) {
 	s := &rpdb.Snapshot{
 		Addresses: slices.Clone(m.addresses), Neighbours: slices.Clone(m.neighbours), Nexthops: slices.Clone(m.nexthops),
 		Sysctls: m.sysctls, Custom4: m.custom[0], Custom6: m.custom[1], Kernel: "6.18.0",
+		NAT: rpdb.NAT{Translations: slices.Clone(m.nat)},
 	}
 	for _, l := range m.links {
 		s.Links = append(s.Links, l.Link)
@@ -119,7 +121,7 @@ func (m *Memory) Snapshot(ctx context.Context) (*rpdb.Snapshot, error) {
 	return s, nil
 }
 
-// Do makes one change, as [kernel.Conn.Do].
+// Do makes one change, as [kernel.Conn.Do] does, and package nft for translations.
 func (m *Memory) Do(ctx context.Context, c rpdb.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -131,7 +133,9 @@ func (m *Memory) Do(ctx context.Context, c rpdb.Change) error {
 
 func (m *Memory) do(c rpdb.Change) error {
 	switch {
-	case (c.Rule == nil) == (c.Route == nil):
+	case c.NAT != nil && c.Rule == nil && c.Route == nil && c.Op == rpdb.Replace:
+		return m.putNAT(c.NAT.Translations)
+	case (c.Rule == nil) == (c.Route == nil) || c.NAT != nil:
 		return refuse(syscall.EINVAL, "a change is about one rule or one route")
 	case c.Rule != nil && c.Op == rpdb.Add:
 		return m.addExactRule(*c.Rule)
@@ -145,6 +149,26 @@ func (m *Memory) do(c rpdb.Change) error {
 		return m.deleteExactRoute(*c.Route)
 	}
 	return refuse(syscall.EINVAL, "no such operation")
+}
+
+// putNAT holds translations as package nft does, so that a transaction of rules
+// and translations has one kernel: of one realm only one can be.
+func (m *Memory) putNAT(list []rpdb.Translation) error {
+	list = rpdb.SortTranslations(list)
+	for i, t := range list {
+		if err := t.Valid(); err != nil {
+			return refuse(syscall.EINVAL, err.Error())
+		}
+		same := func(o rpdb.Translation) bool { return t.Realm != 0 && o.Realm == t.Realm }
+		maps := func(o rpdb.Translation) bool {
+			return t.Inbound && o.Inbound && t.To.Overlaps(o.To) && (t.To != o.To || t.From != o.From)
+		}
+		if slices.ContainsFunc(list[:i], same) || slices.ContainsFunc(list[:i], maps) {
+			return refuse(syscall.EINVAL, "two translations for the same packets")
+		}
+	}
+	m.nat = list
+	return nil
 }
 
 // Execute runs a command as ip(8) and sysctl(8) would.
