@@ -145,7 +145,7 @@ func (s *site) proposeIn(ctx context.Context, session *apply.Session, prop apply
 	if err := session.Free(); err != nil {
 		return apply.Outcome{}, nil, err
 	}
-	host, err := s.conn.Snapshot(ctx)
+	host, err := s.kernel().Snapshot(ctx)
 	if err != nil {
 		return apply.Outcome{}, nil, err
 	}

@@ -31,9 +31,10 @@ func wayOf(p plan.Plan) wayBack {
 			w.Written++
 		case plan.Switch:
 			w.Messages++
-			if s.Change.Rule != nil {
+			switch {
+			case s.Change.Rule != nil:
 				families[s.Change.Rule.Family] = true
-			} else {
+			case s.Change.Route != nil:
 				families[s.Change.Route.Family] = true
 			}
 		}

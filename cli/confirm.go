@@ -86,7 +86,7 @@ func (a *app) confirm(ctx context.Context, id uint64) error {
 // noteDrift says that the host is not as the generation wants it that was
 // confirmed, as where a rollback was cut short. It is confirmed all the same.
 func (s *site) noteDrift(ctx context.Context, session *apply.Session) {
-	host, err := s.conn.Snapshot(ctx)
+	host, err := s.kernel().Snapshot(ctx)
 	if err != nil {
 		return
 	}

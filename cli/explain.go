@@ -95,6 +95,9 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 type explanation struct {
 	Version int       `json:"version,omitzero"` // absent in lists
 	Trace   fib.Trace `json:"trace"`
+	// NAT is what nftables does to the packet for its rule; absent where that is
+	// nothing.
+	NAT *translated `json:"nat,omitempty"`
 	// Kernel is the running kernel's own answer, absent for a snapshot from a
 	// file and for flows that it cannot be asked about.
 	Kernel *rpdb.Decision `json:"kernel,omitempty"`
@@ -162,7 +165,9 @@ func (x explainer) explain(ctx context.Context, flow rpdb.Flow) (explanation, er
 			return explanation{}, fmt.Errorf("flow: interface %q does not exist here", string(name))
 		}
 	}
+	flow, arrived := arrive(x.snap.NAT, flow)
 	e := explanation{Trace: x.fib.Trace(flow)}
+	e.NAT = leave(x.snap, flow, e.Trace.Decision, arrived)
 	err := e.askKernel(ctx, x.conn, x.snap, flow)
 	return e, err
 }

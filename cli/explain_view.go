@@ -15,8 +15,9 @@ func (a *app) viewExplain(s *rpdb.Snapshot, e explanation) error {
 	}
 	w := newPrinter(a.Out)
 	v := newWords(s.LinkName, a.loadNames())
-	v.hideProtocol = true
+	v.hideProtocol, v.nat = true, s.NAT.Translations
 	look := a.look()
+	w.arrival(look, e)
 	for i := range e.Trace.Lookups {
 		l := &e.Trace.Lookups[i]
 		if len(e.Trace.Lookups) > 1 || l.Purpose != fib.Output {
@@ -70,6 +71,7 @@ func (p *printer) outcome(l look, e explanation) {
 	if s, ok := lastSource(e.Trace); ok && d.Disposition.Delivered() {
 		p.source(l, s)
 	}
+	p.translation(l, e)
 	for _, c := range e.Trace.ReverseChecks {
 		p.lines(l, "", "reverse path: "+reverseWords(c, e.Trace.Flow))
 	}

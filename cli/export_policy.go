@@ -87,7 +87,7 @@ func (a *app) confirmedPolicy(ctx context.Context) (exportable, error) {
 	if err != nil {
 		return exportable{}, err
 	}
-	host, err := s.conn.Snapshot(ctx)
+	host, err := s.kernel().Snapshot(ctx)
 	if err != nil {
 		return exportable{}, err
 	}

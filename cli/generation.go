@@ -79,6 +79,9 @@ func (a *app) openJournal(netns uint64, readOnly bool) (*journal.Journal, error)
 	return journal.Open(dir, below, journal.Options{ReadOnly: readOnly})
 }
 
+// kernel is the door to everything that a policy changes here.
+func (s *site) kernel() hostDoors { return hostDoors{s.conn} }
+
 func (s *site) close() {
 	s.journal.Close()
 	s.conn.Close()
@@ -114,7 +117,7 @@ func (a *app) namespaceKey(netns uint64) (string, error) {
 // config is what the sessions of a site stand on.
 func (s *site) config() apply.Config {
 	return apply.Config{
-		Kernel: s.conn, Journal: s.journal, Machine: journal.Host{}, NetNS: s.netns, Wait: s.app.wait,
+		Kernel: s.kernel(), Journal: s.journal, Machine: journal.Host{}, NetNS: s.netns, Wait: s.app.wait,
 		Chosen: s.app.stateDir != "", Ended: s.trialEnded,
 		Resolve: func(b journal.Body, host *rpdb.Snapshot) (rpdb.Desired, error) {
 			doc, err := policy.Parse(b.File, []byte(b.Policy))

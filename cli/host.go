@@ -51,7 +51,7 @@ func (a *app) state(ctx context.Context) (*rpdb.Snapshot, *kernel.Conn, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := conn.Snapshot(ctx)
+	s, err := hostDoors{conn}.Snapshot(ctx)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err

@@ -130,7 +130,7 @@ func (s *site) target(session *apply.Session, id uint64, last int) (journal.Entr
 // endTrial takes back the generation on trial.
 func (s *site) endTrial(ctx context.Context, session *apply.Session) error {
 	p := *session.State().Pending
-	host, err := s.conn.Snapshot(ctx)
+	host, err := s.kernel().Snapshot(ctx)
 	if err != nil {
 		return err
 	}

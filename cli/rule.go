@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,10 +34,13 @@ func (a *app) ruleCommand() *cobra.Command {
 }
 
 // rules is one call of "rpdb rule".
-type rules struct{ objectCall }
+type rules struct {
+	objectCall
+	nat []rpdb.Translation // of the rules that are listed
+}
 
 func (a *app) newRules() *rules {
-	return &rules{objectCall{app: a, object: "rule", usage: ruleUsage + iproute2.RuleHelp()}}
+	return &rules{objectCall: objectCall{app: a, object: "rule", usage: ruleUsage + iproute2.RuleHelp()}}
 }
 
 // runRule reads the options and the verb of "rpdb rule".
@@ -149,7 +154,36 @@ func (r *rules) list(ctx context.Context, words []string) error {
 			}
 		}
 	}
+	if r.nat, err = r.translations(ctx, chosen); err != nil {
+		return err
+	}
 	return r.print(chosen, false)
+}
+
+// translations returns what nftables does to the packets of rules, where one of
+// them looks as if it did something. To those who may not read it it does nothing.
+func (r *rules) translations(ctx context.Context, list []rpdb.Rule) ([]rpdb.Translation, error) {
+	asks := func(rule rpdb.Rule) bool {
+		return rpdb.IsCopyRealm(rule.Realms.To()) && hasRealm(rule, rule.Realms.To())
+	}
+	if !slices.ContainsFunc(list, asks) {
+		return nil, nil
+	}
+	var s rpdb.Snapshot
+	if r.fromFile() {
+		state, _, err := r.state(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return state.NAT.Translations, nil
+	}
+	conn, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	err = hostDoors{conn}.readNAT(ctx, &s)
+	return s.NAT.Translations, err
 }
 
 // source returns what reads the rules of a family: from a file, if one was
@@ -177,7 +211,7 @@ func (r *rules) print(list []rpdb.Rule, deleted bool) error {
 	if !r.opts.JSON {
 		w := newPrinter(r.Out)
 		for _, rule := range list {
-			w.printf("%s\n", v.Rule(rule))
+			w.printf("%s\n", v.Rule(rule)+natOf(rule, r.nat))
 		}
 		return w.err
 	}
@@ -185,6 +219,9 @@ func (r *rules) print(list []rpdb.Rule, deleted bool) error {
 	for _, rule := range list {
 		w.Begin()
 		v.Fields(rule, w)
+		if text := natOf(rule, r.nat); text != "" {
+			w.String("nat", "", strings.TrimPrefix(text, " nat "))
+		}
 		w.End()
 	}
 	return w.Close()

@@ -57,6 +57,7 @@ const longTable = 20
 func (a *app) viewShow(s *rpdb.Snapshot, findings []analysis.Diagnostic, all bool) error {
 	w := newPrinter(a.Out)
 	v := newWords(s.LinkName, a.loadNames())
+	v.nat = s.NAT.Translations
 	for _, f := range rpdb.Families() {
 		w.printf("%v rules\n", f)
 		for _, r := range s.RulesOf(f) {
@@ -72,6 +73,7 @@ func (a *app) viewShow(s *rpdb.Snapshot, findings []analysis.Diagnostic, all boo
 		}
 		w.printf("\n")
 	}
+	w.nat(s)
 	if len(findings) == 0 {
 		w.printf("Nothing odd.\n")
 		return w.err

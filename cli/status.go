@@ -98,7 +98,7 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 	if err != nil {
 		return d, err
 	}
-	if d.host, err = s.conn.Snapshot(ctx); err != nil {
+	if d.host, err = s.kernel().Snapshot(ctx); err != nil {
 		return d, err
 	}
 	entry, p, err := apply.Drift(s.config(), state, d.host)

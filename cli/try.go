@@ -239,7 +239,7 @@ type runner struct {
 
 // send foretells all probes from one snapshot, then sends them.
 func (r *runner) send(ctx context.Context, probes []namedProbe) ([]tryResult, error) {
-	s, err := r.conn.Snapshot(ctx)
+	s, err := hostDoors{r.conn}.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func (r *runner) send(ctx context.Context, probes []namedProbe) ([]tryResult, er
 }
 
 func (r *runner) apply(ctx context.Context, doc *policy.Document, out *rehearsal) error {
-	s, err := r.conn.Snapshot(ctx)
+	s, err := hostDoors{r.conn}.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -278,7 +278,7 @@ func (r *runner) apply(ctx context.Context, doc *policy.Document, out *rehearsal
 		return err
 	}
 	out.words = newWords(s.LinkName, rpdb.Names{}) // which the policy was read with
-	_, err = apply.Run(ctx, r.conn, p, r.desired, apply.Options{})
+	_, err = apply.Run(ctx, hostDoors{r.conn}, p, r.desired, apply.Options{})
 	if err != nil {
 		return err
 	}

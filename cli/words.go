@@ -32,6 +32,8 @@ type words struct {
 	routes iproute2.RouteView
 	// hideProtocol leaves out who made a rule.
 	hideProtocol bool
+	// nat are the translations, which stand behind the rules that they are of.
+	nat []rpdb.Translation
 }
 
 // newWords returns the words of a host: the names of its interfaces, and those
@@ -47,7 +49,7 @@ func (w words) rule(r rpdb.Rule) string {
 	if w.hideProtocol {
 		r.Protocol = rpdb.ProtocolUnspec
 	}
-	return safe(w.rules.Text(r))
+	return safe(w.rules.Text(r) + natOf(r, w.nat))
 }
 
 // route is the line of a route in a listing of its table; each nexthop of a
@@ -70,6 +72,9 @@ func (w words) table(t rpdb.TableID) string { return safe(w.rules.Names.Table(t)
 // change is the command that makes a change, to be pasted into a shell.
 // Only our own protocol stands as a number: elsewhere its name is not known.
 func (w words) change(c rpdb.Change) string {
+	if c.NAT != nil {
+		return natWords(c)
+	}
 	v := w.routes
 	v.Names.Protocols = maps.Clone(v.Names.Protocols)
 	delete(v.Names.Protocols, rpdb.ProtocolRPDB)
