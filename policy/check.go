@@ -108,6 +108,7 @@ func checkDocument(p *parser, _ entries, d *draft) {
 	placeMarker(p, d)
 	checkOrder(p, d)
 	checkGotos(p, d)
+	checkNATs(p, d)
 }
 
 func checkUplinkNames(p *parser, d *draft) {

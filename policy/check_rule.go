@@ -16,6 +16,7 @@ func checkRule(p *parser, m entries, r *Rule) {
 	checkActions(p, m, r)
 	checkModifiers(p, m, r)
 	checkPriority(p, m, r)
+	checkNAT(p, m, r)
 	if m.has("adopt") && !m.has("priority") {
 		p.fail(m.values["adopt"], "adopt", bad("takes the place of a rule at a priority, and none is given").try("add the priority of the rule that is there"))
 	}

@@ -163,11 +163,16 @@ type Rule struct {
 	SuppressIfGroup Located[string]
 	// Realms is "to" or "from/to", each a name or a number.
 	Realms Located[string]
+	// NAT is what happens to the source of forwarded packets that Lookup leads on.
+	// The realm by which they are known is Resolve's to choose.
+	NAT Located[rpdb.Translation]
 	// Priority pins the rule; absent: the plan allots one.
 	Priority rpdb.Opt[rpdb.Priority]
 	// Adopt are protocols, names or numbers, whose rule that means the same this
 	// one takes the place of.
 	Adopt []Located[string]
+
+	nat *natKeys // as written; nil: none
 }
 
 // Families returns the families that the rule is for.

@@ -47,6 +47,7 @@ func withTables(t *testing.T, page string) string {
 	for name, table := range map[string]string{
 		"policy": keyTable(k.document), "uplink": keyTable(k.uplink), "uplink table": keyTable(k.uplinkTable),
 		"table": keyTable(k.table), "route": keyTable(k.route), "nexthop": keyTable(k.nexthop), "rule": keyTable(k.rule),
+		"nat": keyTable(k.nat),
 	} {
 		begin, end := "<!-- keys: "+name+" -->\n", "<!-- end -->\n"
 		before, rest, ok := strings.Cut(page, begin)

@@ -20,6 +20,7 @@ type keys struct {
 	route       *mapping[Route]
 	nexthop     *mapping[Hop]
 	rule        *mapping[Rule]
+	nat         *mapping[natKeys]
 }
 
 func newKeys() keys {
@@ -31,6 +32,7 @@ func newKeys() keys {
 		route:       &mapping[Route]{"a route", routeFields(), checkRoute},
 		nexthop:     &mapping[Hop]{"a nexthop", nexthopFields(), checkNexthop},
 		rule:        &mapping[Rule]{"a rule", ruleFields(), checkRule},
+		nat:         &mapping[natKeys]{"a translation", natFields(), checkNATKeys},
 	}
 }
 

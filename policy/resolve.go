@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -100,6 +101,9 @@ func (r *resolver) resolveRule(doc Rule) {
 	}
 	for _, f := range doc.Families() {
 		want.Rule.Family = f
+		if doc.NAT.IsSet() {
+			want = r.translated(doc, want)
+		}
 		r.out.Rules = append(r.out.Rules, want)
 	}
 }
@@ -219,8 +223,11 @@ func (r *resolver) realms(doc Rule) rpdb.Realms {
 
 func (r *resolver) realm(at Located[string], text string) uint16 {
 	v, ok := r.names.RealmByName(text)
-	if !ok {
+	switch {
+	case !ok:
 		r.reportAt(at.Position, "realms", at.Text, bad("no realm is called %q on the host", text))
+	case rpdb.IsCopyRealm(v) && slices.ContainsFunc(r.doc.Rules, func(o Rule) bool { return o.NAT.IsSet() }):
+		r.reportAt(at.Position, "realms", at.Text, bad("the realm %d is one of those by which packets of rules with nat are known", v))
 	}
 	return v
 }

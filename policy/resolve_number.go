@@ -93,7 +93,7 @@ type ruleOnHost struct {
 func (r *resolver) presentOthers() {
 	there, count := map[ruleOnHost]rpdb.TableID{}, map[ruleOnHost]int{}
 	for _, rule := range r.host.Rules {
-		if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable {
+		if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable && !looksUpCopy(rule) {
 			k := ruleOnHost{family: rule.Family, selector: rule.Selector.Canonical()}
 			count[k]++
 			there[ruleOnHost{k.family, k.selector, count[k]}] = logical(rule.Action.Table())
@@ -112,6 +112,9 @@ func (r *resolver) presentOthers() {
 	votes := map[claim]int{}
 	clear(count)
 	for _, rule := range r.doc.Rules {
+		if rule.NAT.IsSet() { // it looks a copy up
+			continue
+		}
 		for _, f := range rule.Families() {
 			k := ruleOnHost{family: f, selector: rule.Selector.Canonical()}
 			count[k]++
@@ -129,6 +132,13 @@ func (r *resolver) presentOthers() {
 			r.tables.others[c.table], r.ids[c.number] = c.number, true
 		}
 	}
+}
+
+// looksUpCopy reports whether a rule has a table of its own, as one whose packets
+// are translated.
+func looksUpCopy(r rpdb.Rule) bool {
+	realm, ok := rpdb.RealmOfCopy(r.Action.Table())
+	return ok && r.Realms == rpdb.NewRealms(0, realm)
 }
 
 // settle gives a table without a number a free one of a range, and adds the

@@ -20,6 +20,7 @@ func Schema() []byte {
 		"route":       k.route.schema(nil),
 		"nexthop":     k.nexthop.schema(map[string]any{"anyOf": required("via", "dev")}),
 		"rule":        k.rule.schema(oneAction()),
+		"nat":         k.nat.schema(nil),
 	}
 	data, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {

@@ -211,12 +211,29 @@ func tell(s *rpdb.Snapshot, d rpdb.Desired) string {
 		if r.Pinned {
 			at = fmt.Sprintf(" pref %d", r.Rule.Priority)
 		}
-		fmt.Fprintf(&b, "%-4s rule%s%s%s  # %s\n", r.Rule.Family.Flag(), at, tellRule(r), tellAdopts(r.Adopts), r.Name)
+		fmt.Fprintf(&b, "%-4s rule%s%s%s%s  # %s\n", r.Rule.Family.Flag(), at, tellRule(r), tellTranslation(r), tellAdopts(r.Adopts), r.Name)
 	}
 	for _, w := range d.Waiting {
 		fmt.Fprintf(&b, "waiting: %s: %s (table %d)\n", w.Name, w.Reason, w.Table)
 	}
 	return b.String()
+}
+
+func tellRealm(r rpdb.Realms) string {
+	if r == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" realms %d/%d", r.From(), r.To())
+}
+
+// tellTranslation says what becomes of the source, and of which table the one
+// that is looked up is a copy.
+func tellTranslation(w rpdb.DesiredRule) string {
+	if w.Translation == (rpdb.Translation{}) {
+		return ""
+	}
+	t := w.Translation
+	return fmt.Sprintf(" %v (from %v inbound %t notrack %t, copy of %d)", t, t.From, t.Inbound, t.NoTrack, w.CopyOf)
 }
 
 func tellAdopts(list []rpdb.Protocol) string {
@@ -230,12 +247,13 @@ func tellRoute(s *rpdb.Snapshot, r rpdb.Route) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %v table %d", r.Type, r.Dst, r.Table)
 	for _, n := range r.Nexthops {
-		fmt.Fprintf(&b, " [via %v dev %s weight %d flags %d]", n.Via, s.LinkName(n.Link), n.Weight, n.Flags)
+		fmt.Fprintf(&b, " [via %v dev %s weight %d flags %d%s]", n.Via, s.LinkName(n.Link), n.Weight, n.Flags, tellRealm(n.Realms))
 	}
 	if r.PrefSrc.IsValid() {
 		fmt.Fprintf(&b, " src %v", r.PrefSrc)
 	}
 	fmt.Fprintf(&b, " scope %v metric %d proto %d", r.Scope, r.Metric, r.Protocol)
+	b.WriteString(tellRealm(r.Realms))
 	if r.TOS != 0 {
 		fmt.Fprintf(&b, " tos 0x%02x", r.TOS)
 	}
