@@ -20,15 +20,28 @@ import (
 
 func (a *app) checkCommand() *cobra.Command {
 	var to []string
+	var costs bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "every local address: by which uplink do answers leave? And what else is wrong",
 		Long: `check asks for every address of this host by which uplink answers to the outside
 leave, and lists what else is wrong with rules and tables. It changes nothing.
 Exit codes: 0 nothing is wrong (there may be warnings); 1 something is, with the
-reason and the cure; 2 the check could not be made.`,
-		Args: func(cmd *cobra.Command, args []string) error { return trouble(cobra.NoArgs(cmd, args)) },
+reason and the cure; 2 the check could not be made.
+
+With --cost it tells instead what the rules cost the packets and why: how many are
+asked by a packet that no selector is for, and by the longest walk; what makes the
+kernel walk them twice or look for ports in every packet; and which changes would
+make that less without changing any decision: copies that can be dropped, halves that
+can be merged, rules that can move, and gotos past rules that all want the same. The
+times are foretold. As root a lookup is measured too, against one in a namespace
+without rules that is made for it and goes at once. The exit code is 0, or 2.`,
+		Example: "  rpdb check\n  rpdb check --cost\n  rpdb check --cost --snapshot host.rpdb --json",
+		Args:    func(cmd *cobra.Command, args []string) error { return trouble(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if costs {
+				return trouble(a.checkCost(cmd))
+			}
 			r, err := a.makeReport(cmd, to)
 			if err == nil {
 				err = a.viewCheck(r)
@@ -43,6 +56,7 @@ reason and the cure; 2 the check could not be made.`,
 		},
 	}
 	cmd.Flags().StringSliceVar(&to, "to", nil, "outside `ADDRESS` that answers go to, one for each family (default: one that no route but a default covers)")
+	cmd.Flags().BoolVar(&costs, "cost", false, "tell what the rules cost each packet, and why")
 	a.snapshotFlag(cmd)
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return trouble(checkNames(cmd)) }
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return trouble(err) })
