@@ -16,17 +16,20 @@ import (
 // The error says what nf_tables cannot do, or why two of the list cannot both be.
 func Canonical(list []rpdb.Translation) ([]rpdb.Translation, error) {
 	var all []rpdb.Translation
+	seen := map[rpdb.Translation]bool{}
 	for _, t := range list {
 		t = t.Canonical()
 		if err := errors.Join(t.Valid(), unusable(t)); err != nil {
-			return nil, fmt.Errorf("%v of rule %d (%v): %w", t, t.Rule, t.Family, err)
+			return nil, fmt.Errorf("%q (%v): %w", headOf(t), t.Family, err)
 		}
-		if slices.Contains(all, t) {
+		if seen[t] {
 			continue
 		}
-		for _, o := range all {
-			if err := together(o, t); err != nil {
-				return nil, fmt.Errorf("%v of rule %d and %v of rule %d (%v): %w", o, o.Rule, t, t.Rule, t.Family, err)
+		seen[t] = true
+		for i := range all {
+			o := &all[i]
+			if err := together(o, &t); err != nil {
+				return nil, fmt.Errorf("%q and %q (%v): %w", headOf(*o), headOf(t), t.Family, err)
 			}
 		}
 		all = append(all, t)
@@ -68,7 +71,7 @@ func unusable(t rpdb.Translation) error {
 }
 
 // together says why two translations cannot stand side by side.
-func together(a, b rpdb.Translation) error {
+func together(a, b *rpdb.Translation) error {
 	switch {
 	case a.Family != b.Family:
 		return nil

@@ -38,19 +38,32 @@ type rule struct {
 	exprs   []expr
 }
 
-func (r rule) does(o rule) bool { return r.chain == o.chain && slices.Equal(r.exprs, o.exprs) }
+func same(a, b rule) bool {
+	return a.comment == b.comment && a.chain == b.chain && slices.Equal(a.exprs, b.exprs)
+}
+
+// index finds rules by their comments, of which long lists have many.
+type index map[string][]rule
+
+func (x index) add(r rule) { x[r.comment] = append(x[r.comment], r) }
+
+func (x index) has(r rule) bool {
+	return slices.ContainsFunc(x[r.comment], func(o rule) bool { return same(r, o) })
+}
 
 // expand returns the rules of one family's table for its translations, in the
 // order of the chains and then of the list. Rules that translations have in
 // common, such as the inbound map of two generations, stand once.
 func expand(family rpdb.Family, list []rpdb.Translation) []rule {
 	var all []rule
+	seen := index{}
 	for _, t := range list {
 		if t.Family != family {
 			continue
 		}
 		for _, r := range rulesOf(t) {
-			if !hasRule(all, r) {
+			if !seen.has(r) {
+				seen.add(r)
 				all = append(all, r)
 			}
 		}

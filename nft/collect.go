@@ -11,12 +11,16 @@ import (
 // collect is the way back from expand: the translations that the rules of one
 // family's table are, in order, and what else is there or missing.
 func collect(family rpdb.Family, rules []rule) (list []rpdb.Translation, unknown []string) {
+	standing := index{}
+	for _, r := range rules {
+		standing.add(r)
+	}
 	for _, c := range candidates(family, rules) {
 		if c.Valid() != nil || unusable(c) != nil {
 			continue
 		}
-		if missing := missingOf(c, rules); missing != "" {
-			unknown = append(unknown, fmt.Sprintf("%v of rule %d lacks its rule in chain %s", c, c.Rule, missing))
+		if missing := missingOf(c, standing); missing != "" {
+			unknown = append(unknown, fmt.Sprintf("%q lacks a rule in chain %s", headOf(c), missing))
 			continue
 		}
 		list = append(list, c)
@@ -44,8 +48,6 @@ func collect(family rpdb.Family, rules []rule) (list []rpdb.Translation, unknown
 	return list, unknown
 }
 
-func same(a, b rule) bool { return a.comment == b.comment && a.does(b) }
-
 func described(comment string) string {
 	if comment == "" {
 		return ""
@@ -58,16 +60,15 @@ func described(comment string) string {
 func candidates(family rpdb.Family, rules []rule) []rpdb.Translation {
 	var all []rpdb.Translation
 	for _, r := range rules {
-		priority, ok := ruleOf(r.comment)
-		if !ok || r.chain != "srcnat" && r.chain != "postrouting" || r.embedded() {
+		if r.chain != "srcnat" && r.chain != "postrouting" || r.embedded() {
 			continue
 		}
-		t := rpdb.Translation{Family: family, Rule: priority}
+		t := rpdb.Translation{Family: family}
+		readHead(r.comment, &t)
 		rest := r.selector(&t)
-		if !readChange(&t, rest) || r.comment != headOf(t) || len(all) > 0 && all[len(all)-1] == withParts(t, rules) {
-			continue
+		if readChange(&t, rest) && r.comment == headOf(t) && (len(all) == 0 || all[len(all)-1] != t) {
+			all = append(all, t)
 		}
-		all = append(all, withParts(t, rules))
 	}
 	return all
 }
@@ -116,44 +117,11 @@ func readStateless(t *rpdb.Translation, do []expr) bool {
 	return false
 }
 
-// withParts adds what other rules say: whether there is an inbound map, and
-// whether packets are tracked.
-func withParts(t rpdb.Translation, rules []rule) rpdb.Translation {
-	if !t.Kind.Maps() || t.Valid() != nil {
-		return t
-	}
-	for _, part := range []func(*rpdb.Translation){
-		func(t *rpdb.Translation) { t.Inbound = true },
-		func(t *rpdb.Translation) { t.NoTrack = true },
-	} {
-		more := t
-		if part(&more); more.Valid() == nil && anyOf(added(t, more), rules) {
-			t = more
-		}
-	}
-	return t
-}
-
-// added returns the rules that more has and t has not.
-func added(t, more rpdb.Translation) []rule {
-	return slices.DeleteFunc(rulesOf(more), func(r rule) bool {
-		return slices.ContainsFunc(rulesOf(t), func(o rule) bool { return same(r, o) })
-	})
-}
-
-func anyOf(some, rules []rule) bool {
-	return slices.ContainsFunc(some, func(r rule) bool { return hasRule(rules, r) })
-}
-
-func hasRule(rules []rule, r rule) bool {
-	return slices.ContainsFunc(rules, func(o rule) bool { return same(r, o) })
-}
-
 // missingOf names the chain of a rule that the translation needs and that is not
 // there, "" if all are.
-func missingOf(t rpdb.Translation, rules []rule) string {
+func missingOf(t rpdb.Translation, standing index) string {
 	for _, r := range rulesOf(t) {
-		if !hasRule(rules, r) {
+		if !standing.has(r) {
 			return r.chain
 		}
 	}

@@ -10,16 +10,34 @@ import (
 	"rpdb"
 )
 
-// headOf is the comment of the rules of a translation that say all about it but
-// Inbound and NoTrack. It tells the rule of the RPDB, which nothing else does.
-func headOf(t rpdb.Translation) string { return fmt.Sprintf("rule %d: %v", t.Rule, t) }
+// headOf is the comment of the rules that say the most about a translation. It
+// tells what no expression does: the rule of the RPDB, and whether the inbound map
+// of the block belongs to this translation or only to another of the same block.
+func headOf(t rpdb.Translation) string {
+	s := t.String()
+	if t.Rule != 0 {
+		s = fmt.Sprintf("rule %d: %s", t.Rule, s)
+	}
+	if t.Inbound {
+		s += inboundSuffix
+	}
+	if t.NoTrack {
+		s += untrackedSuffix
+	}
+	return s
+}
 
-// ruleOf is the way back from headOf.
-func ruleOf(comment string) (rpdb.Priority, bool) {
-	rest, ok := strings.CutPrefix(comment, "rule ")
-	digits, _, found := strings.Cut(rest, ":")
-	n, err := strconv.ParseUint(digits, 10, 32)
-	return rpdb.Priority(n), ok && found && err == nil
+const inboundSuffix, untrackedSuffix = ", inbound", ", untracked"
+
+// readHead is the way back from headOf, but for what expressions tell.
+func readHead(comment string, t *rpdb.Translation) {
+	if rest, ok := strings.CutPrefix(comment, "rule "); ok {
+		digits, _, _ := strings.Cut(rest, ":")
+		n, _ := strconv.ParseUint(digits, 10, 32)
+		t.Rule = rpdb.Priority(n)
+	}
+	comment, t.NoTrack = strings.CutSuffix(comment, untrackedSuffix)
+	t.Inbound = strings.HasSuffix(comment, inboundSuffix)
 }
 
 const commentNeighbours = "neighbour discovery"

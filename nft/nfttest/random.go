@@ -27,7 +27,7 @@ func Block6() rpdb.Translation {
 func Random(r *rand.Rand, n int) []rpdb.Translation {
 	var all []rpdb.Translation
 	for range n {
-		t := rpdb.Translation{Family: rpdb.Families()[r.IntN(2)], Rule: rpdb.Priority(r.Uint32())}
+		t := rpdb.Translation{Family: rpdb.Families()[r.IntN(2)], Rule: rpdb.Priority(r.Uint32() >> (8 * r.IntN(5)))}
 		for t.Kind = randomKind(r); t.Kind == rpdb.TranslateNeutral && t.Family == rpdb.IPv4; {
 			t.Kind = randomKind(r)
 		}

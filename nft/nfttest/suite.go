@@ -33,6 +33,7 @@ func Conformance(t *testing.T, make func(t *testing.T) World) {
 	t.Run("nothing", func(t *testing.T) { nothing(t, make(t)) })
 	t.Run("round trip", func(t *testing.T) { roundTrip(t, make(t)) })
 	t.Run("twice is once", func(t *testing.T) { twice(t, make(t)) })
+	t.Run("two generations", func(t *testing.T) { generations(t, make(t)) })
 	t.Run("bad lists", func(t *testing.T) { badLists(t, make(t)) })
 	t.Run("disturbed", func(t *testing.T) { disturbed(t, make(t)) })
 	t.Run("ended", func(t *testing.T) { ended(t, make(t)) })
@@ -74,6 +75,24 @@ func twice(t *testing.T, w World) {
 	if after := w.Changes(t); after != before {
 		t.Errorf("%d changes for what stands", after-before)
 	}
+}
+
+// generations: the packets of two generations of one rule are told apart by their
+// realms, and the inbound map is that of one of them.
+func generations(t *testing.T, w World) {
+	before, after := Block4(), Block4()
+	before.Rule, after.Rule, after.Realm, after.Inbound = 0, 0, 10020, false
+	list := []rpdb.Translation{before, after}
+	ok(t, w.Replace(t.Context(), list))
+	expect(t, w, list)
+	list[0].Inbound, list[1].Inbound = false, true
+	ok(t, w.Replace(t.Context(), list))
+	expect(t, w, list)
+	list[0].Inbound = true // both want the same map
+	ok(t, w.Replace(t.Context(), list))
+	expect(t, w, list)
+	ok(t, w.Replace(t.Context(), list[1:]))
+	expect(t, w, list[1:])
 }
 
 func badLists(t *testing.T, w World) {
