@@ -49,21 +49,37 @@ func TestTieHolds(t *testing.T) {
 }
 
 // TestRealmsOfRulesAreNoTie shows why the rule of a translation needs routes of its
-// own with the realm on them: the kernel keeps a route in use at the gateway, with
-// the realm of the packet that came first. If this fails, the kernel has changed
-// and copies of tables are no longer needed.
+// own with the realm on them, and what else sets the realm of a packet. If it fails,
+// the kernel has changed, and docs/nat.md with it.
 func TestRealmsOfRulesAreNoTie(t *testing.T) {
-	w := newWorld(t)
-	masquerade := translation(rpdb.TranslateMasquerade, "")
-	masquerade.From = netip.Prefix{} // a rule that has from would hide what the realm does not tell
-	must(t, w.nft.Replace(t.Context(), []rpdb.Translation{masquerade}))
-	shared := func() {
-		w.again("rule del pref 10010\nrule add pref 10010 from 10.1.0.0/24 lookup 100 realms 10010")
+	const (
+		ours, theirs = "10.1.0.42", "10.2.0.42"
+		hidden       = "192.0.2.1" // of what is translated
+		realm        = "rule del pref 10010\nrule add pref 10010 from 10.1.0.0/24 lookup %s realms 10010\n"
+		plain        = "route replace default via 192.0.2.254 table 10010\n"
+		object       = "nexthop add id 5 via 192.0.2.254 dev isp2\nroute del default table 100\nroute add default nhid 5 table 100\nroute del default table 10010\n"
+	)
+	for _, c := range []struct {
+		name, setUp string
+		seen        []string
+	}{
+		{"one table, the realm first", fmt.Sprintf(realm, "100"), []string{ours, hidden, theirs, hidden}},
+		{"one table, the realm last", fmt.Sprintf(realm, "100"), []string{theirs, theirs, ours, ours}},
+		{"two tables, the realm first", plain + fmt.Sprintf(realm, "10010"), []string{ours, hidden, theirs, theirs}},
+		{"two tables, the realm last", plain + fmt.Sprintf(realm, "10010"), []string{theirs, theirs, ours, hidden}},
+		{"one nexthop object", object + "route add default nhid 5 table 10010\n" + fmt.Sprintf(realm, "10010"), []string{ours, hidden, theirs, hidden}},
+		{"a route by an object has no realm", object + "route add default nhid 5 realms 10010 table 10010\nrule del pref 10010\nrule add pref 10010 from 10.1.0.0/24 lookup 10010", []string{ours, ours}},
+		{"the source realm 10010 on the way back", "rule add pref 40 to 10.2.0.0/24 lookup main realms 656015360", []string{theirs, hidden}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			masquerade := translation(rpdb.TranslateMasquerade, "")
+			masquerade.From = netip.Prefix{} // with it the rule would hide what the realm does not tell
+			must(t, w.nft.Replace(t.Context(), []rpdb.Translation{masquerade}))
+			w.again(c.setUp)
+			w.expectSeen(c.name, server4, c.seen...)
+		})
 	}
-	shared()
-	w.expectSeen("realm first", server4, "10.1.0.43", "192.0.2.1", "10.2.0.43", "192.0.2.1")
-	shared()
-	w.expectSeen("realm last", server4, "10.2.0.44", "10.2.0.44", "10.1.0.44", "10.1.0.44")
 }
 
 // TestEnds: what becomes of flows when the list, the rule, its route or the
