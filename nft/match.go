@@ -141,7 +141,7 @@ func (r rule) selector(t *rpdb.Translation) (rest []expr) {
 	rest = r.exprs
 	for len(rest) >= 2 {
 		load, mask, n := rest[0], "", 1
-		if b, ok := rest[1].(bitwise); ok && b.xor == zeros(int(b.len)) && len(rest) > 2 {
+		if b, ok := rest[1].(bitwise); ok && b.xor == zeros(len(b.xor)) && len(rest) > 2 {
 			mask, n = b.mask, 2
 		}
 		switch x := rest[n].(type) {
