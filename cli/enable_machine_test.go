@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rpdb/boot"
 	"rpdb/internal/systemdtest"
 )
 
@@ -262,4 +263,45 @@ func TestEnableBesideNetworkd(t *testing.T) {
 	}
 	h.Reboot()
 	h.becomes(wholeUplink)
+}
+
+// TestRCLocalBoots boots machines by the script that is placed where there is no
+// systemd, as systemd runs rc.local for those who still have one.
+func TestRCLocalBoots(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	const unit = "/lib/systemd/system/rc-local.service"
+	if _, err := os.Stat(unit); err != nil {
+		t.Skip("systemd has no rc-local.service here")
+	}
+	h := newBootedHost(t)
+	h.Install(unit, unit, 0o644)
+	if err := os.Symlink(unit, h.Path("/etc/systemd/system/multi-user.target.wants/rc-local.service")); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range boot.Files(boot.Host{}, boot.Options{Program: onMachine}) {
+		h.Write(f.Path, f.Text, f.Mode)
+	}
+	h.Boot() // with nothing applied
+	h.unit("rc-local.service", "active")
+	h.says("made and read back", "apply", "/etc/one.yaml")
+
+	h.Reboot()
+	h.unit("rc-local.service", "active")
+	h.says(wholeUplink, "status")
+	h.Run("/etc/rc.local", "start")
+	h.says(wholeUplink, "status")
+	if n := h.rules("from 192.168.0.10 lookup"); n != 1 {
+		t.Errorf("%d rules:\n%s", n, h.Run("ip", "rule"))
+	}
+
+	// It cannot do what it is for, and the machine boots all the same.
+	h.Write("/var/lib/rpdb/journal", "nonsense\n", 0o600)
+	h.Reboot()
+	h.unit("rc-local.service", "active")
+	h.Run("mv", onMachine, onMachine+"-elsewhere")
+	h.Reboot()
+	h.unit("rc-local.service", "active")
+	if out := h.Run("ip", "rule"); strings.Contains(out, "82000") {
+		t.Errorf("rules, and nobody was there to make them:\n%s", out)
+	}
 }
