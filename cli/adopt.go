@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,6 +97,13 @@ func (a *app) chosenRules(words []string) (func(rpdb.Rule) bool, error) {
 	r := a.newRules()
 	r.names = a.loadNames()
 	families, filters, err := r.filters("list", words)
+	var wrong *usageError
+	if errors.As(err, &wrong) {
+		return nil, &usageError{
+			"selector: " + strings.TrimPrefix(wrong.text, "rule list: "),
+			"its words are those of \"rpdb rule list\"; a policy file goes with --into",
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,9 @@ With --watch it stays, and does that each time that a link, an address, a rule, 
 route or a nexthop object changes. Errors are told, and do not end it. The service
 that "rpdb enable" installs runs it so; SIGTERM ends it.
 
+With --dad it stays while IPv6 addresses are tentative, if a part of the policy
+waits, and repairs with them: so do hooks, which are called before that is over.
+
 Exit codes: 0 done, or nothing to do; 1 an error: nothing is changed, or what was is
 taken back; 3 done as far as possible, a part waits for an interface, an
 address or a gateway.`,

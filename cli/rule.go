@@ -235,7 +235,7 @@ Without -4 and -6, list shows both families and says which one each rule is of;
 the other commands take the family of the addresses, and IPv4 without any.
 
   add      add the rule; refuse what the kernel would turn into something else
-  ensure   add the rule unless it is there, with whatever priority if none is given
+  ensure   add the rule unless it is there, at any priority if none is given
   replace  put the rule in the place of the one with its priority
   test     exit with 0 if the rule is there, with 1 if not
   delete   delete the rule that is exactly this one, and no other
