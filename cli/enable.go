@@ -168,7 +168,7 @@ func (e *enabling) open(ctx context.Context) (end func(), err error) {
 	}
 	if err != nil {
 		e.tree.Close()
-		return nil, err
+		return nil, withoutStateDir(err)
 	}
 	unlock := func() {}
 	if !e.dryRun {
@@ -186,6 +186,16 @@ func (e *enabling) open(ctx context.Context) (end func(), err error) {
 		return nil, err
 	}
 	return end, nil
+}
+
+// withoutStateDir is an error about the state directory where there is no option
+// that names another: what is enabled is what stands in that of the host.
+func withoutStateDir(err error) error {
+	var e *journal.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return &boot.Error{Op: e.Op, Path: e.Path, Err: e.Err}
 }
 
 // ownNamespace refuses a namespace that is not the one that comes at boot.

@@ -103,8 +103,11 @@ func (a *app) repairAfterDAD(ctx context.Context, most time.Duration, out apply.
 		if err := awaitEvents(wait, events, 0, 0); err != nil {
 			return out, err
 		}
-		if wait.Err() != nil {
-			return out, ctx.Err()
+		switch {
+		case ctx.Err() != nil:
+			return out, fmt.Errorf("repair: %w: a part of the policy waits", context.Cause(ctx))
+		case wait.Err() != nil:
+			return out, nil
 		}
 	}
 }
