@@ -40,6 +40,9 @@ type DesiredRule struct {
 	// CopyOf is the table that the policy names where the rule looks up a copy of
 	// it, as one with a Translation does; 0 for all other rules.
 	CopyOf TableID `json:"copy_of,omitzero"`
+	// Leased says that it selects by an address, or a network, that the host has for a
+	// time, and by another when it has another.
+	Leased bool `json:"leased,omitzero"`
 	// Adopts are the protocols whose rules at this priority and with the same
 	// [Rule.Meaning] a pinned rule takes the place of: they are to go.
 	Adopts []Protocol `json:"adopts,omitempty"`
@@ -52,6 +55,8 @@ type DesiredRoute struct {
 	// Learned says that the gateway is the one that the host has now, and another
 	// when it has another.
 	Learned bool `json:"learned,omitzero"`
+	// Leased says the same of its network, or if it has a gateway of its source.
+	Leased bool `json:"leased,omitzero"`
 	// Adopts are the protocols whose route, if it is the same but for that,
 	// becomes this one.
 	Adopts []Protocol `json:"adopts,omitempty"`

@@ -31,39 +31,43 @@ type notation struct {
 	// whole says that it says all that an interface has. The others add to what
 	// is there.
 	whole bool
-	// leases says that an interface without static addresses of a family gets
-	// them as before: by DHCP or router advertisement.
-	leases bool
-	mode   fs.FileMode // of its files, but for names of tables beside them
-	write  func(s *rpdb.Snapshot, n rpdb.Names, version int) ([]format.File, []format.Loss)
+	// mainFirst says that it has words for a rule that looks up table main without
+	// its default routes.
+	mainFirst bool
+	mode      fs.FileMode // of its files, but for names of tables beside them
+	write     func(s *rpdb.Snapshot, n rpdb.Names, version int, leases []format.Lease) ([]format.File, []format.Loss)
 }
 
 func notations() []notation {
 	return []notation{
 		{
-			name: "ifupdown", about: "stanzas of interfaces(5), to be read behind all others", mode: 0o644,
-			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) {
-				return ifupdown.Write(s, n)
+			name: "ifupdown", about: "stanzas of interfaces(5), to be read behind all others", mainFirst: true, mode: 0o644,
+			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int, leases []format.Lease) ([]format.File, []format.Loss) {
+				return ifupdown.Write(s, n, ifupdown.Options{Leases: leases})
 			},
 		},
 		{
-			name: "ip-batch", about: "files for ip -batch", mode: 0o644,
-			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) { return ipbatch.Write(s, n) },
+			name: "ip-batch", about: "files for ip -batch", mainFirst: true, mode: 0o644,
+			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int, leases []format.Lease) ([]format.File, []format.Loss) {
+				return ipbatch.Write(s, n, ipbatch.Options{Leases: leases})
+			},
 		},
 		{
-			name: "networkd", about: ".network files of systemd-networkd", oldest: networkd.Oldest, example: 257, whole: true, mode: 0o644,
-			write: func(s *rpdb.Snapshot, n rpdb.Names, version int) ([]format.File, []format.Loss) {
-				return networkd.Write(s, n, networkd.Options{Version: version})
+			name: "networkd", about: ".network files of systemd-networkd", oldest: networkd.Oldest, example: 257, whole: true, mainFirst: true, mode: 0o644,
+			write: func(s *rpdb.Snapshot, n rpdb.Names, version int, leases []format.Lease) ([]format.File, []format.Loss) {
+				return networkd.Write(s, n, networkd.Options{Version: version, Leases: leases})
 			},
 		},
 		{
 			name: "netplan", about: "YAML of netplan, rendered by systemd-networkd", whole: true, mode: 0o600,
-			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) { return netplan.Write(s, n) },
+			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int, leases []format.Lease) ([]format.File, []format.Loss) {
+				return netplan.Write(s, n, netplan.Options{Leases: leases})
+			},
 		},
 		{
-			name: "nmkeyfile", about: "profiles of NetworkManager 1.42 or later", whole: true, leases: true, mode: 0o600,
-			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int) ([]format.File, []format.Loss) {
-				return nmkeyfile.Write(s, n)
+			name: "nmkeyfile", about: "profiles of NetworkManager 1.42 or later", whole: true, mainFirst: true, mode: 0o600,
+			write: func(s *rpdb.Snapshot, n rpdb.Names, _ int, leases []format.Lease) ([]format.File, []format.Loss) {
+				return nmkeyfile.Write(s, n, nmkeyfile.Options{Leases: leases})
 			},
 		},
 	}
@@ -110,7 +114,9 @@ The rules are a plain list, numbered from 10010, and all objects become static
 other's): rpdb has no part in them. Systems that say all of an interface also get
 its static addresses, its group where a rule needs it, and the routes of the main
 table that somebody added by hand; the files take the place of those that
-describe it now.
+describe it now. Where addresses or gateways come by DHCP or router advertisement,
+networkd and, for DHCP, ifupdown get what follows them, and the others what says
+so.
 
 What the format cannot say is never written as something else: each rule, route
 or address that is lost is listed with the reason, and nothing is written but
@@ -195,12 +201,12 @@ func (a *app) export(ctx context.Context, word string, o exportOptions) error {
 	if err != nil {
 		return err
 	}
-	s, losses, err := what.snapshot(to)
+	out, err := what.set(to)
 	if err != nil {
 		return err
 	}
-	files, lost := to.write(s, what.names, version)
-	doc := exported{Version: 1, Format: to.name, Generation: what.generation, Files: list(files), Losses: list(append(losses, lost...))}
+	files, lost := to.write(out.snapshot, what.names, version, out.leases)
+	doc := exported{Version: 1, Format: to.name, Generation: what.generation, Files: list(files), Losses: list(append(out.losses, lost...))}
 	if doc.Refused = len(doc.Losses) > 0 && !o.lossy; doc.Refused {
 		doc.Files = list[format.File](nil)
 	}

@@ -47,7 +47,7 @@ func through(t *testing.T, to notation, origin *rpdb.Snapshot) *rpdb.Snapshot {
 	t.Helper()
 	read := importers()[slices.IndexFunc(importers(), func(i importer) bool { return i.name == to.name })].read
 	for {
-		x, _ := to.write(origin, rpdb.Names{}, 0)
+		x, _ := to.write(origin, rpdb.Names{}, 0, nil)
 		s, names, err := read(nil, x)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, filesText(x))
@@ -72,12 +72,12 @@ func through(t *testing.T, to notation, origin *rpdb.Snapshot) *rpdb.Snapshot {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
-		out, losses, err := exportable{host: host, desired: desired, names: names}.snapshot(to)
+		out, err := exportable{host: host, desired: desired, names: names}.set(to)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files, lost := to.write(out, names, 0)
-		for _, l := range append(losses, lost...) {
+		files, lost := to.write(out.snapshot, names, 0, out.leases)
+		for _, l := range append(out.losses, lost...) {
 			t.Errorf("lost: %v", l)
 		}
 		got, _, err := read(nil, files)

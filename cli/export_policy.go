@@ -98,51 +98,92 @@ func (a *app) confirmedPolicy(ctx context.Context) (exportable, error) {
 	return exportable{host: host, desired: desired, generation: entry.ID}, nil
 }
 
-// snapshot returns what is to be written, and what of it no file can promise:
-// parts that wait, gateways that the host learns, and addresses that are there for
-// a time.
-func (e exportable) snapshot(to notation) (*rpdb.Snapshot, []format.Loss, error) {
+// exportSet is what is to be written: what stays, and what hangs on leases. Losses
+// are what of it no file can promise: parts that wait, and gateways that the host has
+// from nobody knows whom.
+type exportSet struct {
+	snapshot *rpdb.Snapshot
+	leases   []format.Lease
+	losses   []format.Loss
+}
+
+func (o *exportSet) lose(object, reason string) {
+	o.losses = append(o.losses, format.Loss{Object: object, Reason: reason})
+}
+
+// set sorts a policy for a notation.
+func (e exportable) set(to notation) (exportSet, error) {
 	rules, err := plan.List(e.desired)
 	if err != nil {
-		return nil, nil, err
+		return exportSet{}, err
 	}
-	s := &rpdb.Snapshot{}
-	var losses []format.Loss
+	o := exportSet{snapshot: &rpdb.Snapshot{}}
+	leases := &leaseFinder{host: e.host}
 	for _, r := range rules {
-		r.Protocol = rpdb.ProtocolStatic
-		s.Rules = append(s.Rules, r)
-	}
-	for _, r := range e.desired.Routes {
-		route := r.Route
-		route.Protocol = rpdb.ProtocolStatic
-		s.Routes = append(s.Routes, route)
-		if r.Learned {
-			losses = append(losses, format.Loss{
-				Object: iproute2.RouteCommand(rpdb.Add, route, iproute2.RouteView{LinkName: e.host.LinkName, Names: e.names}),
-				Reason: "the gateway is whichever the host has at the time; this is the one of now",
-			})
+		r.Rule.Protocol = rpdb.ProtocolStatic
+		switch l := leases.ofRule(r); {
+		case l != nil:
+			l.Rules = append(l.Rules, r.Rule)
+		case r.Leased:
+			o.lose(iproute2.RuleCommand(rpdb.Add, r.Rule, e.names), "it selects by an address that was given for a time, and nothing here says by whom")
+		default:
+			o.snapshot.Rules = append(o.snapshot.Rules, r.Rule)
 		}
 	}
-	groups := refusedGroups(rules)
-	used := e.usedLinks(s.Routes, groups)
+	for _, r := range e.desired.Routes {
+		r.Route.Protocol = rpdb.ProtocolStatic
+		l := leases.ofRoute(&r)
+		command := iproute2.RouteCommand(rpdb.Add, r.Route, iproute2.RouteView{LinkName: e.host.LinkName, Names: e.names})
+		switch {
+		case r.Leased && to.mainFirst && leases.isMains(r.Route, rules):
+		case l != nil:
+			l.Routes = append(l.Routes, r.Route)
+		case r.Leased && !r.Route.Nexthops[0].Via.IsValid():
+			o.lose(command, "its network is that of an address that was given for a time, and nothing here says by whom")
+		case r.Learned:
+			o.lose(command, "the gateway is whichever the host has at the time; this is the one of now")
+			fallthrough
+		default:
+			o.snapshot.Routes = append(o.snapshot.Routes, r.Route)
+		}
+	}
 	for _, w := range e.desired.Waiting {
-		losses = append(losses, format.Loss{Object: w.Name, Reason: w.Reason})
+		o.lose(w.Name, w.Reason)
+	}
+	e.addLinks(&o, to, leases)
+	return o, nil
+}
+
+// addLinks adds the interfaces that routes leave by, with all that is to be said of
+// them, and what hangs on their leases.
+func (e exportable) addLinks(o *exportSet, to notation, leases *leaseFinder) {
+	groups := refusedGroups(o.snapshot.Rules)
+	used := e.usedLinks(o.snapshot.Routes, groups)
+	for _, l := range leases.found {
+		used[l.Link] = used[l.Link] || len(l.Routes) > 0
 	}
 	for _, l := range e.host.Links {
-		if !used[l.Index] && (!to.whole || !l.IsLoopback()) { // whose file has the rules
+		if !used[l.Index] && (!to.whole || !l.IsLoopback()) && !leases.has(l) { // whose file has the rules
 			continue
 		}
 		if !groups[l.Group] {
 			l.Group = 0
 		}
-		s.Links = append(s.Links, l)
-		fleeting := e.addAddresses(s, l, to.leases)
+		o.snapshot.Links = append(o.snapshot.Links, l)
+		for _, f := range rpdb.Families() {
+			if lease := leases.of(f, l.Index); lease != nil {
+				o.leases = append(o.leases, *lease)
+			}
+		}
+		if !used[l.Index] && !l.IsLoopback() {
+			continue
+		}
+		fleeting := e.addAddresses(o.snapshot, l, leases)
 		if to.whole {
-			losses = append(losses, fleeting...)
-			e.addMain(s, l)
+			o.losses = append(o.losses, fleeting...)
+			e.addMain(o.snapshot, l, leases)
 		}
 	}
-	return s, losses, nil
 }
 
 // refusedGroups are the groups of interfaces that a rule refuses, but for the one
@@ -173,36 +214,39 @@ func (e exportable) usedLinks(routes []rpdb.Route, groups map[uint32]bool) map[r
 	return used
 }
 
-// addAddresses adds the static addresses of an interface. It returns those that
-// are there for a time only, as losses: with leases those alone that have a static
-// one of their family beside them.
-func (e exportable) addAddresses(s *rpdb.Snapshot, l rpdb.Link, leases bool) []format.Loss {
+// addAddresses adds the static addresses of an interface. It returns those that are
+// there for a time and of no lease that is known as one, as losses.
+func (e exportable) addAddresses(s *rpdb.Snapshot, l rpdb.Link, leases *leaseFinder) []format.Loss {
 	var losses []format.Loss
-	isStatic := func(a rpdb.Address) bool {
-		return a.Flags&rpdb.AddressPermanent != 0 && !a.Prefix.Addr().IsLinkLocalUnicast()
-	}
 	for _, a := range e.host.Addresses {
-		ip := a.Prefix.Addr()
-		switch {
-		case a.Link != l.Index || ip.IsLinkLocalUnicast() || ip.IsLoopback():
-		case !isStatic(a) && leases && !slices.ContainsFunc(e.host.AddressesOf(rpdb.FamilyOf(ip), l.Index), isStatic):
-		case !isStatic(a):
+		switch ip := a.Prefix.Addr(); {
+		case a.Link != l.Index || !isGlobal(ip):
+		case isStatic(a):
+			s.Addresses = append(s.Addresses, a)
+		case leases.of(rpdb.FamilyOf(ip), l.Index) == nil:
 			losses = append(losses, format.Loss{
 				Object: fmt.Sprintf("ip address add %v dev %s", a.Prefix, l.Name),
 				Reason: "it was given for a time, and the file of its interface does not say by whom",
 			})
-		default:
-			s.Addresses = append(s.Addresses, a)
 		}
 	}
 	return losses
 }
 
+// isStatic reports whether an address has no end.
+func isStatic(a rpdb.Address) bool { return a.Flags&rpdb.AddressPermanent != 0 }
+
+// isGlobal reports whether an address is none that interfaces have by themselves.
+func isGlobal(ip netip.Addr) bool { return !ip.IsLinkLocalUnicast() && !ip.IsLoopback() }
+
 // addMain adds the routes of the main table over an interface that somebody added;
 // those that lead nowhere are in the file of lo, as those of the policy are.
-func (e exportable) addMain(s *rpdb.Snapshot, l rpdb.Link) {
+func (e exportable) addMain(s *rpdb.Snapshot, l rpdb.Link, leases *leaseFinder) {
 	for _, f := range rpdb.Families() {
 		for _, r := range e.host.Table(f, rpdb.TableMain) {
+			if leases.of(f, l.Index) != nil && slices.ContainsFunc(leases.defaults(f, l.Index), r.Equal) {
+				continue // which the lease brings
+			}
 			s.Routes = append(s.Routes, byHand(r, l, e.desired)...)
 		}
 	}

@@ -18,7 +18,8 @@ func TestExportOfALearnedGateway(t *testing.T) {
 			Nexthops: []rpdb.Nexthop{{Via: netip.MustParseAddr("192.0.2.1"), Link: 2}},
 		}}}},
 	}
-	_, losses, err := e.snapshot(notation{})
+	out, err := e.set(notation{})
+	losses := out.losses
 	if err != nil || len(losses) != 1 || losses[0].Object != "ip -4 route add default via 192.0.2.1 dev eth0 table 101 proto static" {
 		t.Errorf("lost %v, %v", losses, err)
 	}
@@ -86,10 +87,11 @@ func TestExportable(t *testing.T) {
 		want   string
 		losses int
 	}{
-		{true, "lo 0, eth0 0, eth1 7, 203.0.113.7/32, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, blackhole 10.3.0.0/16 254, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 3},
+		{true, "lo 0, eth0 0, eth1 7, 203.0.113.7/32, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, blackhole 10.3.0.0/16 254, 0.0.0.0/0 254 via 192.0.2.1 4, 10010 4", 2},
 		{false, "eth0 0, eth1 7, 192.0.2.10/24, 198.51.100.10/24, 0.0.0.0/0 101 via 192.0.2.1 4, 10.2.0.0/16 254 via 192.0.2.7 4, 10010 4", 1},
 	} {
-		s, losses, err := e.snapshot(notation{whole: c.whole})
+		out, err := e.set(notation{whole: c.whole})
+		s, losses := out.snapshot, out.losses
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,10 +101,10 @@ func TestExportable(t *testing.T) {
 		if len(losses) != c.losses || losses[0] != waits {
 			t.Errorf("whole %t: lost %v", c.whole, losses)
 		}
-		if _, with, _ := e.snapshot(notation{whole: c.whole, leases: true}); len(with) != min(len(losses), 2) {
-			t.Errorf("whole %t: with leases lost %v", c.whole, with)
+		if len(out.leases) != 1 || out.leases[0].Link != 3 || out.leases[0].Family != rpdb.IPv6 {
+			t.Errorf("whole %t: leases %v", c.whole, out.leases)
 		}
-		if c.losses == 3 && losses[1].Object != "ip address add 192.0.2.20/24 dev eth0" {
+		if c.losses == 2 && losses[1].Object != "ip address add 192.0.2.20/24 dev eth0" {
 			t.Errorf("lost %v", losses[1])
 		}
 	}

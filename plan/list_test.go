@@ -28,7 +28,7 @@ func TestList(t *testing.T) {
 	}
 	var got []string
 	for _, r := range rules {
-		got = append(got, fmt.Sprintf("%v %d %v", r.Family, r.Priority, r.Action))
+		got = append(got, fmt.Sprintf("%v %d %v", r.Rule.Family, r.Rule.Priority, r.Rule.Action))
 	}
 	want := []string{
 		"IPv4 10010 lookup 1", "IPv4 10020 goto 10050", "IPv4 10030 lookup 2", "IPv4 10040 lookup 3", "IPv4 10050 blackhole",
@@ -55,7 +55,7 @@ func TestListRefuses(t *testing.T) {
 		t.Error("more rules than there is room for")
 	}
 	many.Rules = many.Rules[1:]
-	if rules, err := plan.List(many); err != nil || rules[len(rules)-1].Priority > plan.LastPriority {
+	if rules, err := plan.List(many); err != nil || rules[len(rules)-1].Rule.Priority > plan.LastPriority {
 		t.Errorf("as many as there is room for: %v", err)
 	}
 }

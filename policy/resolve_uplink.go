@@ -168,12 +168,14 @@ func (r *resolver) uplinkRoutes(p uplinkPart) {
 			continue // an address that is its own network connects nothing
 		}
 		seen[n] = true
-		connected := route
+		connected, whose := route, n
 		connected.Dst, connected.Nexthops = n, []rpdb.Nexthop{{Link: p.link.Index}}
 		if p.family == rpdb.IPv4 {
 			connected.Scope, connected.PrefSrc = rpdb.ScopeLink, a.Prefix.Addr()
+			whose = netip.PrefixFrom(a.Prefix.Addr(), p.family.Bits())
 		}
 		r.addRoute(fmt.Sprintf("uplink %s: network %v", p.uplink.Name, n), connected)
+		r.out.Routes[len(r.out.Routes)-1].Leased = p.leased(whose)
 	}
 	hop := rpdb.Nexthop{Via: p.gateway, Link: p.link.Index}
 	if p.onlink {
@@ -184,7 +186,18 @@ func (r *resolver) uplinkRoutes(p uplinkPart) {
 		route.PrefSrc = src
 	}
 	r.addRoute(fmt.Sprintf("uplink %s: default", p.uplink.Name), route)
-	r.out.Routes[len(r.out.Routes)-1].Learned = p.uplink.Gateway(p.family).Value.IsAuto()
+	last := &r.out.Routes[len(r.out.Routes)-1]
+	last.Learned = p.uplink.Gateway(p.family).Value.IsAuto()
+	last.Leased = p.family == rpdb.IPv4 && p.leased(netip.PrefixFrom(src, p.family.Bits()))
+}
+
+// leased reports whether all addresses of the uplink in a network are there for a
+// time: neither permanent nor named by the document.
+func (p uplinkPart) leased(n netip.Prefix) bool {
+	return !slices.ContainsFunc(p.usable, func(a rpdb.Address) bool {
+		named := slices.ContainsFunc(p.uplink.Addresses, func(want Located[netip.Prefix]) bool { return want.Value.Addr() == a.Prefix.Addr() })
+		return n.Contains(a.Prefix.Addr()) && (named || a.Flags&rpdb.AddressPermanent != 0)
+	})
 }
 
 func (r *resolver) addRoute(name string, route rpdb.Route) {
@@ -213,6 +226,7 @@ func (r *resolver) uplinkRules() {
 			r.addRule(fmt.Sprintf("uplink %s: from %s", p.uplink.Name, text), rpdb.Rule{
 				Family: p.family, Selector: rpdb.Selector{From: from}, Action: rpdb.ToTable(p.table),
 			})
+			r.out.Rules[len(r.out.Rules)-1].Leased = p.leased(from)
 		}
 	}
 	for _, p := range r.parts {

@@ -173,7 +173,7 @@ func hostAddress(t *testing.T, s *rpdb.Snapshot, w []string) rpdb.Address {
 	if !ok {
 		t.Fatalf("host: no link %q", w[1])
 	}
-	a := rpdb.Address{Link: l.Index, Prefix: netip.MustParsePrefix(w[2])}
+	a := rpdb.Address{Link: l.Index, Prefix: netip.MustParsePrefix(w[2]), Flags: rpdb.AddressPermanent}
 	if a.Prefix.Addr().Is6() && a.Prefix.Addr().IsLinkLocalUnicast() {
 		a.Scope = rpdb.ScopeLink
 	}
@@ -182,6 +182,8 @@ func hostAddress(t *testing.T, s *rpdb.Snapshot, w []string) rpdb.Address {
 		case "peer":
 			i++
 			a.Peer = netip.MustParseAddr(w[i])
+		case "dynamic":
+			a.Flags &^= rpdb.AddressPermanent
 		case "tentative":
 			a.Flags |= rpdb.AddressTentative
 		case "dadfailed":
@@ -204,14 +206,14 @@ func tell(s *rpdb.Snapshot, d rpdb.Desired) string {
 		fmt.Fprintf(&b, "table %d %q\n", t.ID, t.Name)
 	}
 	for _, r := range d.Routes {
-		fmt.Fprintf(&b, "%-4s %s%s  # %s%s\n", r.Route.Family.Flag(), tellRoute(s, r.Route), tellAdopts(r.Adopts), r.Name, map[bool]string{true: ", learned"}[r.Learned])
+		fmt.Fprintf(&b, "%-4s %s%s  # %s%s\n", r.Route.Family.Flag(), tellRoute(s, r.Route), tellAdopts(r.Adopts), r.Name, map[bool]string{true: ", learned"}[r.Learned]+map[bool]string{true: ", leased"}[r.Leased])
 	}
 	for _, r := range d.Rules {
 		at := ""
 		if r.Pinned {
 			at = fmt.Sprintf(" pref %d", r.Rule.Priority)
 		}
-		fmt.Fprintf(&b, "%-4s rule%s%s%s%s  # %s\n", r.Rule.Family.Flag(), at, tellRule(r), tellTranslation(r), tellAdopts(r.Adopts), r.Name)
+		fmt.Fprintf(&b, "%-4s rule%s%s%s%s  # %s%s\n", r.Rule.Family.Flag(), at, tellRule(r), tellTranslation(r), tellAdopts(r.Adopts), r.Name, map[bool]string{true: ", leased"}[r.Leased])
 	}
 	for _, w := range d.Waiting {
 		fmt.Fprintf(&b, "waiting: %s: %s (table %d)\n", w.Name, w.Reason, w.Table)

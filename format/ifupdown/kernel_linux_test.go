@@ -75,7 +75,7 @@ func TestRealIfupdown(t *testing.T) {
 	kerneltest.NeedUID(t, 2999)
 	n := newNetwork(t)
 	want := formattest.Everything(t)
-	files, losses := ifupdown.Write(want, rpdb.Names{})
+	files, losses := ifupdown.Write(want, rpdb.Names{}, ifupdown.Options{})
 	// A rule of the administrator that has all that a rule of the file says, and more.
 	foreign := want.RulesOf(rpdb.IPv4)[1]
 	foreign.Selector.IIF, foreign.Protocol = "far0", rpdb.ProtocolStatic

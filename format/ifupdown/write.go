@@ -17,6 +17,12 @@ import (
 // Path is the file that [Write] writes.
 const Path = "/etc/network/interfaces.rpdb"
 
+// Options say what [Write] has to know besides.
+type Options struct {
+	// Leases are of interfaces that get addresses for a time.
+	Leases []format.Lease
+}
+
 // Protocol is that of all rules which [Write] writes. A command that deletes a rule
 // takes the first that has what it says, whatever more it has: by a protocol that
 // nobody else gives to rules it takes none of somebody else.
@@ -31,9 +37,12 @@ const Protocol rpdb.Protocol = 83
 // itself. Rules are of [Protocol], whoever made them. A rule that cannot be added makes ifup fail; a route that cannot be added
 // does not, since that would cost the interface all else it has.
 //
+// What hangs on leases of DHCP is in [HookPath], which dhclient reads at each change
+// of a lease. Nothing acts on router advertisements, or for other clients.
+//
 // What ip has no words for is left out, and a [format.Loss], and so is a route by
 // several interfaces: ifupdown brings up one after the other.
-func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
+func Write(s *rpdb.Snapshot, n rpdb.Names, o Options) ([]format.File, []format.Loss) {
 	marked := *s
 	marked.Rules = slices.Clone(s.Rules)
 	for i := range marked.Rules {
@@ -44,6 +53,9 @@ func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
 		w.family(f)
 	}
 	var files []format.File
+	if text := w.hooks(o.Leases); text != "" {
+		files = append(files, format.File{Path: HookPath, Text: text})
+	}
 	if text := w.text(); text != "" {
 		files = append(files, format.File{Path: Path, Text: text})
 	}
@@ -180,10 +192,15 @@ func (w *writer) linkOf(r rpdb.Route) (rpdb.LinkName, error) {
 		}
 		link = name
 	}
-	if strings.Trim(string(link), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" {
+	if !isPlainLinkName(link) {
 		return "", errors.New("ifupdown takes the name of the interface for something else")
 	}
 	return link, nil
+}
+
+// isPlainLinkName reports whether ifupdown, and a shell, take a name for what it is.
+func isPlainLinkName(n rpdb.LinkName) bool {
+	return strings.Trim(string(n), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
 }
 
 // unsaid says why the shell of ifupdown does not understand a command, if so.

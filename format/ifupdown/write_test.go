@@ -26,7 +26,7 @@ func TestWrite(t *testing.T) {
 	s := corpus.DualUplink()
 	s.Rules = slices.DeleteFunc(s.Rules, func(r rpdb.Rule) bool { return r.Priority > 1010 || r.Family == rpdb.IPv6 })
 	s.Routes = slices.DeleteFunc(s.Routes, func(r rpdb.Route) bool { return r.Table == 102 || r.Table == rpdb.TableMain || r.Family == rpdb.IPv6 })
-	files, losses := ifupdown.Write(s, rpdb.Names{Tables: map[rpdb.TableID]string{101: "isp-a"}})
+	files, losses := ifupdown.Write(s, rpdb.Names{Tables: map[rpdb.TableID]string{101: "isp-a"}}, ifupdown.Options{})
 	want := wantHead + `iface lo inet manual
     up   ip -4 rule del pref 1000 lookup main suppress_prefixlength 0 protocol 83 2>/dev/null || true
     up   ip -4 rule add pref 1000 lookup main suppress_prefixlength 0 protocol 83
@@ -45,7 +45,7 @@ iface eth0 inet manual
 	if len(losses) != 0 || len(files) != 2 || files[0].Path != ifupdown.Path || files[0].Text != want {
 		t.Errorf("losses %v, got\n%v\nwant\n%s", losses, files, want)
 	}
-	if files, _ := ifupdown.Write(&rpdb.Snapshot{}, rpdb.Names{}); len(files) != 0 {
+	if files, _ := ifupdown.Write(&rpdb.Snapshot{}, rpdb.Names{}, ifupdown.Options{}); len(files) != 0 {
 		t.Errorf("nothing makes %v", files)
 	}
 }
@@ -67,7 +67,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	kept := 0
 	for i, world := range worlds {
-		files, losses := ifupdown.Write(world, rpdb.Names{})
+		files, losses := ifupdown.Write(world, rpdb.Names{}, ifupdown.Options{})
 		got, _, err := ifupdown.Read(files)
 		if err != nil {
 			t.Fatalf("world %d: %v", i, err)
@@ -105,7 +105,7 @@ func TestLosses(t *testing.T) {
 		{route(rpdb.Nexthop{Link: 5}), "the shell that ifupdown uses cannot spell"},
 		{route(rpdb.Nexthop{Link: 9}), "no interface is called"},
 	} {
-		files, losses := ifupdown.Write(c.s, rpdb.Names{})
+		files, losses := ifupdown.Write(c.s, rpdb.Names{}, ifupdown.Options{})
 		if len(files) != 0 || len(losses) != 1 || !strings.Contains(losses[0].Reason, c.want) {
 			t.Errorf("files %v, losses %v, want %q", files, losses, c.want)
 		}
@@ -125,7 +125,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		files, losses := ifupdown.Write(s, names)
+		files, losses := ifupdown.Write(s, names, ifupdown.Options{})
 		back, _, err := ifupdown.Read(files)
 		if err != nil {
 			t.Fatalf("%v\n%v", err, files)

@@ -31,7 +31,7 @@ rule add pref 1060 uidrange 2000-2999 lookup 102 protocol 4
 
 func TestDualUplink(t *testing.T) {
 	names := rpdb.Names{Tables: map[rpdb.TableID]string{101: "isp-a", 102: "isp-b"}}
-	files, losses := ipbatch.Write(corpus.DualUplink(), names)
+	files, losses := ipbatch.Write(corpus.DualUplink(), names, ipbatch.Options{})
 	if len(losses) != 0 || len(files) != 3 {
 		t.Fatalf("%d files, losses %v", len(files), losses)
 	}
@@ -53,7 +53,7 @@ func TestRoundTrip(t *testing.T) {
 	lost, kept := 0, 0
 	for seed := range uint64(30) {
 		world := corpus.New(seed).Snapshot()
-		files, losses := ipbatch.Write(world, rpdb.Names{})
+		files, losses := ipbatch.Write(world, rpdb.Names{}, ipbatch.Options{})
 		got, _, err := ipbatch.Read(files)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -90,7 +90,7 @@ func TestLosses(t *testing.T) {
 		{rule(rpdb.Rule{Unknown: "\x05\x00\x99\x00\x01"}), "attributes that nobody here knows"},
 		{&rpdb.Snapshot{Routes: []rpdb.Route{{Family: rpdb.IPv4, Table: 7, Type: rpdb.RouteUnicast, NexthopID: 5}}}, "nexthop object 5"},
 	} {
-		files, losses := ipbatch.Write(c.s, rpdb.Names{})
+		files, losses := ipbatch.Write(c.s, rpdb.Names{}, ipbatch.Options{})
 		if len(files) != 0 || len(losses) != 1 || !strings.Contains(losses[0].Reason, c.want) {
 			t.Errorf("files %v, losses %v, want %q", files, losses, c.want)
 		}
@@ -136,7 +136,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		files, losses := ipbatch.Write(s, names)
+		files, losses := ipbatch.Write(s, names, ipbatch.Options{})
 		back, _, err := ipbatch.Read(files)
 		if err != nil {
 			t.Fatalf("%v\n%v", err, files)

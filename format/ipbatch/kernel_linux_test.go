@@ -23,7 +23,7 @@ func TestRealIP(t *testing.T) {
 		ip addr add 2001:db8:a::10/64 dev eth0 nodad
 		ip addr add 2001:db8:b::10/64 dev eth1 nodad`)
 	want := formattest.Everything(t)
-	files, losses := ipbatch.Write(want, rpdb.Names{})
+	files, losses := ipbatch.Write(want, rpdb.Names{}, ipbatch.Options{})
 	if len(losses) != 0 || len(files) != 2 {
 		t.Fatalf("%d files, losses %v", len(files), losses)
 	}

@@ -12,6 +12,13 @@ import (
 	"rpdb/format/rttables"
 )
 
+// Options say what [Write] has to know besides.
+type Options struct {
+	// Leases are of interfaces that get addresses for a time: what hangs on them is
+	// lost.
+	Leases []format.Lease
+}
+
 // Write returns a batch for each family that has rules or routes in a snapshot,
 // and a file with the names of tables for rt_tables.d, if they have any. The
 // commands have numbers, so that they do not depend on that file. Interfaces and
@@ -20,9 +27,12 @@ import (
 // does not know.
 //
 // What ip has no words for is left out, and a [format.Loss].
-func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
+func Write(s *rpdb.Snapshot, n rpdb.Names, o Options) ([]format.File, []format.Loss) {
 	var files []format.File
 	var losses []format.Loss
+	for _, l := range iproute2.LeaseLosses(s, rpdb.Names{}, o.Leases, "a batch", nil) {
+		losses = append(losses, format.Loss{Object: l.Object[len("ip "):], Reason: l.Reason})
+	}
 	for _, family := range []rpdb.Family{rpdb.IPv4, rpdb.IPv6} {
 		lines, lost := batch(s, family)
 		losses = append(losses, lost...)

@@ -1,9 +1,6 @@
 package netplan_test
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"rpdb"
@@ -11,42 +8,6 @@ import (
 	"rpdb/format/netplan"
 	"rpdb/internal/networkdtest"
 )
-
-// generated returns what "netplan generate" makes of files.
-func generated(t *testing.T, files []format.File) []format.File {
-	t.Helper()
-	if _, err := exec.LookPath("netplan"); err != nil {
-		if os.Getenv("RPDB_NO_SKIP") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	root := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(root, "etc/netplan"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if err := os.WriteFile(filepath.Join(root, f.Path), []byte(f.Text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if out, err := exec.Command("netplan", "generate", "--root-dir", root).CombinedOutput(); err != nil {
-		t.Fatalf("netplan generate: %v\n%s", err, out)
-	}
-	names, err := filepath.Glob(filepath.Join(root, "run/systemd/network/*.network"))
-	if err != nil || len(names) == 0 {
-		t.Fatalf("netplan made no .network files: %v", err)
-	}
-	var made []format.File
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		made = append(made, format.File{Path: "/run/systemd/network/" + filepath.Base(name), Text: string(text)})
-	}
-	return made
-}
 
 // TestNetworkd has the kernel show what netplan and systemd-networkd make of
 // files: of those that somebody wrote, as they are read, and of those that are
@@ -61,18 +22,18 @@ func TestNetworkd(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := read(t, c.files)
-			written, losses := netplan.Write(s, rpdb.Names{})
+			written, losses := netplan.Write(s, rpdb.Names{}, netplan.Options{})
 			for _, l := range losses {
 				t.Errorf("lost %v", l)
 			}
 			links := []rpdb.LinkName{"eth0", "eth1"}
 			t.Run("read", func(t *testing.T) {
 				t.Parallel()
-				networkdtest.Start(t, links, generated(t, c.files)).Expect(s)
+				networkdtest.Start(t, links, networkdtest.Netplan(t, c.files)).Expect(s)
 			})
 			t.Run("written", func(t *testing.T) {
 				t.Parallel()
-				networkdtest.Start(t, links, generated(t, written)).Expect(s)
+				networkdtest.Start(t, links, networkdtest.Netplan(t, written)).Expect(s)
 			})
 		})
 	}

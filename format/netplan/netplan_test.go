@@ -52,7 +52,7 @@ func read(tb testing.TB, files []format.File) *rpdb.Snapshot {
 
 func TestDualUplink(t *testing.T) {
 	want := corpus.DualUplink()
-	files, losses := netplan.Write(want, rpdb.Names{})
+	files, losses := netplan.Write(want, rpdb.Names{}, netplan.Options{})
 	if len(losses) != 12 { // six rules, each in both families
 		for _, l := range losses {
 			t.Logf("lost %v", l)
@@ -205,7 +205,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		written, losses := netplan.Write(s, n)
+		written, losses := netplan.Write(s, n, netplan.Options{})
 		again, _, err := netplan.Read(written)
 		if err != nil {
 			t.Fatalf("what is written cannot be read: %v\n%s", err, written[0].Text)

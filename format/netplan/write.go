@@ -14,6 +14,13 @@ import (
 // Path is the file that [Write] writes.
 const Path = "/etc/netplan/90-rpdb.yaml"
 
+// Options say what [Write] has to know besides.
+type Options struct {
+	// Leases are of interfaces that get addresses for a time. netplan has words for
+	// who gives them, and for nothing that hangs on them.
+	Leases []format.Lease
+}
+
 // Write returns a file of netplan that says what a snapshot does, and what it
 // cannot say. What is lost is left out as a whole: no rule that is written matches
 // more than it did.
@@ -24,8 +31,9 @@ const Path = "/etc/netplan/90-rpdb.yaml"
 // order, but for those that plainly select no flow that another selects. All rules and routes become static, and names of
 // tables become numbers. Rules, and routes that belong to no interface, are said of
 // the loopback interface.
-func Write(s *rpdb.Snapshot, _ rpdb.Names) ([]format.File, []format.Loss) {
+func Write(s *rpdb.Snapshot, _ rpdb.Names, o Options) ([]format.File, []format.Loss) {
 	w := &writer{snapshot: s, devices: map[rpdb.LinkName]*lists{}}
+	w.leases(o.Leases)
 	w.links()
 	w.routes()
 	w.rules()
@@ -42,7 +50,10 @@ type writer struct {
 }
 
 // lists are the entries of an interface.
-type lists struct{ addresses, routes, rules []string }
+type lists struct {
+	leases                   [2]*format.Lease // by family
+	addresses, routes, rules []string
+}
 
 func (w *writer) device(name rpdb.LinkName) *lists {
 	if w.devices[name] == nil {
@@ -67,6 +78,18 @@ func (w *writer) text() string {
 	for _, name := range names {
 		fmt.Fprintf(&b, "    %s:\n      renderer: networkd\n", scalar(string(name)))
 		d := w.devices[name]
+		for i, key := range []string{"dhcp4", "accept-ra"} {
+			if d.leases[i] != nil {
+				fmt.Fprintf(&b, "      %s: true\n", key)
+			}
+		}
+		switch l := d.leases[0]; {
+		case l == nil:
+		case !l.Default:
+			b.WriteString("      dhcp4-overrides: {use-routes: false}\n")
+		default: // netplan would say 100
+			fmt.Fprintf(&b, "      dhcp4-overrides: {route-metric: %d}\n", l.Metric)
+		}
 		for _, l := range []struct {
 			key     string
 			entries []string
@@ -139,6 +162,43 @@ func (w *writer) links() {
 			d.addresses = append(d.addresses, fmt.Sprintf("%q", a.Prefix))
 		}
 	}
+}
+
+// metric6 is the metric that routes of advertisements have: that which netplan has
+// networkd give to those of DHCP, if there are any, and otherwise its own.
+func (d *lists) metric6() uint32 {
+	switch l := d.leases[0]; {
+	case l == nil:
+		return 1024
+	case !l.Default:
+		return 100
+	default:
+		return l.Metric
+	}
+}
+
+// leases writes by which way interfaces get addresses.
+func (w *writer) leases(leases []format.Lease) {
+	for _, l := range leases {
+		name := w.snapshot.LinkName(l.Link)
+		if reason := w.reasonOfLink(l.Link); reason != "" {
+			w.lose(fmt.Sprintf("the leases of %q (%v)", string(name), l.Family), reason)
+			continue
+		}
+		if l.Family == rpdb.IPv4 {
+			w.device(name).leases[0] = &l
+		} else {
+			w.device(name).leases[1] = &l
+		}
+	}
+	for _, l := range leases {
+		d := w.devices[w.snapshot.LinkName(l.Link)]
+		if l.Family == rpdb.IPv6 && d != nil && (!l.Default || l.Metric != d.metric6()) {
+			w.lose(fmt.Sprintf("the default route of table main by %s (IPv6)", w.snapshot.LinkName(l.Link)),
+				fmt.Sprintf("netplan has no word for it, and the one of an advertisement has the metric %d", d.metric6()))
+		}
+	}
+	w.losses = append(w.losses, iproute2.LeaseLosses(w.snapshot, rpdb.Names{}, leases, "netplan", nil)...)
 }
 
 // flow is a mapping on one line.

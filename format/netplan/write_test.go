@@ -47,7 +47,7 @@ func TestWriteLosses(t *testing.T) {
 			t.Errorf("%s: %v", c.rule, err)
 			continue
 		}
-		files, losses := netplan.Write(&rpdb.Snapshot{Rules: []rpdb.Rule{r}}, rpdb.Names{})
+		files, losses := netplan.Write(&rpdb.Snapshot{Rules: []rpdb.Rule{r}}, rpdb.Names{}, netplan.Options{})
 		switch {
 		case c.want == "":
 			if len(files) != 0 || len(losses) != 1 || !strings.HasPrefix(losses[0].Object, "ip -4 rule add pref 1000 ") || losses[0].Reason == "" {
@@ -74,7 +74,7 @@ func TestWriteInterfaces(t *testing.T) {
 		s.Addresses = append(s.Addresses, rpdb.Address{Link: i, Prefix: p})
 	}
 	s.Addresses = append(s.Addresses, rpdb.Address{Link: group, Prefix: p, Peer: p.Addr().Next()}, rpdb.Address{Link: group, Prefix: p, Scope: rpdb.ScopeLink})
-	files, losses := netplan.Write(s, rpdb.Names{})
+	files, losses := netplan.Write(s, rpdb.Names{}, netplan.Options{})
 	if want := "network:\n  version: 2\n  ethernets:\n    \"on\":\n      renderer: networkd\n      addresses:\n        - \"" + p.String() + "\"\n"; len(files) != 1 || files[0].Text != want {
 		t.Errorf("got\n%v", files)
 	}
@@ -98,7 +98,7 @@ func TestWriteEqualPriorities(t *testing.T) {
 		return rpdb.Rule{Family: rpdb.IPv4, Priority: 6, Action: rpdb.ToTable(table), Selector: rpdb.Selector{From: netip.MustParsePrefix(prefix)}}
 	}
 	s := &rpdb.Snapshot{Rules: []rpdb.Rule{from("198.51.100.0/24", 2), from("198.51.100.7/32", 3), from("192.0.2.0/24", 1)}}
-	files, losses := netplan.Write(s, rpdb.Names{})
+	files, losses := netplan.Write(s, rpdb.Names{}, netplan.Options{})
 	want := "ip -4 rule add pref 6 from 192.0.2.0/24 lookup 1 protocol static"
 	if got := formattest.Meaning(read(t, files)); !slices.Equal(got, []string{want}) || len(losses) != 2 {
 		t.Errorf("got %q, lost %v", got, losses)
@@ -122,7 +122,7 @@ func TestWriteRandom(t *testing.T) {
 		for i := range s.Routes {
 			s.Routes[i].Protocol = rpdb.ProtocolStatic
 		}
-		files, losses := netplan.Write(s, rpdb.Names{})
+		files, losses := netplan.Write(s, rpdb.Names{}, netplan.Options{})
 		again := read(t, files)
 		gone := map[string]bool{}
 		for _, l := range losses {

@@ -20,6 +20,9 @@ type Options struct {
 	// Version is that of systemd, from [Oldest] on; smaller ones count as that.
 	// What a newer one knows too, it reads as an older one.
 	Version int
+	// Leases are of interfaces that get addresses for a time. networkd has words for
+	// their gateways, and none for rules by their addresses.
+	Leases []format.Lease
 }
 
 // The versions that brought something. That 257 takes a mark 0 with a mask was
@@ -43,6 +46,7 @@ func Write(s *rpdb.Snapshot, n rpdb.Names, o Options) ([]format.File, []format.L
 		snapshot: s, names: rpdb.Names{Tables: tableNames(n)}, version: max(o.Version, Oldest),
 		units: map[rpdb.LinkName]*strings.Builder{}, used: map[rpdb.TableID]bool{},
 	}
+	w.leases(o.Leases)
 	w.links()
 	w.routes()
 	w.rules()

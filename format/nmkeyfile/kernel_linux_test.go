@@ -26,7 +26,7 @@ func profiles(t *testing.T) ([]format.File, *rpdb.Snapshot) {
 	t.Helper()
 	s := formattest.Everything(t)
 	s.Addresses = append(s.Addresses, rpdb.Address{Link: 1, Prefix: netip.MustParsePrefix("203.0.113.7/32"), Flags: rpdb.AddressPermanent})
-	files, _ := nmkeyfile.Write(s, rpdb.Names{})
+	files, _ := nmkeyfile.Write(s, rpdb.Names{}, nmkeyfile.Options{})
 	want, _, err := nmkeyfile.Read(files)
 	if err != nil {
 		t.Fatal(err)

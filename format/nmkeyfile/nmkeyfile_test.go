@@ -71,7 +71,7 @@ route3_options=table=101
 
 func TestDualUplink(t *testing.T) {
 	want := corpus.DualUplink()
-	files, losses := nmkeyfile.Write(want, rpdb.Names{Tables: map[rpdb.TableID]string{101: "isp-a"}})
+	files, losses := nmkeyfile.Write(want, rpdb.Names{Tables: map[rpdb.TableID]string{101: "isp-a"}}, nmkeyfile.Options{})
 	if len(losses) != 0 || len(files) != 4 {
 		t.Fatalf("%d files, losses %v", len(files), losses)
 	}
@@ -105,7 +105,7 @@ func TestRoundTrip(t *testing.T) {
 	kept := 0
 	for seed := range uint64(30) {
 		world := corpus.New(seed).Snapshot()
-		files, losses := nmkeyfile.Write(world, rpdb.Names{})
+		files, losses := nmkeyfile.Write(world, rpdb.Names{}, nmkeyfile.Options{})
 		got, _, err := nmkeyfile.Read(files)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -138,7 +138,7 @@ func TestAddressLosses(t *testing.T) {
 		rpdb.Address{Link: 1, Prefix: netip.MustParsePrefix("127.0.0.1/8"), Scope: rpdb.ScopeHost, Flags: permanent},
 		rpdb.Address{Link: 1, Prefix: p, Flags: permanent},
 	)
-	files, losses := nmkeyfile.Write(s, rpdb.Names{})
+	files, losses := nmkeyfile.Write(s, rpdb.Names{}, nmkeyfile.Options{})
 	var got []string
 	for _, l := range losses {
 		got = append(got, l.String())
@@ -159,7 +159,7 @@ func TestAddressLosses(t *testing.T) {
 }
 
 func TestLosses(t *testing.T) {
-	_, losses := nmkeyfile.Write(formattest.Everything(t), rpdb.Names{})
+	_, losses := nmkeyfile.Write(formattest.Everything(t), rpdb.Names{}, nmkeyfile.Options{})
 	var got []string
 	for _, l := range losses {
 		got = append(got, l.String())
@@ -193,7 +193,7 @@ func TestEqualPriorities(t *testing.T) {
 		rule(5, "10.0.0.0/8", 1), rule(5, "10.1.0.0/16", 2), rule(5, "192.0.2.0/24", 3),
 		rule(6, "10.0.0.0/8", 1), rule(6, "10.1.0.0/16", 1), rule(6, "10.0.0.0/8", 1),
 	}}
-	files, losses := nmkeyfile.Write(s, rpdb.Names{})
+	files, losses := nmkeyfile.Write(s, rpdb.Names{}, nmkeyfile.Options{})
 	var got []string
 	for _, l := range losses {
 		got = append(got, l.Object)
@@ -204,6 +204,31 @@ func TestEqualPriorities(t *testing.T) {
 	const want = "routing-rule1=priority 5 from 192.0.2.0/24 table 3\nrouting-rule2=priority 6 from 10.0.0.0/8 table 1\nrouting-rule3=priority 6 from 10.1.0.0/16 table 1\n"
 	if len(files) != 1 || !strings.Contains(files[0].Text, "method=auto\n"+want+"\n[ipv6]") {
 		t.Errorf("got %v", files)
+	}
+}
+
+// TestLeases: a profile of an interface with a lease gets addresses by it, beside the
+// static ones, and the metric that the gateway has in table main. What hangs on the
+// lease is lost.
+func TestLeases(t *testing.T) {
+	s, leases := formattest.Leased()
+	s.Routes = corpus.DualUplink().Routes
+	s.Addresses = corpus.DualUplink().Addresses
+	leases[1].Default = false
+	files, losses := nmkeyfile.Write(s, rpdb.Names{}, nmkeyfile.Options{Leases: leases})
+	var text string
+	for _, f := range files {
+		if strings.Contains(f.Text, "interface-name=eth1\n") {
+			text = f.Text
+		}
+	}
+	for _, want := range []string{"[ipv4]\nmethod=auto\nroute-metric=200\naddress1=198.51.100.10/24\n", "[ipv6]\nmethod=auto\nnever-default=true\naddress1=2001:db8:b::10/64\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if len(losses) != 6 || losses[1].Reason != "its gateway is one that eth1 has for a time, and NetworkManager has no word for whichever it is" {
+		t.Errorf("lost %v", losses)
 	}
 }
 
@@ -225,7 +250,7 @@ func TestMoreLosses(t *testing.T) {
 			s.Routes[1].PrefSrc = s.Routes[1].Dst.Addr().Next()
 		}),
 	} {
-		_, losses := nmkeyfile.Write(s, rpdb.Names{})
+		_, losses := nmkeyfile.Write(s, rpdb.Names{}, nmkeyfile.Options{})
 		if len(losses) != 1 || losses[0].Reason != want {
 			t.Errorf("losses %v, want %q", losses, want)
 		}
@@ -357,7 +382,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		files, losses := nmkeyfile.Write(s, names)
+		files, losses := nmkeyfile.Write(s, names, nmkeyfile.Options{})
 		back, _, err := nmkeyfile.Read(files)
 		if err != nil {
 			t.Fatalf("%v\n%v", err, files)

@@ -15,6 +15,14 @@ import (
 // others than root can read: mode 600.
 const Directory = "/etc/NetworkManager/system-connections"
 
+// Options say what [Write] has to know besides.
+type Options struct {
+	// Leases are of interfaces that get addresses for a time. NetworkManager can put
+	// all routes of a lease into one table, and then has none of them in table main: it
+	// has no words for what hangs on a lease besides.
+	Leases []format.Lease
+}
+
 // Write returns a profile for the loopback interface, with all rules, one for each
 // interface with routes, and a file with the names of tables for rt_tables.d, if they
 // have any. A profile has the interface's static addresses; of a family without any
@@ -26,8 +34,11 @@ const Directory = "/etc/NetworkManager/system-connections"
 // and interfaces that a profile would have to make. The protocol of rules and routes
 // is no loss: NetworkManager marks all of its own as static. An interface of no
 // kind is taken for Ethernet.
-func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
-	w := writer{snapshot: s}
+func Write(s *rpdb.Snapshot, n rpdb.Names, o Options) ([]format.File, []format.Loss) {
+	w := writer{snapshot: s, leases: o.Leases}
+	for _, l := range iproute2.LeaseLosses(s, rpdb.Names{}, o.Leases, "NetworkManager", nil) {
+		w.losses = append(w.losses, format.Loss{Object: l.Object[len("ip "):], Reason: l.Reason})
+	}
 	w.rules()
 	w.routes()
 	w.addresses()
@@ -44,6 +55,7 @@ func Write(s *rpdb.Snapshot, n rpdb.Names) ([]format.File, []format.Loss) {
 // writer writes profiles.
 type writer struct {
 	snapshot *rpdb.Snapshot
+	leases   []format.Lease
 	lists    []*list // by interface
 	losses   []format.Loss
 }
@@ -205,10 +217,18 @@ func (w *writer) section(b *strings.Builder, l *list, f rpdb.Family) {
 		}
 	}
 	method := "auto"
-	if len(addresses) > 0 {
+	lease := slices.IndexFunc(w.leases, func(o format.Lease) bool { return o.Link == link.Index && o.Family == f })
+	if len(addresses) > 0 && lease < 0 {
 		method = "manual"
 	}
 	fmt.Fprintf(b, "\n[%s]\nmethod=%s\n", name, method)
+	switch {
+	case lease < 0:
+	case w.leases[lease].Default:
+		fmt.Fprintf(b, "route-metric=%d\n", w.leases[lease].Metric)
+	default:
+		b.WriteString("never-default=true\n")
+	}
 	for i, a := range addresses {
 		fmt.Fprintf(b, "address%d=%s\n", i+1, a)
 	}

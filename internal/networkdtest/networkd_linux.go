@@ -68,6 +68,7 @@ func need(t testing.TB, reason string) {
 // Networkd is one that runs, until the test ends.
 type Networkd struct {
 	t    testing.TB
+	ns   *kernel.NetNS
 	conn *kernel.Conn
 	log  *buffer
 }
@@ -109,21 +110,7 @@ exec "$2"
 func Start(t testing.TB, links []rpdb.LinkName, files []format.File) *Networkd {
 	t.Helper()
 	Version(t)
-	owner, err := user.Lookup("systemd-network")
-	if err != nil {
-		need(t, err.Error())
-	}
-	uid, err := strconv.ParseUint(owner.Uid, 10, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kerneltest.NeedUID(t, uint32(uid)) // networkd becomes that user
-	ns := kerneltest.Namespace(t)
-	n := &Networkd{t: t, log: &buffer{}}
-	if n.conn, err = kernel.Open(kernel.Options{NetNS: ns}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.conn.Close() })
+	n := prepare(t, kerneltest.Namespace(t))
 	for i, name := range links {
 		other := rpdb.LinkName(fmt.Sprintf("peer%d", i))
 		if err := n.conn.AddVeth(kernel.VethEnd{Name: name}, kernel.VethEnd{Name: other}); err != nil {
@@ -135,11 +122,40 @@ func Start(t testing.TB, links []rpdb.LinkName, files []format.File) *Networkd {
 			}
 		}
 	}
-	n.run(ns, files)
+	n.run(files)
 	return n
 }
 
-func (n *Networkd) run(ns *kernel.NetNS, files []format.File) {
+// StartOn does so in a namespace of the test, with the interfaces that it has.
+func StartOn(t testing.TB, ns *kernel.NetNS, files []format.File) *Networkd {
+	t.Helper()
+	Version(t)
+	n := prepare(t, ns)
+	n.run(files)
+	return n
+}
+
+// prepare opens a namespace for networkd, or skips the test where it cannot run.
+func prepare(t testing.TB, ns *kernel.NetNS) *Networkd {
+	t.Helper()
+	owner, err := user.Lookup("systemd-network")
+	if err != nil {
+		need(t, err.Error())
+	}
+	uid, err := strconv.ParseUint(owner.Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kerneltest.NeedUID(t, uint32(uid)) // networkd becomes that user
+	n := &Networkd{t: t, ns: ns, log: &buffer{}}
+	if n.conn, err = kernel.Open(kernel.Options{NetNS: ns}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.conn.Close() })
+	return n
+}
+
+func (n *Networkd) run(files []format.File) {
 	n.t.Helper()
 	dir := n.t.TempDir()
 	for _, f := range files {
@@ -151,7 +167,7 @@ func (n *Networkd) run(ns *kernel.NetNS, files []format.File) {
 			n.t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), ns.FD()),
+	cmd := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), n.ns.FD()),
 		"unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", dir, Program())
 	cmd.Stdout, cmd.Stderr = n.log, n.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -161,6 +177,9 @@ func (n *Networkd) run(ns *kernel.NetNS, files []format.File) {
 	n.t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		if n.t.Failed() {
+			n.t.Logf("networkd says:\n%s", n.log)
+		}
 	})
 }
 
