@@ -66,7 +66,7 @@ func (s *Socket) Close() error { return s.nl.Close() }
 // request sends a change and gives what the kernel says was made of it, if Echo
 // is among the flags, to each.
 func (s *Socket) request(ctx context.Context, m Message, each func(netlink.Message) error) error {
-	e := netlink.NewEncoder(nil, m.Type, netlink.Flags(m.Flags), m.Payload)
+	e := netlink.NewEncoder(make([]byte, 0, unix.SizeofNlMsghdr+len(m.Payload)+3), m.Type, netlink.Flags(m.Flags), m.Payload)
 	return s.nl.Execute(ctx, e, func(told netlink.Message) error {
 		if told.Type != m.Type {
 			return nil

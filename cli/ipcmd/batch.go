@@ -1,7 +1,6 @@
 package ipcmd
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -42,11 +41,8 @@ func (s *session) runFile(name string, f *os.File) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	data, err := io.ReadAll(f)
-	if err != nil {
-		return 0, fail(1, "ip: read %s: %v\n", name, errnoIn(err))
-	}
-	b := iproute2.NewBatch(bytes.NewReader(data))
+	b := iproute2.NewBatch(f)
+	b.Recycle()
 	for b.Next() && !restores(b.Words()) {
 		if !s.ours(b.Words()) {
 			if _, err := f.Seek(start, io.SeekStart); err != nil {
@@ -55,8 +51,15 @@ func (s *session) runFile(name string, f *os.File) (code int, err error) {
 			return 0, errHandOver
 		}
 	}
+	var bad *iproute2.BatchError
+	if err := b.Err(); err != nil && !errors.As(err, &bad) {
+		return 0, fail(1, "ip: read %s: %v\n", name, errnoIn(err))
+	}
+	if _, err := f.Seek(start, io.SeekStart); err != nil {
+		return 0, err
+	}
 	s.Stdin = &restOfBatch{from: f, start: start}
-	return s.runLines(name, bytes.NewReader(data), false)
+	return s.runLines(name, f, false)
 }
 
 // restores reports whether a command reads what stands behind it, to the end.
@@ -124,6 +127,7 @@ func (s *session) ours(words []string) bool {
 func (s *session) runLines(name string, in io.Reader, stream bool) (code int, err error) {
 	rest := &recorder{from: in, keep: stream}
 	b := iproute2.NewBatch(rest)
+	b.Recycle()
 	if in, ok := s.Stdin.(*restOfBatch); ok {
 		in.batch = b
 	}

@@ -31,11 +31,18 @@ type Batch struct {
 	line  int
 	bytes int64
 	words []string
+	keep  []byte // what was read of a line that does not fit the reader's buffer
+	reuse bool
 	err   error
 }
 
 // NewBatch returns a reader of the commands in r.
 func NewBatch(r io.Reader) *Batch { return &Batch{in: bufio.NewReader(r)} }
+
+// Recycle has Next use the memory of [Batch.Words] again, which are then valid
+// until it is called; the words themselves are kept. It is for batches of a million
+// lines.
+func (b *Batch) Recycle() { b.reuse = true }
 
 // Next advances to the next command and reports whether there is one. Lines
 // without words are skipped.
@@ -95,7 +102,7 @@ func (b *Batch) command() string {
 
 // read reads one line without its comment. A NUL byte ends it as well.
 func (b *Batch) read() string {
-	line, err := b.in.ReadString('\n')
+	line, err := b.readLine()
 	b.bytes += int64(len(line))
 	if err != nil && (err != io.EOF || line == "") {
 		b.err = err
@@ -108,8 +115,25 @@ func (b *Batch) read() string {
 	return line
 }
 
+// readLine is ReadString, with one allocation for a line.
+func (b *Batch) readLine() (string, error) {
+	part, err := b.in.ReadSlice('\n')
+	if err != bufio.ErrBufferFull {
+		return string(part), err
+	}
+	b.keep = b.keep[:0]
+	for err == bufio.ErrBufferFull {
+		b.keep = append(b.keep, part...)
+		part, err = b.in.ReadSlice('\n')
+	}
+	return string(append(b.keep, part...)), err
+}
+
 // split cuts a command into words.
 func (b *Batch) split(text string) (words []string) {
+	if words = b.words[:0]; !b.reuse {
+		words = nil
+	}
 	const blanks = " \t\r\n"
 	fail := func(reason string) []string {
 		b.err = &BatchError{Line: b.line, Text: reason, ExitCode: exitFailed}

@@ -3,6 +3,7 @@ package iproute2_test
 import (
 	"io"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"rpdb"
@@ -80,4 +81,28 @@ func BenchmarkRouteListing(b *testing.B) {
 			w.End()
 		}
 	})
+}
+
+// BenchmarkBatch cuts the lines of a batch of routes into words, reads them, and
+// makes the payloads of messages.
+func BenchmarkBatch(b *testing.B) {
+	for _, line := range []string{"route add 192.0.2.0/24 via 198.51.100.1\n", "route add 2001:db8:81::/48 via 2001:db8::1 metric 7\n"} {
+		b.Run(line[10:18], func(b *testing.B) {
+			text := strings.Repeat(line, 1000)
+			b.ReportAllocs()
+			for b.Loop() {
+				batch := iproute2.NewBatch(strings.NewReader(text))
+				batch.Recycle()
+				for batch.Next() {
+					words := batch.Words()
+					q, err := iproute2.RouteContext{}.ParseRequest(iproute2.RouteAdd, words[2:])
+					if err != nil {
+						b.Fatal(err)
+					}
+					_ = q.Payload()
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/line")
+		})
+	}
 }

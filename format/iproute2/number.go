@@ -88,11 +88,12 @@ func scanUint32(s string) (n uint32, rest string, ok bool) {
 // that are missing at the end are 0.
 func parseIPv4(s string) (netip.Addr, bool) {
 	var octets [4]byte
-	parts := strings.Split(s, ".")
-	if len(parts) > len(octets) {
-		return netip.Addr{}, false
-	}
-	for i, part := range parts {
+	for i, more := 0, true; more; i++ {
+		var part string
+		part, s, more = strings.Cut(s, ".")
+		if i == len(octets) {
+			return netip.Addr{}, false
+		}
 		n, err := parseUint(part, 0, 8)
 		if err != nil {
 			return netip.Addr{}, false

@@ -120,13 +120,14 @@ func isDottedQuad(word string) bool {
 	if isAll(text) || (text == "0" && hasLength) {
 		return true
 	}
-	parts := strings.Split(text, ".")
-	for _, part := range parts {
+	parts := 0
+	for part := range strings.SplitSeq(text, ".") {
+		parts++
 		if strings.Trim(part, "0123456789") != "" || (len(part) > 1 && part[0] == '0') {
 			return false
 		}
 	}
-	return (len(parts) == 4 || hasLength) && (len(length) < 2 || length[0] != '0')
+	return (parts == 4 || hasLength) && (len(length) < 2 || length[0] != '0')
 }
 
 // familyWord names the family that a prefix was expected in.

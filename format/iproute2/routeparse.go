@@ -18,7 +18,6 @@ type routeParser struct {
 	out     lateLink // behind the last "dev"
 	hasHops bool     // "nexthop" was read: the rest is nexthops
 	locks   uint32
-	seen    map[string]bool
 }
 
 // ParseRequest reads the words after "ip route add", "change", "replace",
@@ -30,8 +29,8 @@ type routeParser struct {
 // It does the right thing where ip drops words: what follows "encap xfrm ..."
 // belongs to the route.
 func (c RouteContext) ParseRequest(v RouteVerb, words []string) (RouteRequest, error) {
-	p := routeParser{routeReader: c.reader(words), seen: map[string]bool{}}
-	p.q.Verb = v
+	p := routeParser{routeReader: c.reader(words)}
+	p.q.Verb, p.q.sent = v, make(wire, 0, 40) // two addresses of IPv6
 	p.q.Table, p.q.Scope = uint8(rpdb.TableMain), rpdb.ScopeNowhere
 	if !p.q.Deletes() {
 		p.q.Protocol, p.q.Scope, p.q.Type = rpdb.ProtocolBoot, rpdb.ScopeGlobal, rpdb.RouteUnicast
@@ -62,13 +61,15 @@ func (p *routeParser) option(o routeOption) {
 // note remembers what was typed, and what a strict reader complains about:
 // keywords given twice. Two destinations are an error anyhow.
 func (p *routeParser) note(name string) {
-	if p.seen[name] && name != "to" && name != "via" {
+	switch {
+	case !p.q.Typed(name):
+		if p.q.typed == nil {
+			p.q.typed = make([]string, 0, 8) // most commands have no more
+		}
+		p.q.typed = append(p.q.typed, name)
+	case name != "to" && name != "via":
 		p.doubt("%q is given twice, only the last one would count", name)
 	}
-	if !p.seen[name] {
-		p.q.typed = append(p.q.typed, name)
-	}
-	p.seen[name] = true
 }
 
 // finish fills in what was not typed.
@@ -84,13 +85,13 @@ func (p *routeParser) finish() {
 	if q.Family = p.family; q.Family == 0 {
 		q.Family = rpdb.IPv4
 	}
-	if !p.seen["table"] && !p.seen["vrf"] {
+	if !q.Typed("table") && !q.Typed("vrf") {
 		q.Table = uint8(defaultTable(q.Type))
 	}
-	if !p.seen["scope"] {
+	if !q.Typed("scope") {
 		q.Scope = q.scope()
 	}
-	if q.Family == familyMPLS && !p.seen["type"] {
+	if q.Family == familyMPLS && !q.Typed("type") {
 		q.Type = rpdb.RouteUnicast
 	}
 }

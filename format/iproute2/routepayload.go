@@ -44,10 +44,10 @@ const (
 func (q RouteRequest) Payload() []byte {
 	to, _ := q.To.Get()
 	from, _ := q.From.Get()
-	w := wire{
+	w := append(make(wire, 0, 12+len(q.sent)+8),
 		byte(q.Family), to.Bits, from.Bits, q.TOS,
 		q.Table, byte(q.Protocol), byte(q.Scope), byte(q.Type),
-	}
+	)
 	w = binary.NativeEndian.AppendUint32(w, uint32(q.Hop.Flags))
 	w = append(w, q.sent...)
 	w.link(rtaOIF, q.Hop.Link)

@@ -129,7 +129,15 @@ func routePrefix(word string, f rpdb.Family) (RouteAddress, bool) {
 }
 
 func sentAddr(a netip.Addr) RouteAddress {
-	return RouteAddress{Family: rpdb.FamilyOf(a), Bytes: rpdb.Raw(a.AsSlice())}
+	if a.Is4() {
+		b := a.As4()
+		return RouteAddress{Family: rpdb.IPv4, Bytes: rpdb.Raw(b[:])}
+	}
+	if !a.IsValid() {
+		return RouteAddress{}
+	}
+	b := a.As16()
+	return RouteAddress{Family: rpdb.FamilyOf(a), Bytes: rpdb.Raw(b[:])}
 }
 
 // address reads an address, which decides the family if nothing did so far.
@@ -251,13 +259,21 @@ func (p *routeReader) gateway() RouteAddress {
 // behind it.
 func (p *routeReader) gatewayFamily() (word string, f rpdb.Family) {
 	word = p.next()
-	families := map[string]rpdb.Family{
-		"inet": rpdb.IPv4, "inet6": rpdb.IPv6, "mpls": familyMPLS, "bridge": familyBridge, "link": familyPacket,
+	switch word {
+	case "inet":
+		f = rpdb.IPv4
+	case "inet6":
+		f = rpdb.IPv6
+	case "mpls":
+		f = familyMPLS
+	case "bridge":
+		f = familyBridge
+	case "link":
+		f = familyPacket
+	default:
+		return word, p.family
 	}
-	if f, ok := families[word]; ok {
-		return p.next(), f
-	}
-	return word, p.family
+	return p.next(), f
 }
 
 // link reads the name of an interface that there is, or "ifN" for number N.
