@@ -131,11 +131,17 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 	if in, ok := s.Stdin.(*restOfBatch); ok {
 		in.batch = b
 	}
+	s.force(name, stream)
 	for b.Next() {
 		words := b.Words()
 		rest.keep = stream && !restores(words) // nothing is left behind a restore
 		if stream && !s.ours(words) {
 			return s.passRest(name, code, rest)
+		}
+		if f := s.forced; f != nil {
+			if f.line = b.Line(); !changes(words) {
+				s.sendForced()
+			}
 		}
 		err := s.line(words)
 		rest.forget(b.Line())
@@ -145,6 +151,7 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 		if err == nil {
 			continue
 		}
+		s.sendForced() // their errors come first
 		failed := s.report(err, 1)
 		var f *failure
 		if errors.As(err, &f) && f.exits {
@@ -155,6 +162,9 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 		if !s.opts.Force {
 			return code, nil
 		}
+	}
+	if s.sendForced(); s.forced != nil && s.forced.fails {
+		code = 1
 	}
 	return s.endOfBatch(code, b.Err())
 }

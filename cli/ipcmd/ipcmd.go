@@ -78,6 +78,7 @@ type session struct {
 	sock   *kernel.Socket
 	aside  *kernel.Socket // for what is asked or done while a list is read
 	names  nameFiles
+	forced *forced // nil unless changes of a batch wait for each other
 
 	nexthops map[uint32]rpdb.NexthopObject // that were asked for; one without an ID is not there
 }

@@ -76,9 +76,11 @@ func (s *session) changeRoute(verb iproute2.RouteVerb, words []string) error {
 	if req.Deletes() {
 		typ = unix.RTM_DELROUTE
 	}
-	told, err := sock.SendRoute(context.Background(), kernel.RouteRequest{
-		Type: typ, Flags: req.Flags(), Echo: s.opts.Echo, Payload: req.Payload(),
-	})
+	r := kernel.RouteRequest{Type: typ, Flags: req.Flags(), Echo: s.opts.Echo, Payload: req.Payload()}
+	if waits, err := s.put(sock, func(p *kernel.Pipeline) error { return p.AddRoute(r) }); waits {
+		return err
+	}
+	told, err := sock.SendRoute(context.Background(), r)
 	if err != nil {
 		return fail(2, "%s", kernelText(err))
 	}
@@ -90,6 +92,9 @@ func (s *session) changeRoute(verb iproute2.RouteVerb, words []string) error {
 
 // warn prints what ip has to say before it does something.
 func (s *session) warn(lines []string) {
+	if len(lines) > 0 {
+		s.sendForced() // what is wrong with those before comes first
+	}
 	for _, line := range lines {
 		fmt.Fprintln(s.Stderr, line)
 	}

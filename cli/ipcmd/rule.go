@@ -3,7 +3,6 @@ package ipcmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -129,16 +128,16 @@ func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
 	if parseErr != nil {
 		return parseFailure(parseErr)
 	}
-	for _, line := range req.Warnings() {
-		fmt.Fprintln(s.Stderr, line)
-	}
+	s.warn(req.Warnings())
 	sock, err := s.socket()
 	if err != nil {
 		return fail(1, "%s", kernelText(err))
 	}
-	told, err := sock.SendRule(context.Background(), kernel.RuleRequest{
-		Delete: req.Delete, Echo: s.opts.Echo, Payload: req.Payload(),
-	})
+	r := kernel.RuleRequest{Delete: req.Delete, Echo: s.opts.Echo, Payload: req.Payload()}
+	if waits, err := s.put(sock, func(p *kernel.Pipeline) error { return p.AddRule(r) }); waits {
+		return err
+	}
+	told, err := sock.SendRule(context.Background(), r)
 	if err != nil {
 		return fail(2, "%s", kernelText(err))
 	}
