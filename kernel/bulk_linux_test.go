@@ -190,3 +190,18 @@ func BenchmarkManyRules(b *testing.B) {
 		})
 	}
 }
+
+// Of writing a list nothing grows with it but one encoder for each rule, and what
+// holds the messages.
+func TestManyRulesAllocations(t *testing.T) {
+	rules := block(1000, 1000, 1)
+	got := testing.AllocsPerRun(10, func() {
+		w := newBulk(nil, rules)
+		if err := w.encode(); err != nil {
+			t.Fatal(err)
+		}
+	}) / float64(len(rules))
+	if got > 1.1 {
+		t.Errorf("%.2f allocations for each rule", got)
+	}
+}

@@ -41,8 +41,11 @@ func TestForcedBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, args := range [][]string{
-			{"-force", "-batch", file}, {"-6", "-force", "-b", file}, {"-j", "-force", "-batch", file},
-			{"-echo", "-force", "-batch", file}, {"-batch", file},
+			{"-force", "-batch", file},
+			{"-6", "-force", "-b", file},
+			{"-j", "-force", "-batch", file},
+			{"-echo", "-force", "-batch", file},
+			{"-batch", file},
 		} {
 			w.renew()
 			if d := w.run(command{args: args}); d != "" {

@@ -106,3 +106,27 @@ func BenchmarkBatch(b *testing.B) {
 		})
 	}
 }
+
+// A batch of a million routes is a million times this.
+func TestBatchAllocations(t *testing.T) {
+	for line, most := range map[string]float64{
+		"route add 192.0.2.0/24 via 198.51.100.1\n":             9,
+		"route add 2001:db8:81::/48 via 2001:db8::1 metric 7\n": 11,
+	} {
+		text := strings.Repeat(line, 100)
+		got := testing.AllocsPerRun(20, func() {
+			batch := iproute2.NewBatch(strings.NewReader(text))
+			batch.Recycle()
+			for batch.Next() {
+				q, err := iproute2.RouteContext{}.ParseRequest(iproute2.RouteAdd, batch.Words()[2:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = q.Payload()
+			}
+		}) / 100
+		if got > most {
+			t.Errorf("%q: %.2f allocations, at most %v", line, got, most)
+		}
+	}
+}
