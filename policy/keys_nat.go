@@ -66,7 +66,7 @@ func parseNATTo(text string) (natTarget, *problem) {
 func natFields() []field[natKeys] {
 	return []field[natKeys]{
 		{"to", "What takes the place of the source: of each address in `from` the one at its place in the block that begins at ADDRESS; of all of them the one address that has `/32` behind it; or the address of the interface that the packet leaves by", natTo().shape, true, placed(natTo(), func(n *natKeys) *Located[natTarget] { return &n.to })},
-		{"stateless", "Maps each packet by itself, without state; what ICMP errors quote is not mapped then", boolean().shape, false, one(boolean(), func(n *natKeys) *bool { return &n.stateless })},
+		{"stateless", "Maps each packet by itself, without state", boolean().shape, false, one(boolean(), func(n *natKeys) *bool { return &n.stateless })},
 		{"notrack", "Takes packets of both blocks out of connection tracking, also those of other rules; only with `stateless`", boolean().shape, false, one(boolean(), func(n *natKeys) *bool { return &n.notrack })},
 		{"inbound", "Maps also the destination of packets that come for the block from outside; by default true for a block, and impossible for the rest", boolean().shape, false, optional(boolean(), func(n *natKeys) *rpdb.Opt[bool] { return &n.inbound })},
 	}
