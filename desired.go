@@ -17,6 +17,10 @@ type Desired struct {
 	// what a policy had adopted that is undone.
 	ForeignRules  []Rule  `json:"foreign_rules,omitempty"`
 	ForeignRoutes []Route `json:"foreign_routes,omitempty"`
+	// GoneRules and GoneRoutes are of others, and are to go, where they stand as
+	// they are here: what was made by that, if it is undone in turn.
+	GoneRules  []Rule  `json:"gone_rules,omitempty"`
+	GoneRoutes []Route `json:"gone_routes,omitempty"`
 	// Waiting lists the parts that cannot be resolved on this host now. What
 	// is there of them already is kept.
 	Waiting []Waiting `json:"waiting,omitempty"`

@@ -7,7 +7,9 @@ import (
 
 	"rpdb"
 	"rpdb/apply"
+	"rpdb/apply/journal"
 	"rpdb/kernel/kerneltest"
+	"rpdb/plan"
 )
 
 // TestTrialGivesBackWhatItAdopted: a rule and a route that somebody made by hand
@@ -49,5 +51,102 @@ func TestTrialGivesBackWhatItAdopted(t *testing.T) {
 	s.oneOf(t, "not confirmed", "A")
 	if got := s.foreign(t); got != before {
 		t.Errorf("those of others are\n%s\nwere\n%s", got, before)
+	}
+}
+
+// TestEveryOperationEndsWhereItShould, without a fault.
+func TestEveryOperationEndsWhereItShould(t *testing.T) {
+	for _, op := range operations(t) {
+		if op.run(t, faults{at: 1 << 30}) {
+			t.Errorf("%s: a fault was reached", op.name)
+		}
+	}
+}
+
+// propose applies a policy as it is, or as that of an earlier generation.
+func (s *site) propose(t *testing.T, name string, to uint64) apply.Outcome {
+	t.Helper()
+	var out apply.Outcome
+	_, err := s.session(t, func(session *apply.Session) (err error) {
+		prop := s.proposal(t, name)
+		prop.To = to
+		out, err = session.Apply(t.Context(), prop)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%q: %v", name, err)
+	}
+	return out
+}
+
+// TestWhoIsOwed: who takes a rule out of his policy has decided so, and what was
+// given back is its maker's to delete. Only a rollback to before makes it again,
+// once.
+func TestWhoIsOwed(t *testing.T) {
+	had := asOf(t, "").foreign(t)
+	s := newTemplate(t, false, "A", "D").site(t)
+	s.propose(t, "B", 0) // 3
+	if s.foreign(t) == had {
+		t.Error("a policy without it gives it back")
+	}
+	s.propose(t, "", 0) // 4
+	if s.foreign(t) == had || s.ours(t) != 0 {
+		t.Error("what the policy did not hold any more is given back")
+	}
+	s.propose(t, "A", 1) // 5
+	if got := s.foreign(t); got != had {
+		t.Errorf("back before the adoption others have\n%s\nand had\n%s", got, had)
+	}
+	scriptOn(t, s, "ip rule del pref 200", "ip -6 rule del pref 200")
+	less := s.foreign(t)
+	s.propose(t, "B", 0)
+	s.propose(t, "A", 1)
+	s.propose(t, "", 0)
+	if got := s.foreign(t); got != less {
+		t.Errorf("what somebody has deleted comes again:\n%s\nand not\n%s", got, less)
+	}
+}
+
+// TestWhatCannotBeGivenBack is no reason to keep ours in force, and said.
+func TestWhatCannotBeGivenBack(t *testing.T) {
+	had := asOf(t, "").foreign(t)
+	for name, to := range map[string]uint64{"": 0, "A": 1} {
+		s := newTemplate(t, false, "A", "D").site(t)
+		s.refuse = func(c rpdb.Change) bool {
+			return c.Op == rpdb.Add && c.Rule != nil && c.Rule.Family == rpdb.IPv6 && c.Rule.Protocol != rpdb.ProtocolRPDB
+		}
+		out := s.propose(t, name, to)
+		if out.Withheld == nil || out.Entry.Status != journal.Confirmed || s.ours(t) != countOf(t, name) {
+			t.Errorf("%q: withheld: %v, %+v, %d objects of ours", name, out.Withheld, out.Entry, s.ours(t))
+		}
+		s.refuse = nil
+		if out := s.propose(t, "A", 1); name == "" && (s.foreign(t) != had || out.Withheld != nil) {
+			t.Errorf("%q: when it can, others have\n%s\nand had\n%s", name, s.foreign(t), had)
+		}
+	}
+}
+
+// TestWhenPacketsSeeWhatIsGivenBack: not where ours stands beside it, and at the
+// switch where the policy has changed it.
+func TestWhenPacketsSeeWhatIsGivenBack(t *testing.T) {
+	for _, made := range [][]string{{"A", "D"}, {"A", "D", "E"}} {
+		s := newTemplate(t, false, made...).site(t)
+		want := plan.Prepare
+		if len(made) == 3 {
+			want = plan.Switch
+		}
+		n := 0
+		for _, step := range s.propose(t, "A", 1).Plan.Steps {
+			c := step.Change
+			if c.Op != rpdb.Delete && (c.Rule != nil && c.Rule.Protocol != rpdb.ProtocolRPDB || c.Route != nil && c.Route.Protocol != rpdb.ProtocolRPDB) {
+				n++
+				if step.Phase != want {
+					t.Errorf("%q: %v is in the phase %s, want %s", made, c, step.Phase, want)
+				}
+			}
+		}
+		if n != 4 {
+			t.Errorf("%q: %d are given back", made, n)
+		}
 	}
 }

@@ -2,11 +2,13 @@ package apply_test
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -167,7 +169,8 @@ func (s *site) session(t *testing.T, do func(*apply.Session) error) (stopped boo
 // others have not is added, changed or removed. Of A and B one table of each family
 // has its twin, and one holds a route of somebody else and changes where it stands:
 // 82000 of IPv4, 82001 of IPv6. C pins a rule of each family
-// outside our range and has a table there.
+// outside our range and has a table there. D adopts the rules of priority 200 and
+// the routes of table 8 that somebody has made by hand, and E leads them elsewhere.
 func policies() map[string]rpdb.Desired {
 	rule := func(from string, t rpdb.TableID) rpdb.DesiredRule {
 		r := ruleFrom(from)
@@ -187,7 +190,24 @@ func policies() map[string]rpdb.Desired {
 		r.Family = rpdb.FamilyOf(r.Dst.Addr())
 		return rpdb.DesiredRoute{Route: r, Name: dst}
 	}
+	by := []rpdb.Protocol{rpdb.ProtocolUnspec, rpdb.ProtocolBoot}
+	adopting := func(t rpdb.TableID, via4, via6 string) rpdb.Desired {
+		var d rpdb.Desired
+		for _, from := range []string{"192.0.2.96/32", "2001:db8::96/128"} {
+			w := pinned(from, t)
+			w.Rule.Priority, w.Adopts = 200, by
+			d.Rules = append(d.Rules, w)
+		}
+		d.Rules = append(d.Rules, rule("192.0.2.10/32", 8), rule("2001:db8::10/128", 8))
+		d.Routes = []rpdb.DesiredRoute{route(8, "203.0.113.0/24", via4), route(8, "2001:db8:71::/48", via6)}
+		for i := range d.Routes {
+			d.Routes[i].Adopts = by
+		}
+		d.Tables = []rpdb.DesiredTable{{ID: 8}}
+		return d
+	}
 	return map[string]rpdb.Desired{
+		"D": adopting(8, "192.0.2.9", "2001:db8::9"), "E": adopting(7, "192.0.2.1", "2001:db8::1"),
 		"A": {
 			Rules: []rpdb.DesiredRule{
 				rule("192.0.2.10/32", 82000), rule("192.0.2.11/32", 82000), rule("192.0.2.13/32", 82001),
@@ -232,6 +252,8 @@ func hostLines() []string {
 		"ip addr add 192.0.2.10/24 dev eth0", "ip addr add 2001:db8::10/64 dev eth0 nodad",
 		"ip rule add pref 9005 from 192.0.2.99 lookup 7", "ip rule add pref 301 from 192.0.2.98 lookup 7 protocol 82",
 		"ip -6 rule add pref 9005 from 2001:db8::99 lookup 7", "ip -6 rule add pref 301 from 2001:db8::98 lookup 7 protocol 82",
+		"ip rule add pref 200 from 192.0.2.96 lookup 8", "ip -6 rule add pref 200 from 2001:db8::96 lookup 8 protocol boot",
+		"ip route add 203.0.113.0/24 via 192.0.2.9 table 8", "ip route add 2001:db8:71::/48 via 2001:db8::9 dev eth0 table 8",
 		"ip route add 2001:db8:7::/48 via 2001:db8::9 table 7", "ip route add 2001:db8:99::/48 via 2001:db8::9 table 82001 proto static",
 		"ip route add 198.51.100.0/24 via 192.0.2.9 table 7", "ip route add 203.0.113.99 via 192.0.2.9 table 82000 proto static",
 	}
@@ -341,18 +363,19 @@ func (s *site) foreign(t *testing.T) string {
 	t.Helper()
 	now := must(s.Memory.Snapshot(t.Context()))
 	var all []string
+	add := func(object any) { all = append(all, string(must(json.Marshal(object)))) }
 	for _, r := range now.Rules {
 		if r.Protocol != rpdb.ProtocolRPDB || r.Priority == 301 {
-			all = append(all, fmt.Sprint(r))
+			add(r)
 		}
 	}
 	for _, r := range now.Routes {
 		if r.Protocol != rpdb.ProtocolRPDB {
-			all = append(all, fmt.Sprint(r))
+			add(r)
 		}
 	}
 	slices.Sort(all)
-	return fmt.Sprintf("%q", all)
+	return strings.Join(all, "\n")
 }
 
 // ours counts the rules and routes that are, but for those that only hold a
@@ -415,16 +438,28 @@ func (s *site) oneOf(t *testing.T, what string, names ...string) string {
 	return ""
 }
 
+// asOf is a host with a policy alone.
+func asOf(t *testing.T, name string) *site {
+	t.Helper()
+	s := newSite(t, "")
+	names := []string{name}
+	if name == "E" {
+		names = []string{"D", "E"} // which has taken what it changes
+	}
+	for _, name := range names {
+		for _, step := range must(plan.Diff(must(s.Memory.Snapshot(t.Context())), policies()[name])).Steps {
+			if err := s.Memory.Do(t.Context(), step.Change); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return s
+}
+
 // countOf is how many rules and routes a policy has on an empty host.
 func countOf(t *testing.T, name string) int {
 	t.Helper()
-	s := newSite(t, "")
-	for _, step := range must(plan.Diff(must(s.Memory.Snapshot(t.Context())), policies()[name])).Steps {
-		if err := s.Memory.Do(t.Context(), step.Change); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return s.ours(t)
+	return asOf(t, name).ours(t)
 }
 
 // operation is one call of the program, from a site to one of the generations.
@@ -441,10 +476,14 @@ func operations(t *testing.T) []operation {
 	t.Helper()
 	confirmed, trial, past := newTemplate(t, false, "A"), newTemplate(t, true, "A", "B"), newTemplate(t, false, "A", "C")
 	translated, translating := newTemplate(t, false, "A", "N"), newTemplate(t, true, "A", "N", "M")
+	adopted, changed := newTemplate(t, false, "A", "D"), newTemplate(t, false, "A", "D", "E")
 	propose := func(name string, confirm time.Duration) func(*testing.T, *site, *apply.Session) error {
 		return func(t *testing.T, s *site, session *apply.Session) error {
 			prop := s.proposal(t, name)
 			prop.Confirm = confirm
+			if name == "A" {
+				prop.To = 1
+			}
 			prop.Guard = func(journal.Pending) error { return nil }
 			_, err := session.Apply(t.Context(), prop)
 			return err
@@ -476,6 +515,12 @@ func operations(t *testing.T) []operation {
 		}, [2]string{"N", "N"}},
 		{"remove a translation", translated, propose("", 0), [2]string{"N", ""}},
 		{"remove", past, propose("", 0), [2]string{"C", ""}},
+		{"apply that adopts", confirmed, propose("D", 0), [2]string{"A", "D"}},
+		{"rollback to before an adoption", adopted, propose("A", 0), [2]string{"D", "A"}},
+		{"rollback for trial to before an adoption", adopted, propose("A", time.Minute), [2]string{"D", "D"}},
+		{"rollback to before an adoption that was changed", changed, propose("A", 0), [2]string{"E", "A"}},
+		{"rollback for trial to before an adoption that was changed", changed, propose("A", time.Minute), [2]string{"E", "E"}},
+		{"remove what adopts", adopted, propose("", 0), [2]string{"D", ""}},
 	}
 }
 
@@ -485,7 +530,6 @@ func operations(t *testing.T) []operation {
 func (op operation) run(t *testing.T, f faults) (reached bool) {
 	t.Helper()
 	s := op.from.site(t)
-	foreign := s.foreign(t)
 	s.faults = f
 	stopped, err := s.session(t, func(session *apply.Session) error { return op.do(t, s, session) })
 	what := fmt.Sprintf("%s, call %d, after %v, %v", op.name, f.at, f.after, f.errno)
@@ -495,8 +539,8 @@ func (op operation) run(t *testing.T, f faults) (reached bool) {
 	if !stopped && err == nil && got != op.then[1] {
 		t.Errorf("%s: it said that it was done, and is at %q", what, got)
 	}
-	if after := s.foreign(t); after != foreign {
-		t.Errorf("%s: foreign:\n%s\nand before\n%s", what, after, foreign)
+	if is, want := s.foreign(t), asOf(t, got).foreign(t); is != want {
+		t.Errorf("%s: at %q, foreign:\n%s\nand not\n%s", what, got, is, want)
 	}
 	return reached
 }
@@ -512,25 +556,28 @@ func TestEveryCallStopsOrFails(t *testing.T) {
 		errnos := []syscall.Errno{0, syscall.EIO, syscall.ENOSPC, syscall.ENOBUFS, syscall.EPERM, syscall.EINTR}
 		if !*allFaults {
 			errnos = errnos[:1]
-			if i != 0 && op.name != "confirm" && op.name != "rollback of a trial" && op.name != "apply another translation" {
+			if !slices.Contains([]string{"apply", "confirm", "rollback of a trial", "apply another translation", "rollback for trial to before an adoption that was changed"}, op.name) {
 				continue
 			}
 		}
-		for _, errno := range errnos {
-			for _, after := range []bool{false, true} {
-				if after && i > 0 && !*allFaults {
-					continue // in memory much like before the next one
-				}
-				for n := 1; op.run(t, faults{at: n, after: after, errno: errno}); n++ {
-					points++
+		t.Run(op.name, func(t *testing.T) {
+			before := points
+			for _, errno := range errnos {
+				for _, after := range []bool{false, true} {
+					if after && i > 0 && !*allFaults {
+						continue // in memory much like before the next one
+					}
+					for n := 1; op.run(t, faults{at: n, after: after, errno: errno}); n++ {
+						points++
+					}
 				}
 			}
-		}
+			if points-before < 20 {
+				t.Errorf("only %d points were reached", points-before)
+			}
+		})
 	}
 	t.Logf("%d points", points)
-	if points < 50 {
-		t.Errorf("only %d points were reached", points)
-	}
 }
 
 // TestRecoveryIsStopped stops the session that goes back, too, at every call of

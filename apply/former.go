@@ -26,6 +26,7 @@ func diff(actual *rpdb.Snapshot, desired rpdb.Desired, former []journal.Body) (p
 	pinned := pinnedBefore(actual, desired, former)
 	if len(pinned) == 0 {
 		p, err := plan.Diff(actual, desired)
+		showReturned(&p, actual)
 		return p, desired, err
 	}
 	without := *actual
@@ -35,7 +36,53 @@ func diff(actual *rpdb.Snapshot, desired rpdb.Desired, former []journal.Body) (p
 		return p, desired, err
 	}
 	dropPinned(&p, pinned)
+	showReturned(&p, actual)
 	return p, desired, nil
+}
+
+// showReturned brings what a plan gives back, or takes back from others, into the
+// phase that packets see, unless something stands there that means the same.
+func showReturned(p *plan.Plan, actual *rpdb.Snapshot) {
+	var before, shown, rest []plan.Step
+	for _, s := range p.Steps {
+		switch {
+		case s.Phase != plan.Prepare:
+			rest = append(rest, s)
+		case isShown(s, actual):
+			s.Phase = plan.Switch
+			shown = append(shown, s)
+			object := any(s.Change.Route)
+			family := rpdb.Family(0)
+			if r := s.Change.Rule; r != nil {
+				object, family = *r, r.Family
+			} else {
+				family = s.Change.Route.Family
+			}
+			p.Transient = append(p.Transient, fmt.Sprintf("%v changes hands: it changes by itself, before the others", object))
+			countBack(p, family)
+		default:
+			before = append(before, s)
+		}
+	}
+	p.Steps = slices.Concat(before, shown, rest)
+}
+
+// isShown reports whether packets see that something comes to or from others.
+func isShown(s plan.Step, actual *rpdb.Snapshot) bool {
+	if r := s.Change.Rule; r != nil {
+		return s.Change.Op == rpdb.Add && r.Protocol != rpdb.ProtocolRPDB &&
+			!slices.ContainsFunc(actual.Rules, func(o rpdb.Rule) bool { return o.Priority == r.Priority && o.Meaning() == r.Meaning() })
+	}
+	if s.Change.Route == nil {
+		return false
+	}
+	r, was := *s.Change.Route, s.Inverse.Route
+	if s.Change.Op == rpdb.Replace {
+		mine, theirs := r, *was
+		mine.Protocol, theirs.Protocol = 0, 0
+		return r.Protocol != was.Protocol && !mine.Equal(theirs)
+	}
+	return s.Change.Op == rpdb.Add && r.Protocol != rpdb.ProtocolRPDB
 }
 
 // pinnedBefore returns the rules outside our range that a former generation
@@ -138,6 +185,11 @@ func linksOf(b journal.Body, host *rpdb.Snapshot) map[rpdb.LinkIndex]rpdb.LinkNa
 	for _, w := range b.Desired.Routes {
 		add(w.Route)
 	}
+	for _, o := range b.Owed {
+		for _, r := range o.Routes {
+			add(r)
+		}
+	}
 	for _, c := range b.Changes {
 		if c.Route != nil {
 			add(*c.Route)
@@ -152,20 +204,27 @@ func linksOf(b journal.Body, host *rpdb.Snapshot) map[rpdb.LinkIndex]rpdb.LinkNa
 func relink(b journal.Body, host *rpdb.Snapshot) rpdb.Desired {
 	d := b.Desired
 	d.Routes, d.Waiting = nil, nil
+	d.ForeignRules, d.ForeignRoutes = nil, nil // given back once, and theirs since
 	for _, w := range b.Desired.Routes {
-		w.Route.Nexthops = slices.Clone(w.Route.Nexthops)
-		gone := false
-		for i, n := range w.Route.Nexthops {
-			if n.Link == 0 {
-				continue
-			}
-			l, ok := host.LinkByName(b.Links[n.Link])
-			w.Route.Nexthops[i].Link = l.Index
-			gone = gone || !ok
-		}
-		if !gone {
+		var ok bool
+		if w.Route, ok = relinkRoute(w.Route, b, host); ok {
 			d.Routes = append(d.Routes, w)
 		}
 	}
 	return d
+}
+
+// relinkRoute is relink for one route; false if an interface is gone.
+func relinkRoute(r rpdb.Route, b journal.Body, host *rpdb.Snapshot) (rpdb.Route, bool) {
+	r.Nexthops = slices.Clone(r.Nexthops)
+	there := true
+	for i, n := range r.Nexthops {
+		if n.Link == 0 {
+			continue
+		}
+		l, ok := host.LinkByName(b.Links[n.Link])
+		r.Nexthops[i].Link = l.Index
+		there = there && ok
+	}
+	return r, there
 }

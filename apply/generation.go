@@ -24,6 +24,9 @@ type Proposal struct {
 	// Before is the state that Desired was resolved on.
 	Before          *rpdb.Snapshot
 	Author, Message string
+	// To is the generation whose policy this is once more, 0 for none: what later ones
+	// adopted is given back. To take everything away gives back what the policy holds.
+	To uint64
 	// Confirm is how long the generation waits to be confirmed, before it is
 	// rolled back; 0 confirms it as soon as it is verified.
 	Confirm time.Duration
@@ -33,6 +36,8 @@ type Proposal struct {
 	Guard func(p journal.Pending) error
 	// Check, if not nil, may refuse the plan.
 	Check func(p plan.Plan) error
+
+	owed []journal.Owed // what stays adopted
 }
 
 // Outcome is what became of a proposal.
@@ -44,6 +49,8 @@ type Outcome struct {
 	Entry journal.Entry
 	// Pending is the trial that has begun, nil if there is none.
 	Pending *journal.Pending
+	// Withheld, if not nil, says why nothing of others was given back.
+	Withheld error
 }
 
 // PolicyHash is how a record names the text of a policy.
@@ -69,9 +76,25 @@ func PolicyHash(text string) string {
 // nothing is recorded either. If nothing is to be done for another policy, it is
 // confirmed without a trial.
 //
+// Where something of others cannot be made again, it is applied without that, see
+// Outcome.Withheld.
+//
 // The errors are [*PendingError], [*StaleError], what Guard and Check return,
 // those of package journal, of plan.Diff and of [Run].
 func (s *Session) Apply(ctx context.Context, prop Proposal) (Outcome, error) {
+	returning, due := s.giving(prop)
+	out, err := s.apply(ctx, returning)
+	if due.IsZero() || s.state.Pending != nil || !ofOthers(err) {
+		return out, err
+	}
+	prop.owed = s.owed(prop.Before)
+	withheld := err
+	out, err = s.apply(ctx, prop)
+	out.Withheld = withheld
+	return out, err
+}
+
+func (s *Session) apply(ctx context.Context, prop Proposal) (Outcome, error) {
 	var out Outcome
 	if err := s.Free(); err != nil {
 		return out, err
@@ -159,7 +182,7 @@ func (s *Session) record(prop Proposal, p plan.Plan, out *Outcome) error {
 	for _, c := range p.Changes {
 		body.Changes = append(body.Changes, c.Change)
 	}
-	body.Adopted = adopted(p)
+	body.Adopted, body.Owed = adopted(p), prop.owed
 	body.Links = linksOf(body, prop.Before)
 	sum, err := s.Journal.WriteBody(s.state.Next+1, body)
 	if err != nil {

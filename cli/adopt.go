@@ -26,7 +26,8 @@ func (a *app) adoptCommand() *cobra.Command {
 priorities, and the tables that they lead to, with their routes. It changes
 nothing on the host, and writes no file without --into. When the policy is
 applied, its rules take the place of the hand-made ones, and packets see nothing
-of it: that is what "adopt:" in it says (see rpdb-policy(5)).
+of it: that is what "adopt:" in it says (see rpdb-policy(5)). A rollback to before
+that, and "rpdb remove", makes the hand-made ones again.
 
 Without a SELECTOR all rules are taken but the kernel's own, rpdb's own, and
 those of programs that would make them again: comments list these. With a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -171,7 +172,10 @@ type applyDocument struct {
 	// Generation is the one that was made, absent if none was needed.
 	Generation *journal.Entry `json:"generation,omitempty"`
 	Pending    *pendingJSON   `json:"pending,omitempty"`
-	Error      string         `json:"error,omitzero"`
+	// Withheld says why nothing of others was given back; absent if it was, or if
+	// there is nothing.
+	Withheld string `json:"withheld,omitzero"`
+	Error    string `json:"error,omitzero"`
 }
 
 type applyOutcome struct {
@@ -210,6 +214,9 @@ func (s *site) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Prop
 		if out.Pending != nil {
 			doc.Pending = newPendingJSON(out.Pending, prop.Confirm, s.guards(*out.Pending))
 		}
+		if out.Withheld != nil {
+			doc.Withheld = out.Withheld.Error()
+		}
 		if failed != nil {
 			doc.Error = failed.Error()
 		}
@@ -224,7 +231,11 @@ func (s *site) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Prop
 	}
 	w.waiting(out.Plan.Waiting)
 	if failed == nil {
-		w.notes(out.Plan.Notes)
+		notes := out.Plan.Notes
+		if out.Withheld != nil {
+			notes = append(slices.Clone(notes), fmt.Sprintf("what others had before it was adopted is not given back: %v", out.Withheld))
+		}
+		w.notes(notes)
 	}
 	var left *apply.RollbackError
 	switch n := len(out.Plan.Changes); {

@@ -14,8 +14,10 @@ func (a *app) removeCommand() *cobra.Command {
 		Short: "take away all rules and routes that are ours, and nothing else",
 		Long: `remove takes away what rpdb has put on this host: rules and routes that carry its
 protocol number and stand in its ranges, or that a recorded generation pinned
-elsewhere. Nothing else is touched. It makes a generation as apply does, so that
-"rpdb rollback --last 1" puts everything back.
+elsewhere. Rules and routes of others that the policy had adopted are made again as
+they were, unless the policy has changed them since. Nothing else is touched. It
+makes a generation as apply does, so that "rpdb rollback --last 1" puts everything
+back.
 
 Exit codes: 0 done; 1 an error: nothing is changed, or what was is taken back.`,
 		Args: cobra.NoArgs,

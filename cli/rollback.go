@@ -31,7 +31,8 @@ it; what changed where it stands takes one more each, and what somebody took fro
 it meanwhile is written anew first. Then the trial is cleared away. With an ID, as
 "rpdb history" lists it, or with --last N, it applies the policy of an earlier
 generation once more: what it means on this host now, as a new generation that
-can be rolled back itself. --last 1 is the generation before the confirmed one;
+can be rolled back itself. Rules and routes of others that a later generation
+adopted are made again as they were. --last 1 is the generation before the confirmed one;
 those that were rolled back do not count.
 
 Exit codes: 0 done; 1 an error: nothing is changed, or what was is taken back; 3
@@ -90,7 +91,7 @@ func (a *app) rollback(ctx context.Context, id uint64, o rollbackOptions) error 
 	if err != nil {
 		return err
 	}
-	prop := apply.Proposal{Policy: body.Policy, File: body.File, Message: o.message, Confirm: o.confirm}
+	prop := apply.Proposal{Policy: body.Policy, File: body.File, Message: o.message, Confirm: o.confirm, To: entry.ID}
 	if prop.Message == "" {
 		prop.Message = fmt.Sprintf("rollback to %d", entry.ID)
 	}

@@ -16,9 +16,10 @@ type handOver struct {
 	actual  *rpdb.Snapshot
 	desired rpdb.Desired
 	plan    *Plan // for what it notes
-	// before and after come before and after all other steps. Of after, those of
-	// late are of rules whose place is taken already.
-	before, after, late []Step
+	// before and after come before and after all other steps, and gone when the
+	// others are in force. Of after, those of late are of rules whose place is taken
+	// already.
+	before, gone, after, late []Step
 	// adopted counts what the policy finds there in the end, and is no less a
 	// change.
 	adopted int
@@ -42,7 +43,29 @@ func newHandOver(actual *rpdb.Snapshot, desired rpdb.Desired, p *Plan) *handOver
 	for _, r := range desired.ForeignRoutes {
 		h.returnRoute(r)
 	}
+	for _, r := range desired.GoneRules {
+		h.takeRule(r)
+	}
+	for _, r := range desired.GoneRoutes {
+		h.takeRoute(r)
+	}
 	return h
+}
+
+// AdoptsRule reports whether a policy means a rule that takes the place of one of
+// others.
+func AdoptsRule(d rpdb.Desired, r rpdb.Rule) bool {
+	return slices.ContainsFunc(d.Rules, func(w rpdb.DesiredRule) bool { return adopts(w, r) })
+}
+
+// AdoptsRoute is [AdoptsRule] for a route.
+func AdoptsRoute(d rpdb.Desired, r rpdb.Route) bool {
+	return slices.ContainsFunc(d.Routes, func(w rpdb.DesiredRoute) bool { return adoptsRoute(w, r) })
+}
+
+func adoptsRoute(w rpdb.DesiredRoute, r rpdb.Route) bool {
+	return w.Route.Family == r.Family && w.Route.Table == r.Table && w.Route.Key() == r.Key() &&
+		slices.Contains(w.Adopts, r.Protocol) && r.Unknown == "" && sameButProtocol(r, w.Route)
 }
 
 // adopts reports whether a wanted rule takes the place of one that is there.
@@ -114,7 +137,7 @@ func adoptReason(p rpdb.Protocol) string { return fmt.Sprintf("adopted from prot
 // adoptRoute plans that the route of another becomes the policy's.
 func (h *handOver) adoptRoute(w rpdb.DesiredRoute) {
 	present := h.routesAt(w.Route)
-	if len(present) != 1 || !slices.Contains(w.Adopts, present[0].Protocol) || present[0].Unknown != "" || !sameButProtocol(present[0], w.Route) {
+	if len(present) != 1 || !adoptsRoute(w, present[0]) {
 		return
 	}
 	h.adopted++
@@ -142,7 +165,7 @@ const returnReason = "its maker's again"
 // returnRule plans that a rule of another is there.
 func (h *handOver) returnRule(r rpdb.Rule) {
 	same := func(o rpdb.Rule) bool { return o.Canonical() == r.Canonical() }
-	if slices.ContainsFunc(h.actual.Rules, same) || slices.ContainsFunc(h.desired.Rules, func(w rpdb.DesiredRule) bool { return adopts(w, r) }) {
+	if slices.ContainsFunc(h.actual.Rules, same) || AdoptsRule(h.desired, r) {
 		return
 	}
 	h.before = append(h.before, ruleStep(rpdb.Add, r, returnReason))
@@ -151,7 +174,7 @@ func (h *handOver) returnRule(r rpdb.Rule) {
 // returnRoute plans that a route of another is there, unless a third one stands
 // in its place or the policy has one.
 func (h *handOver) returnRoute(r rpdb.Route) {
-	wanted := slices.ContainsFunc(h.desired.Routes, func(w rpdb.DesiredRoute) bool { return w.Route.Family == r.Family && w.Route.Key() == r.Key() })
+	_, wanted := h.wantedAt(r)
 	present := h.routesAt(r)
 	switch {
 	case wanted || len(present) > 1:
@@ -159,49 +182,97 @@ func (h *handOver) returnRoute(r rpdb.Route) {
 		h.before = append(h.before, Step{
 			Change: rpdb.RouteChange(rpdb.Add, r), Reason: returnReason, Inverse: rpdb.RouteChange(rpdb.Delete, r),
 		})
-	case present[0].Protocol == rpdb.ProtocolRPDB && sameButProtocol(present[0], r):
+	case present[0].Protocol == rpdb.ProtocolRPDB && present[0].Unknown == "":
 		h.before = append(h.before, Step{
 			Change: rpdb.RouteChange(rpdb.Replace, r), Reason: returnReason, Inverse: rpdb.RouteChange(rpdb.Replace, present[0]),
 		})
 	}
 }
 
+// wantedAt returns the policy's route in the place of another.
+func (h *handOver) wantedAt(r rpdb.Route) (rpdb.DesiredRoute, bool) {
+	i := slices.IndexFunc(h.desired.Routes, func(w rpdb.DesiredRoute) bool {
+		return w.Route.Family == r.Family && w.Route.Table == r.Table && w.Route.Key() == r.Key()
+	})
+	if i < 0 {
+		return rpdb.DesiredRoute{}, false
+	}
+	return h.desired.Routes[i], true
+}
+
+const goneReason = "was given back, and that is undone"
+
+// takeRule plans that a rule of another goes, unless the policy takes its place.
+func (h *handOver) takeRule(r rpdb.Rule) {
+	same := func(o rpdb.Rule) bool { return o.Canonical() == r.Canonical() }
+	if slices.ContainsFunc(h.actual.Rules, same) && !AdoptsRule(h.desired, r) {
+		h.gone = append(h.gone, ruleStep(rpdb.Delete, r, goneReason))
+		h.plan.Transient = append(h.plan.Transient, fmt.Sprintf("%v goes by itself, after the others", r))
+	}
+}
+
+// takeRoute plans that a route of another goes, or that the policy's takes its
+// place.
+func (h *handOver) takeRoute(r rpdb.Route) {
+	present := h.routesAt(r)
+	if len(present) != 1 || !present[0].Equal(r) || AdoptsRoute(h.desired, r) {
+		return
+	}
+	if w, wanted := h.wantedAt(r); wanted {
+		h.adopted++
+		h.before = append(h.before, Step{
+			Change: rpdb.RouteChange(rpdb.Replace, w.Route), Name: w.Name, Reason: goneReason, Inverse: rpdb.RouteChange(rpdb.Replace, r),
+		})
+		return
+	}
+	h.gone = append(h.gone, Step{Change: rpdb.RouteChange(rpdb.Delete, r), Reason: goneReason, Inverse: rpdb.RouteChange(rpdb.Add, r)})
+}
+
 // around puts the steps before and after those of a plan that was made for the
 // state behind the first ones.
 func (h *handOver) around() {
-	if len(h.before)+len(h.after)+len(h.late) == 0 {
+	if len(h.before)+len(h.gone)+len(h.after)+len(h.late) == 0 {
 		return
 	}
 	h.plan.Kept -= h.adopted
-	after := After(h.actual, slices.Concat(h.before, h.plan.Steps))
-	end := h.inOrder(after, slices.Concat(h.after, h.late))
-	h.plan.Changes = slices.Concat(h.before, h.plan.Changes, h.after)
-	for i := range h.before {
-		h.before[i].Phase = Prepare
+	in := slices.IndexFunc(h.plan.Steps, func(s Step) bool { return s.Phase == Clean })
+	if in < 0 {
+		in = len(h.plan.Steps)
 	}
-	for i := range end {
-		end[i].Phase = Clean
+	force, clean := h.plan.Steps[:in], h.plan.Steps[in:]
+	gone := inPhase(Switch, h.inOrder(After(h.actual, slices.Concat(h.before, force)), h.gone))
+	all := slices.Concat(inPhase(Prepare, h.before), force, gone, clean)
+	end := inPhase(Clean, h.inOrder(After(h.actual, all), slices.Concat(h.after, h.late)))
+	h.plan.Changes = slices.Concat(h.before, h.plan.Changes, h.gone, h.after)
+	h.plan.Steps = append(all, end...)
+}
+
+func inPhase(p Phase, steps []Step) []Step {
+	steps = slices.Clone(steps)
+	for i := range steps {
+		steps[i].Phase = p
 	}
-	h.plan.Steps = slices.Concat(h.before, h.plan.Steps, end)
+	return steps
 }
 
 // swept returns the steps that are left when the policy is in force: the others'
 // rules go whose place is taken.
 func (h *handOver) swept() []Step {
-	steps := h.inOrder(After(h.actual, h.plan.Steps), h.late)
-	for i := range steps {
-		steps[i].Phase = Clean
-	}
-	return steps
+	return inPhase(Clean, h.inOrder(After(h.actual, h.plan.Steps), h.late))
 }
 
 // inOrder returns the deletions so that each takes the rule that is meant.
 func (h *handOver) inOrder(state *rpdb.Snapshot, deletions []Step) []Step {
 	var all []Step
+	for _, s := range deletions {
+		if s.Change.Rule == nil {
+			all = append(all, s)
+		}
+	}
 	for _, f := range rpdb.Families() {
 		ph := phases{steps: map[Phase][]Step{}}
 		for _, s := range deletions {
-			if s.Change.Rule.Family == f {
+			if s.Change.Rule != nil && s.Change.Rule.Family == f {
 				ph.add(Clean, s)
 			}
 		}

@@ -178,3 +178,36 @@ prepare replace route 198.51.100.0/24 table 100 (IPv4) protocol 3`
 		t.Errorf("a policy that adopts it gives it back:\n%s", told(p))
 	}
 }
+
+// TestTakenAgain: what was given back goes, or the policy's takes its place.
+func TestTakenAgain(t *testing.T) {
+	mine := hand(100, "192.0.2.1/32", 100)
+	way := route("198.51.100.0/24", "192.0.2.1", 2)
+	way.Table = 100
+	theirs := way
+	theirs.Protocol = rpdb.ProtocolBoot
+	ours := way
+	ours.Nexthops = []rpdb.Nexthop{{Via: netip.MustParseAddr("192.0.2.2"), Link: 2}}
+	s := &rpdb.Snapshot{Rules: []rpdb.Rule{mine}, Routes: []rpdb.Route{theirs}}
+	gone := rpdb.Desired{GoneRules: s.Rules, GoneRoutes: s.Routes}
+	if got, want := told(leads(t, s, gone)), `switch delete route 198.51.100.0/24 table 100 (IPv4) protocol 3
+switch delete rule 100 (IPv4) protocol 3
+rule 100 (IPv4) goes by itself, after the others`; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	gone.Tables = []rpdb.DesiredTable{{ID: 100}}
+	gone.Routes = []rpdb.DesiredRoute{{Route: ours, Name: "route"}}
+	if got := told(leads(t, s, gone)); !strings.HasPrefix(got, "prepare replace route 198.51.100.0/24 table 100 (IPv4) protocol 82\nswitch delete rule 100") {
+		t.Errorf("where the policy has one:\n%s", got)
+	}
+	again := adopting(mine)
+	again.GoneRules = s.Rules
+	if got, want := told(leads(t, s, again)), told(leads(t, s, adopting(mine))); got != want {
+		t.Errorf("where the policy adopts it:\n%s\nwant\n%s", got, want)
+	}
+	changed := mine
+	changed.Action = rpdb.ToTable(7)
+	if p := leads(t, &rpdb.Snapshot{Rules: []rpdb.Rule{changed}}, rpdb.Desired{GoneRules: s.Rules}); !p.Empty() {
+		t.Errorf("another one goes:\n%s", told(p))
+	}
+}

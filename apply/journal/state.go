@@ -72,6 +72,15 @@ type Body struct {
 	Changes []rpdb.Change `json:"changes,omitempty"`
 	// Adopted are rules and routes of others that became the policy's.
 	Adopted Adopted `json:"adopted,omitzero"`
+	// Owed are those that generations before adopted, and that nobody has given back
+	// since.
+	Owed []Owed `json:"owed,omitempty"`
+}
+
+// Owed is what one generation has adopted.
+type Owed struct {
+	By uint64 `json:"by"` // the ID of the generation
+	Adopted
 }
 
 // Adopted are rules and routes as they were before a policy adopted them. The
