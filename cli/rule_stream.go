@@ -26,16 +26,16 @@ func (r *rules) save(ctx context.Context, words []string) error {
 		return err
 	}
 	defer conn.Close()
-	var all []kernel.RuleMessage
+	var all []kernel.RuleList
 	for _, f := range r.families() {
 		list, err := conn.RuleMessages(ctx, f)
 		if err != nil {
 			return err
 		}
-		all = append(all, list...)
+		all = append(all, list)
 	}
 	out := bufio.NewWriter(r.Out)
-	if err := ipcmd.WriteSavedRules(out, all); err != nil {
+	if err := ipcmd.WriteSavedRules(out, all...); err != nil {
 		return err
 	}
 	return out.Flush()

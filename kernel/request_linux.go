@@ -51,21 +51,18 @@ func (s *Socket) SendRule(ctx context.Context, r RuleRequest) ([]RuleMessage, er
 
 // ListRules reads the rules of a family, which may be any number: the kernel
 // refuses those that have no rules. Consistent is false if the list may be
-// torn: it did not fit one datagram, or the kernel says so. [Conn.Rules] reads
-// until it is not.
-func (s *Socket) ListRules(ctx context.Context, family uint8) (rules []RuleMessage, consistent bool, err error) {
-	n, err := s.nl.Dump(ctx, dumpOfRules(family), func(m netlink.Message) error {
-		if m.Type != unix.RTM_NEWRULE {
-			return nil
-		}
-		rm, err := ruleMessage(m)
-		rules = append(rules, rm)
-		return err
-	})
-	if errors.Is(err, netlink.InterruptedError{}) {
-		return rules, false, nil
+// torn: it did not fit one datagram and rules changed meanwhile, or the kernel
+// says so. [Conn.RuleMessages] reads until it is not.
+//
+// Kernels after 6.18 may tell of a change some microseconds after they made it.
+// If that is after the end of the list, it stays unnoticed here; not so by
+// [Conn.RuleMessages], which reads twice.
+func (s *Socket) ListRules(ctx context.Context, family uint8) (list RuleList, consistent bool, err error) {
+	consistent, err = s.nl.DumpWatched(ctx, dumpOfRules(family), eventGroup(EventRule, rpdb.Family(family)), list.add)
+	if errors.Is(err, netlink.InterruptedError{}) || errors.Is(err, netlink.OverflowError{}) {
+		return list, false, nil
 	}
-	return rules, n <= 1, err
+	return list, consistent, err
 }
 
 // ruleMessage reads a message about a rule, and keeps a copy of it.
@@ -87,11 +84,11 @@ const flushRounds = 10
 // behind it may be.
 func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(rpdb.Rule) bool) error {
 	for range flushRounds {
-		rules, consistent, err := s.ListRules(ctx, family)
+		list, consistent, err := s.ListRules(ctx, family)
 		if err != nil {
 			return err
 		}
-		deleted, err := s.deleteChosen(ctx, rules, doomed)
+		deleted, err := s.deleteChosen(ctx, list, doomed)
 		if err != nil || consistent || deleted == 0 {
 			return err
 		}
@@ -102,29 +99,33 @@ func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(rpdb.
 // deleteChosen goes over a list once and returns how many rules went. In the order
 // of the list each deletion takes the rule that is meant at the kernel's first look,
 // and a hundred go together.
-func (s *Socket) deleteChosen(ctx context.Context, rules []RuleMessage, doomed func(rpdb.Rule) bool) (deleted int, err error) {
+func (s *Socket) deleteChosen(ctx context.Context, list RuleList, doomed func(rpdb.Rule) bool) (deleted int, err error) {
 	var kept []rpdb.Rule // of the priority at hand
 	var spared error
 	var batch netlink.Batch
 	var buf []byte
-	for _, m := range rules {
+	err = list.Each(func(m *RuleMessage) error {
 		if len(kept) > 0 && kept[0].Priority != m.Rule.Priority {
 			kept = kept[:0]
 		}
 		if !doomed(m.Rule) {
 			kept = append(kept, m.Rule)
-			continue
+			return nil
 		}
 		if hit, ok := firstHit(m.Rule, kept); ok {
 			spared = errors.Join(spared, &OtherRuleError{Hit: hit})
 			kept = append(kept, m.Rule)
-			continue
+			return nil
 		}
 		e := netlink.NewEncoder(buf, unix.RTM_DELRULE, 0, m.Payload)
 		if err := batch.Add(e); err != nil {
-			return 0, err
+			return err
 		}
-		buf, _ = e.Message() // which was added
+		buf, err = e.Message() // which was added
+		return err
+	})
+	if err != nil {
+		return 0, err
 	}
 	overtaken := 0
 	sent, err := s.nl.ExecuteBatch(ctx, &batch, func(_ int, err error) error {

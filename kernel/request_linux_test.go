@@ -66,8 +66,8 @@ func TestFlushManyRules(t *testing.T) {
 	must(t, s.FlushRules(t.Context(), unix.AF_INET6, func(r rpdb.Rule) bool { return r.Action.Table() == 100 }))
 	rules, consistent, err := s.ListRules(t.Context(), unix.AF_INET6)
 	must(t, err)
-	if len(rules) != 2 || !consistent {
-		t.Errorf("%d rules are left, want the two of the kernel", len(rules))
+	if rules.Len() != 2 || !consistent {
+		t.Errorf("%d rules are left, want the two of the kernel", rules.Len())
 	}
 }
 

@@ -54,15 +54,39 @@ const (
 // decodeRule reads a struct fib_rule_hdr with its attributes. Addresses keep
 // their host bits, which the kernel stores and compares.
 func decodeRule(b []byte) (rpdb.Rule, error) {
+	var p ruleParts
+	if err := p.decode(b); err != nil {
+		return rpdb.Rule{}, fmt.Errorf("decode rule: %w", err)
+	}
+	return p.rule, nil
+}
+
+// ruleParts is a rule while it is read, and what only together makes fields of
+// it. It can be used for one rule after the other, and then allocates only for
+// the name of an interface that the rule before did not have.
+type ruleParts struct {
+	rule     rpdb.Rule
+	table    rpdb.TableID
+	target   rpdb.Priority
+	dst, src netip.Addr
+	dscp     rpdb.DSCP
+	hasDSCP  bool
+	unknown  []byte
+	iif, oif rpdb.LinkName // the last that were seen
+}
+
+// decode reads the message into the rule, which holds nothing of use if there
+// is an error.
+func (p *ruleParts) decode(b []byte) error {
 	if len(b) < sizeofRuleHdr {
-		return rpdb.Rule{}, fmt.Errorf("decode rule: %d bytes", len(b))
+		return fmt.Errorf("%d bytes", len(b))
 	}
 	bits := rpdb.Family(b[0]).Bits()
 	if bits == 0 || int(b[1]) > bits || int(b[2]) > bits {
-		return rpdb.Rule{}, fmt.Errorf("decode rule: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
+		return fmt.Errorf("family %d, prefix lengths %d and %d", b[0], b[1], b[2])
 	}
 	flags := uint32At(b, 8)
-	p := ruleParts{table: rpdb.TableID(b[4]), dscp: rpdb.DSCP{Mask: fullDSCPMask}}
+	*p = ruleParts{table: rpdb.TableID(b[4]), dscp: rpdb.DSCP{Mask: fullDSCPMask}, unknown: p.unknown[:0], iif: p.iif, oif: p.oif}
 	p.rule.Family = rpdb.Family(b[0])
 	p.rule.Selector.TOS = b[3]
 	p.rule.Selector.Not = flags&ruleInvert != 0
@@ -75,24 +99,17 @@ func decodeRule(b []byte) (rpdb.Rule, error) {
 		}
 	}
 	if err := d.Err(); err != nil {
-		return rpdb.Rule{}, fmt.Errorf("decode rule: %w", err)
+		return err
 	}
-	if err := p.finish(b[1], b[2], rpdb.ActionType(b[7])); err != nil {
-		return rpdb.Rule{}, fmt.Errorf("decode rule: %w", err)
-	}
-	return p.rule, nil
+	return p.finish(b[1], b[2], rpdb.ActionType(b[7]))
 }
 
-// ruleParts is a rule while it is read, and what only together makes fields of
-// it.
-type ruleParts struct {
-	rule     rpdb.Rule
-	table    rpdb.TableID
-	target   rpdb.Priority
-	dst, src netip.Addr
-	dscp     rpdb.DSCP
-	hasDSCP  bool
-	unknown  []byte
+// named returns the name of an interface as the last one if it is the same.
+func named(last *rpdb.LinkName, text []byte) rpdb.LinkName {
+	if string(*last) != string(text) {
+		*last = rpdb.LinkName(text)
+	}
+	return *last
 }
 
 // action reads the attributes of the action and reports whether d is one.
@@ -134,9 +151,9 @@ func (p *ruleParts) selector(d *netlink.Decoder) bool {
 	case fraSrc:
 		p.src = d.AddrOf(bits)
 	case fraIIFName:
-		s.IIF = rpdb.LinkName(d.String())
+		s.IIF = named(&p.iif, d.Text())
 	case fraOIFName:
-		s.OIF = rpdb.LinkName(d.String())
+		s.OIF = named(&p.oif, d.Text())
 	case fraTunID:
 		s.TunID = d.NetUint64()
 	case fraL3MDev:

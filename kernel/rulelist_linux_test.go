@@ -203,8 +203,8 @@ func TestLongListsUnderChurn(t *testing.T) {
 				n++
 			}
 		}
-		if n != many || len(told) < many {
-			t.Fatalf("%d rules and %d messages, want %d", n, len(told), many)
+		if n != many || told.Len() < many {
+			t.Fatalf("%d rules and %d messages, want %d", n, told.Len(), many)
 		}
 	}
 	churn.Wait()

@@ -22,19 +22,14 @@ func (c *Conn) Rules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, error) {
 
 // RuleMessages is [Conn.Rules] with what the kernel said word by word: what
 // saving needs.
-func (c *Conn) RuleMessages(ctx context.Context, f rpdb.Family) ([]RuleMessage, error) {
-	same := func(a, b RuleMessage) bool { return bytes.Equal(a.Payload, b.Payload) }
-	list, err := agreed(ctx, c, f, func() (list []RuleMessage, n int, err error) {
-		n, err = c.nl.Dump(ctx, dumpOfRules(uint8(f)), func(m netlink.Message) error {
-			if m.Type != unix.RTM_NEWRULE {
-				return nil
-			}
-			rm, err := ruleMessage(m)
-			list = append(list, rm)
-			return err
-		})
-		return list, n, err
-	}, same)
+func (c *Conn) RuleMessages(ctx context.Context, f rpdb.Family) (RuleList, error) {
+	var list RuleList
+	blocks, err := agreed(ctx, c, f, func() (blocks [][]byte, n int, err error) {
+		list = RuleList{}
+		n, err = c.nl.Dump(ctx, dumpOfRules(uint8(f)), list.add)
+		return list.blocks, n, err
+	}, bytes.Equal)
+	list.blocks = blocks
 	return list, opError("read", "rules ("+f.String()+")", err)
 }
 

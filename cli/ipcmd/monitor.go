@@ -156,7 +156,7 @@ func (t *tail) reread(tell func(r rpdb.Rule, deleted bool)) error {
 	before := t.known
 	t.known = map[rpdb.Family][]rpdb.Rule{}
 	for _, f := range t.families {
-		now, err := t.dump(uint8(f))
+		now, err := t.rules(uint8(f))
 		if err != nil {
 			return fail(1, "%s", kernelText(err))
 		}
@@ -182,6 +182,19 @@ func (t *tail) reread(tell func(r rpdb.Rule, deleted bool)) error {
 		}
 	}
 	return nil
+}
+
+// rules reads the rules of a family as they were at one moment.
+func (t *tail) rules(family uint8) (rules []rpdb.Rule, err error) {
+	list, err := t.messages(family)
+	if err != nil {
+		return nil, err
+	}
+	err = list.Each(func(m *kernel.RuleMessage) error {
+		rules = append(rules, m.Rule)
+		return nil
+	})
+	return rules, err
 }
 
 // route prints a route that came or went, with the names that interfaces and

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 	"rpdb/format/iproute2"
@@ -28,8 +30,10 @@ const protocolsFile = "/etc/protocols"
 // once in the life of a process, as ip does: most commands need one or none.
 type nameFiles struct {
 	db     rttables.Database
-	loaded map[string]bool
+	loaded [rttables.Scopes + 1]bool // by kind; 0 for the protocols of IP
 	state  iproute2.NameState
+
+	noProtocols bool // they have no file that can be read
 
 	netns string            // that was entered
 	own   map[string]string // what of /etc is elsewhere for it
@@ -81,83 +85,52 @@ func (n *nameFiles) path(file string) string {
 // Complaints about a file go to stderr.
 func (n *nameFiles) number(stderr io.Writer) func(file, name string) (uint32, bool) {
 	return func(file, name string) (uint32, bool) {
-		n.load(file, stderr)
+		n.load(kindOf(file), stderr)
 		n.state.Read(file)
 		return n.db.Number(file, name)
 	}
 }
 
-// ipProto returns the function that names an IP protocol, nil for the built-in
-// names, which stand in for a file that is not there.
-func (n *nameFiles) ipProto(stderr io.Writer) func(rpdb.IPProto) string {
-	if _, err := os.Stat(n.path(protocolsFile)); err != nil {
-		return nil
+// ipProtocols is in the place of the kind of the database of protocols.
+const ipProtocols rttables.Kind = 0
+
+// kindOf returns the kind of a main file.
+func kindOf(file string) rttables.Kind {
+	for _, kind := range rttables.Kinds() {
+		if kind.File() == file {
+			return kind
+		}
 	}
+	return ipProtocols
+}
+
+// ipProto returns the function that names an IP protocol. Built-in names stand
+// in for a file that is not there.
+func (n *nameFiles) ipProto(stderr io.Writer) func(rpdb.IPProto) string {
 	return func(p rpdb.IPProto) string {
-		n.load("protocols", stderr)
+		n.load(ipProtocols, stderr)
+		if n.noProtocols {
+			return iproute2.IPProto(p)
+		}
 		return n.db.IPProto(p)
 	}
 }
 
-// namesFor returns the names that a listing of the rules needs, and reads their
-// files in the order in which ip would. It reads those of tables and groups for
-// numbers as well.
-func (n *nameFiles) namesFor(rules []rpdb.Rule, numeric bool, stderr io.Writer) rpdb.Names {
-	for _, r := range rules {
-		dscp, _ := r.Selector.DSCP.Get()
-		table := r.Action.Table() != 0
-		for _, x := range []struct {
-			kind  rttables.Kind
-			needs bool
-		}{
-			{rttables.DSFields, r.Selector.TOS != 0 && !numeric},
-			{rttables.Tables, table},
-			{rttables.Groups, table && r.Suppress.IfGroup.IsSet()},
-			{rttables.Realms, (isByte(r.Realms.From()) || isByte(r.Realms.To())) && !numeric},
-			{rttables.Protocols, !builtinName(r.Protocol) && !numeric},
-			{rttables.DSFields, dscp.Value != 0 && !numeric},
-		} {
-			if x.needs {
-				n.load(x.kind.File(), stderr)
-			}
-		}
-	}
-	if numeric {
-		return rpdb.Names{}
-	}
-	return n.db.Names()
-}
-
-// isByte reports whether a realm may have a name in a file.
-func isByte(realm uint16) bool { return 0 < realm && realm <= 255 }
-
-// builtinName reports whether a protocol has a name without a file.
-func builtinName(p rpdb.Protocol) bool {
-	name := rpdb.Names{}.Protocol(p)
-	return name[0] < '0' || name[0] > '9'
-}
-
 // load reads the files of one kind, in the order that decides which name
-// counts.
-func (n *nameFiles) load(file string, stderr io.Writer) {
-	if n.loaded[file] {
-		return
+// counts, and reports whether it did: it does once.
+func (n *nameFiles) load(kind rttables.Kind, stderr io.Writer) bool {
+	switch {
+	case n.loaded[kind]:
+		return false
+	case kind != ipProtocols:
+		n.loadKind(kind, stderr)
+	default:
+		data, err := readFile(n.path(protocolsFile))
+		n.noProtocols = err != nil
+		n.db.AddProtocols(data)
 	}
-	if n.loaded == nil {
-		n.loaded = map[string]bool{}
-	}
-	n.loaded[file] = true
-	if file == "protocols" {
-		if data, err := os.ReadFile(n.path(protocolsFile)); err == nil {
-			n.db.AddProtocols(data)
-		}
-		return
-	}
-	for _, kind := range rttables.Kinds() {
-		if kind.File() == file {
-			n.loadKind(kind, stderr)
-		}
-	}
+	n.loaded[kind] = true
+	return true
 }
 
 func (n *nameFiles) loadKind(kind rttables.Kind, stderr io.Writer) {
@@ -181,14 +154,8 @@ func (n *nameFiles) loadKind(kind rttables.Kind, stderr io.Writer) {
 // list returns the files of a directory that count, in the order in which the
 // directory has them.
 func list(dir string) []string {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	names, _ := d.Readdirnames(-1) // what could be read counts
 	var files []string
-	for _, name := range names {
+	for _, name := range readDir(dir) {
 		if rttables.Counts(name) {
 			files = append(files, name)
 		}
@@ -198,8 +165,8 @@ func list(dir string) []string {
 
 // read adds the names of a file and reports whether it exists.
 func (n *nameFiles) read(path string, kind rttables.Kind, stderr io.Writer) bool {
-	data, err := os.ReadFile(n.path(path))
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := readFile(n.path(path))
+	if err == unix.ENOENT {
 		return false
 	}
 	var bad *rttables.LineError
@@ -207,4 +174,48 @@ func (n *nameFiles) read(path string, kind rttables.Kind, stderr io.Writer) bool
 		fmt.Fprintf(stderr, "%s\n", bad.CorruptText())
 	}
 	return true
+}
+
+// readFile is os.ReadFile without what the runtime does for files that others
+// may wait for, which takes longer than reading a file of names.
+func readFile(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var data []byte
+	for {
+		if len(data) == cap(data) {
+			data = slices.Grow(data, 2<<10)
+		}
+		m, err := unix.Read(fd, data[len(data):cap(data)])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, err
+		case m == 0:
+			return data, nil
+		default:
+			data = data[:len(data)+m]
+		}
+	}
+}
+
+// readDir returns the names of what is in a directory, as far as they can be
+// read, in the order of the directory.
+func readDir(dir string) (names []string) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	entries := make([]byte, 4<<10)
+	for {
+		n, err := unix.ReadDirent(fd, entries)
+		if err != nil || n <= 0 {
+			return names
+		}
+		_, _, names = unix.ParseDirent(entries[:n], -1, names)
+	}
 }

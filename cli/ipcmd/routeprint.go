@@ -2,7 +2,6 @@ package ipcmd
 
 import (
 	"context"
-	"strconv"
 
 	"rpdb"
 	"rpdb/format/ipjson"
@@ -46,7 +45,7 @@ func (p *routePrinter) rename() {
 
 // print prints one entry.
 func (p *routePrinter) print(e iproute2.RouteEntry) {
-	if !p.view.Numeric && p.readNames(e) {
+	if !p.view.Numeric && p.readNames(&e) {
 		p.rename()
 	}
 	if p.opts.JSON {
@@ -92,30 +91,29 @@ func (s *session) printRoutes(told []kernel.RouteMessage) {
 
 // readNames reads the files that may have names of what is printed of an entry,
 // and reports whether it read any.
-func (p *routePrinter) readNames(e iproute2.RouteEntry) (read bool) {
-	need := func(kind rttables.Kind, needed bool) {
-		if file := kind.File(); needed && !p.names.loaded[file] {
-			p.names.load(file, p.Stderr)
-			read = true
-		}
-	}
+func (p *routePrinter) readNames(e *iproute2.RouteEntry) (read bool) {
+	need := func(kind rttables.Kind) { read = p.names.load(kind, p.Stderr) || read }
 	hide := p.view.Hide
-	need(rttables.Tables, hide&iproute2.ColumnTable == 0 && e.Table != rpdb.TableMain || p.view.Details)
-	need(rttables.Protocols, hide&iproute2.ColumnProtocol == 0 && isNumber(rpdb.Names{}.Protocol(e.Protocol)))
-	need(rttables.Scopes, hide&iproute2.ColumnScope == 0 && isNumber(e.Scope.String()))
-	need(rttables.DSFields, hide&iproute2.ColumnTOS == 0 && e.TOS != 0)
+	if hide&iproute2.ColumnTable == 0 && e.Table != rpdb.TableMain || p.view.Details {
+		need(rttables.Tables)
+	}
+	if hide&iproute2.ColumnProtocol == 0 && !builtinName(e.Protocol) {
+		need(rttables.Protocols)
+	}
+	if hide&iproute2.ColumnScope == 0 && isNumber(e.Scope.String()) {
+		need(rttables.Scopes)
+	}
+	if hide&iproute2.ColumnTOS == 0 && e.TOS != 0 {
+		need(rttables.DSFields)
+	}
 	realms := e.Realms != 0
 	for i := range e.Nexthops {
 		realms = realms || e.Nexthops[i].Realms != 0
 	}
-	need(rttables.Realms, realms)
+	if realms {
+		need(rttables.Realms)
+	}
 	return read
-}
-
-// isNumber reports whether an originator or a scope has no name.
-func isNumber(name string) bool {
-	_, err := strconv.Atoi(name)
-	return err == nil
 }
 
 // nexthop asks the kernel for a nexthop object, once for each. The list that is

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"rpdb"
-	"rpdb/format/ipjson"
 	"rpdb/format/iproute2"
 	"rpdb/kernel"
 )
@@ -53,52 +52,21 @@ func (s *session) list(words []string) error {
 	if err != nil {
 		return parseFailure(err)
 	}
-	rules, err := s.dump(s.opts.Listed())
+	list, err := s.messages(s.opts.Listed())
+	p := s.rulePrinter(false)
+	if err == nil {
+		err = list.Each(func(m *kernel.RuleMessage) error {
+			if filter.Match(m.Rule) {
+				p.print(&m.Rule)
+			}
+			return nil
+		})
+	}
+	p.close() // with -json, an empty list if there is an error, as of a flush
 	if err != nil {
-		s.print(nil) // with -json, an empty list, as of a flush
 		return fail(255, "%sDump terminated\n", kernelText(err))
 	}
-	s.print(slices.DeleteFunc(rules, func(r rpdb.Rule) bool { return !filter.Match(r) }))
 	return nil
-}
-
-// dump reads the rules of a family as they were at one moment.
-func (s *session) dump(family uint8) ([]rpdb.Rule, error) {
-	list, err := s.messages(family)
-	rules := make([]rpdb.Rule, len(list))
-	for i, m := range list {
-		rules[i] = m.Rule
-	}
-	return rules, err
-}
-
-// print writes a list of rules as text or as one JSON array.
-func (s *session) print(rules []rpdb.Rule) {
-	v := s.view(rules)
-	if !s.opts.JSON {
-		for _, r := range rules {
-			s.out.WriteString(v.Rule(r))
-			s.out.WriteByte('\n')
-		}
-		return
-	}
-	w := ipjson.NewWriter(s.out, s.opts.Pretty)
-	for _, r := range rules {
-		w.Begin()
-		v.Fields(r, w)
-		w.End()
-	}
-	_ = w.Close() // an error of standard output is noticed at the end
-}
-
-// view is how rules look, with the names that the given ones need.
-func (s *session) view(rules []rpdb.Rule) iproute2.RuleView {
-	v := iproute2.RuleView{
-		Numeric: s.opts.Numeric, Details: s.opts.Details, Raw: true,
-		Color: s.palette(), State: &s.names.state, IPProto: s.names.ipProto(s.Stderr),
-	}
-	v.Names = s.names.namesFor(rules, v.Numeric, s.Stderr)
-	return v
 }
 
 // palette is the colours of -color.
@@ -157,17 +125,9 @@ func (s *session) echo(told []kernel.RuleMessage) {
 
 // printOne prints one rule that was added or deleted.
 func (s *session) printOne(r rpdb.Rule, deleted bool) {
-	v := s.view([]rpdb.Rule{r})
-	v.Deleted = deleted
-	if !s.opts.JSON {
-		s.out.WriteString(v.Rule(r) + "\n")
-		return
-	}
-	w := ipjson.NewWriter(s.out, s.opts.Pretty)
-	w.Begin()
-	v.Fields(r, w)
-	w.End()
-	_ = w.Close() // as above
+	p := s.rulePrinter(deleted)
+	p.print(&r)
+	p.close()
 }
 
 // flush deletes the rules that the words choose, but for those of priority 0,
@@ -184,7 +144,7 @@ func (s *session) flush(words []string) error {
 	err = sock.FlushRules(context.Background(), s.opts.Listed(), func(r rpdb.Rule) bool {
 		return r.Priority != 0 && filter.Match(r)
 	})
-	s.print(nil)
+	s.rulePrinter(false).close()
 	var refused *kernel.Refusal
 	switch {
 	case err == nil:

@@ -33,10 +33,10 @@ func (s *session) save(words []string) error {
 }
 
 // messages reads the rules of a family as they were at one moment.
-func (s *session) messages(family uint8) ([]kernel.RuleMessage, error) {
+func (s *session) messages(family uint8) (kernel.RuleList, error) {
 	sock, err := s.socket()
 	if err != nil {
-		return nil, err
+		return kernel.RuleList{}, err
 	}
 	list, consistent, err := sock.ListRules(context.Background(), family)
 	if err != nil || consistent {
@@ -49,12 +49,15 @@ func (s *session) messages(family uint8) ([]kernel.RuleMessage, error) {
 	return list, err
 }
 
-// WriteSavedRules writes rules as "ip rule save" does.
-func WriteSavedRules(to io.Writer, list []kernel.RuleMessage) error {
+// WriteSavedRules writes lists of rules one behind the other as "ip rule save"
+// does.
+func WriteSavedRules(to io.Writer, lists ...kernel.RuleList) error {
 	w := ipsave.NewWriter(to, ipsave.Rules)
-	for _, m := range list {
-		saved := ipsave.Message{Type: m.Type, Flags: m.Flags, Seq: m.Seq, PID: m.PID, Payload: m.Payload}
-		if err := w.Write(saved); err != nil {
+	for _, list := range lists {
+		err := list.Each(func(m *kernel.RuleMessage) error {
+			return w.Write(ipsave.Message{Type: m.Type, Flags: m.Flags, Seq: m.Seq, PID: m.PID, Payload: m.Payload})
+		})
+		if err != nil {
 			return err
 		}
 	}

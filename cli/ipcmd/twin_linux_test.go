@@ -176,8 +176,12 @@ func (w *twins) state(s side) string {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		for _, m := range rules {
+		err = rules.Each(func(m *kernel.RuleMessage) error {
 			fmt.Fprintf(&b, "%x\n", m.Payload)
+			return nil
+		})
+		if err != nil {
+			w.t.Fatal(err)
 		}
 		if w.host != (host{}) {
 			b.WriteString(routeState(s, f))

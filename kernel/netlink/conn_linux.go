@@ -143,6 +143,13 @@ func join(fd int, group uint32) error {
 	return nil
 }
 
+// leave undoes Join.
+func (c *Conn) leave(group uint32) {
+	_ = c.Control(func(fd int) { // events that come all the same are nobody's answer
+		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_DROP_MEMBERSHIP, int(group))
+	})
+}
+
 // Join makes the socket a member of a multicast group (RTNLGRP_*). A kernel
 // that does not know the group answers EINVAL.
 func (c *Conn) Join(group uint32) error {
@@ -238,6 +245,35 @@ func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error
 // dump that the kernel flags as inconsistent is given in full and ends in
 // [InterruptedError].
 func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (datagrams int, err error) {
+	return c.dump(ctx, e, each, func() {})
+}
+
+// DumpWatched is [Conn.Dump] on a socket that hears the events of a group
+// (RTNLGRP_*, 0 for none) meanwhile. Quiet reports that what was given is of one
+// moment: it came in one datagram, or no event came before its end.
+func (c *Conn) DumpWatched(ctx context.Context, e *Encoder, group uint32, each func(Message) error) (quiet bool, err error) {
+	if group == 0 {
+		datagrams, err := c.Dump(ctx, e, each)
+		return datagrams <= 1 && err == nil, err
+	}
+	if err := c.Join(group); err != nil {
+		return false, err
+	}
+	events := 0
+	datagrams, err := c.dump(ctx, e, each, func() { events++ })
+	c.leave(group)
+	if datagrams <= 1 || err != nil {
+		return err == nil, err
+	}
+	for more := true; more && err == nil; {
+		more, err = c.Poll(func(Message) error { events++; return nil })
+	}
+	return err == nil && events == 0, err
+}
+
+// dump is Dump, and calls other for every message that belongs to no answer of
+// the dump.
+func (c *Conn) dump(ctx context.Context, e *Encoder, each func(Message) error, other func()) (datagrams int, err error) {
 	if err := c.begin(ctx); err != nil {
 		return 0, err
 	}
@@ -260,6 +296,7 @@ func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (
 		for ms.Next() {
 			m := ms.Message()
 			if !c.answers(m, seq) {
+				other()
 				continue
 			}
 			interrupted = interrupted || m.Flags&DumpInterrupted != 0

@@ -148,14 +148,17 @@ func (d *Decoder) NetUint64() uint64 {
 }
 
 // String returns the text of the current attribute up to the first NUL byte.
-func (d *Decoder) String() string {
+func (d *Decoder) String() string { return string(d.Text()) }
+
+// Text is String as bytes of what is decoded.
+func (d *Decoder) Text() []byte {
 	b := d.Data()
 	for i, c := range b {
 		if c == 0 {
-			return string(b[:i])
+			return b[:i]
 		}
 	}
-	return string(b)
+	return b
 }
 
 // Addr returns the address that the current attribute holds, of 4 or 16 bytes.
