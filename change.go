@@ -14,8 +14,8 @@ const (
 	Delete  ChangeOp = 3
 )
 
-var changeOpWords = wordTable[ChangeOp]{kind: "change", words: map[ChangeOp]string{
-	0: "none", Add: "add", Replace: "replace", Delete: "delete",
+var changeOpWords = wordTable[ChangeOp]{kind: "change", words: []wordOf[ChangeOp]{
+	{0, "none"}, {Add, "add"}, {Replace, "replace"}, {Delete, "delete"},
 }}
 
 // String returns the verb of ip(8): "add", "replace" or "delete".

@@ -25,10 +25,19 @@ const (
 	EADDRNOTAVAIL Errno = 99
 )
 
-var errnoWords = wordTable[Errno]{kind: "errno", words: map[Errno]string{
-	0: "", EPERM: "EPERM", ENODEV: "ENODEV", EACCES: "EACCES", EINVAL: "EINVAL", EEXIST: "EEXIST",
-	ENOENT: "ENOENT", ENETDOWN: "ENETDOWN", ENETUNREACH: "ENETUNREACH", EHOSTUNREACH: "EHOSTUNREACH", EXDEV: "EXDEV",
-	EADDRNOTAVAIL: "EADDRNOTAVAIL",
+var errnoWords = wordTable[Errno]{kind: "errno", words: []wordOf[Errno]{
+	{0, ""},
+	{EPERM, "EPERM"},
+	{ENODEV, "ENODEV"},
+	{EACCES, "EACCES"},
+	{EINVAL, "EINVAL"},
+	{EEXIST, "EEXIST"},
+	{ENOENT, "ENOENT"},
+	{ENETDOWN, "ENETDOWN"},
+	{ENETUNREACH, "ENETUNREACH"},
+	{EHOSTUNREACH, "EHOSTUNREACH"},
+	{EXDEV, "EXDEV"},
+	{EADDRNOTAVAIL, "EADDRNOTAVAIL"},
 }}
 
 // String returns the symbol of errno(3), or the number.
@@ -54,8 +63,8 @@ const (
 	Martian                        // dropped before or after the lookup: bad source, reverse-path check, forwarding off
 )
 
-var dispositionWords = wordTable[Disposition]{kind: "disposition", words: map[Disposition]string{
-	DispositionUnknown: "unknown", Sent: "sent", Local: "local", Refused: "refused", Martian: "martian",
+var dispositionWords = wordTable[Disposition]{kind: "disposition", words: []wordOf[Disposition]{
+	{DispositionUnknown, "unknown"}, {Sent, "sent"}, {Local, "local"}, {Refused, "refused"}, {Martian, "martian"},
 }}
 
 // String returns the word.

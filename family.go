@@ -79,7 +79,7 @@ func (f Family) Flag() string {
 	return ""
 }
 
-var familyWords = wordTable[Family]{kind: "family", words: map[Family]string{0: "", IPv4: "inet", IPv6: "inet6"}}
+var familyWords = wordTable[Family]{kind: "family", words: []wordOf[Family]{{0, ""}, {IPv4, "inet"}, {IPv6, "inet6"}}}
 
 // MarshalText writes the word of ip(8): "inet" or "inet6"; "" for no family.
 func (f Family) MarshalText() ([]byte, error) { return familyWords.marshal(f) }

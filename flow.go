@@ -16,8 +16,8 @@ const (
 	Connect  SocketCall = 2
 )
 
-var socketCallWords = wordTable[SocketCall]{kind: "socket call", words: map[SocketCall]string{
-	RouteGet: "route-get", SendTo: "sendto", Connect: "connect",
+var socketCallWords = wordTable[SocketCall]{kind: "socket call", words: []wordOf[SocketCall]{
+	{RouteGet, "route-get"}, {SendTo, "sendto"}, {Connect, "connect"},
 }}
 
 // String returns "route-get", "sendto" or "connect".

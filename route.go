@@ -39,11 +39,19 @@ const (
 	RouteXResolve    RouteType = 11
 )
 
-var routeTypeWords = wordTable[RouteType]{kind: "route type", words: map[RouteType]string{
-	0: "none", RouteUnicast: "unicast", RouteLocal: "local", RouteBroadcast: "broadcast",
-	RouteAnycast: "anycast", RouteMulticast: "multicast", RouteBlackhole: "blackhole",
-	RouteUnreachable: "unreachable", RouteProhibit: "prohibit", RouteThrow: "throw",
-	RouteNAT: "nat", RouteXResolve: "xresolve",
+var routeTypeWords = wordTable[RouteType]{kind: "route type", words: []wordOf[RouteType]{
+	{0, "none"},
+	{RouteUnicast, "unicast"},
+	{RouteLocal, "local"},
+	{RouteBroadcast, "broadcast"},
+	{RouteAnycast, "anycast"},
+	{RouteMulticast, "multicast"},
+	{RouteBlackhole, "blackhole"},
+	{RouteUnreachable, "unreachable"},
+	{RouteProhibit, "prohibit"},
+	{RouteThrow, "throw"},
+	{RouteNAT, "nat"},
+	{RouteXResolve, "xresolve"},
 }}
 
 // String returns the word of ip-route(8), or the number.
@@ -74,8 +82,8 @@ const (
 	ScopeNowhere Scope = 255
 )
 
-var scopeWords = wordTable[Scope]{kind: "scope", words: map[Scope]string{
-	ScopeGlobal: "global", ScopeSite: "site", ScopeLink: "link", ScopeHost: "host", ScopeNowhere: "nowhere",
+var scopeWords = wordTable[Scope]{kind: "scope", words: []wordOf[Scope]{
+	{ScopeGlobal, "global"}, {ScopeSite, "site"}, {ScopeLink, "link"}, {ScopeHost, "host"}, {ScopeNowhere, "nowhere"},
 }}
 
 // String returns the word of ip-route(8), or the number.
@@ -98,8 +106,8 @@ const (
 	PreferenceLow    RouterPreference = 3
 )
 
-var preferenceWords = wordTable[RouterPreference]{kind: "preference", words: map[RouterPreference]string{
-	PreferenceMedium: "medium", PreferenceHigh: "high", PreferenceLow: "low",
+var preferenceWords = wordTable[RouterPreference]{kind: "preference", words: []wordOf[RouterPreference]{
+	{PreferenceMedium, "medium"}, {PreferenceHigh, "high"}, {PreferenceLow, "low"},
 }}
 
 // String returns "low", "medium", "high", or the number.

@@ -213,9 +213,15 @@ const (
 	ActionNAT         ActionType = 10
 )
 
-var actionWords = wordTable[ActionType]{kind: "action", words: map[ActionType]string{
-	ActionUnspec: "unspec", ActionTable: "table", ActionGoto: "goto", ActionNop: "nop",
-	ActionBlackhole: "blackhole", ActionUnreachable: "unreachable", ActionProhibit: "prohibit", ActionNAT: "nat",
+var actionWords = wordTable[ActionType]{kind: "action", words: []wordOf[ActionType]{
+	{ActionUnspec, "unspec"},
+	{ActionTable, "table"},
+	{ActionGoto, "goto"},
+	{ActionNop, "nop"},
+	{ActionBlackhole, "blackhole"},
+	{ActionUnreachable, "unreachable"},
+	{ActionProhibit, "prohibit"},
+	{ActionNAT, "nat"},
 }}
 
 // String returns the word of ip-rule(8), or the number.

@@ -14,8 +14,8 @@ const (
 	CustomisedYes
 )
 
-var customisedWords = wordTable[Customised]{kind: "customised", words: map[Customised]string{
-	CustomisedUnknown: "unknown", CustomisedNo: "no", CustomisedYes: "yes",
+var customisedWords = wordTable[Customised]{kind: "customised", words: []wordOf[Customised]{
+	{CustomisedUnknown, "unknown"}, {CustomisedNo, "no"}, {CustomisedYes, "yes"},
 }}
 
 // MarshalText writes "unknown", "no" or "yes".

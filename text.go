@@ -11,22 +11,30 @@ import (
 // is spelled in decimal, so nothing that the kernel can say is lost.
 type wordTable[T ~uint8 | ~uint16 | ~uint32] struct {
 	kind  string
-	words map[T]string
+	words []wordOf[T]
+}
+
+// wordOf is the word of one number.
+type wordOf[T ~uint8 | ~uint16 | ~uint32] struct {
+	value T
+	word  string
 }
 
 // word returns the word of v, or v in decimal.
 func (t wordTable[T]) word(v T) string {
-	if w, ok := t.words[v]; ok {
-		return w
+	for i := range t.words {
+		if t.words[i].value == v {
+			return t.words[i].word
+		}
 	}
 	return strconv.FormatUint(uint64(v), 10)
 }
 
 // parse is the inverse of word.
 func (t wordTable[T]) parse(s string) (T, bool) {
-	for v, w := range t.words {
-		if w == s {
-			return v, true
+	for _, w := range t.words {
+		if w.word == s {
+			return w.value, true
 		}
 	}
 	n, err := strconv.ParseUint(s, 10, 64)

@@ -32,9 +32,13 @@ const (
 	TranslateMasquerade
 )
 
-var translationWords = wordTable[TranslationKind]{kind: "kind of translation", words: map[TranslationKind]string{
-	0: "none", TranslateBlock: "block", TranslateStateless: "stateless", TranslateNeutral: "checksum-neutral",
-	TranslateAddress: "address", TranslateMasquerade: "masquerade",
+var translationWords = wordTable[TranslationKind]{kind: "kind of translation", words: []wordOf[TranslationKind]{
+	{0, "none"},
+	{TranslateBlock, "block"},
+	{TranslateStateless, "stateless"},
+	{TranslateNeutral, "checksum-neutral"},
+	{TranslateAddress, "address"},
+	{TranslateMasquerade, "masquerade"},
 }}
 
 // String returns the word for the kind, or the number.

@@ -42,6 +42,37 @@ func program(t *testing.T, ns *kernel.NetNS, stdin string, args ...string) outco
 	return outcome{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
+// Nothing of ours is computed before the first word is read: tables are laid out
+// by the compiler, or made when they are needed. Who lists three rules would wait
+// for them.
+func TestStartsWithoutInitialisers(t *testing.T) {
+	ns := kerneltest.Namespace(t)
+	cmd := exec.Command("/proc/self/exe", "-V")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GODEBUG=inittrace=1")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := ns.Do(cmd.Run); err != nil {
+		t.Fatal(err)
+	}
+	traced := false
+	for line := range strings.Lines(errs.String()) {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "init" {
+			continue
+		}
+		traced = true
+		switch path := words[1]; {
+		case !strings.HasPrefix(path+"/", "rpdb/"):
+		case path == "rpdb/cli/ipcmd", strings.HasPrefix(path, "rpdb/internal/"), path == "rpdb/kernel/kerneltest": // for the tests
+		default:
+			t.Errorf("%s has initialisers: %s", path, strings.TrimSpace(line))
+		}
+	}
+	if !traced {
+		t.Errorf("no trace in %q", errs.String())
+	}
+}
+
 // What is not about rules is answered by the real ip, in a batch too, and lines
 // keep their numbers.
 func TestHandOver(t *testing.T) {

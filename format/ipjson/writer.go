@@ -30,7 +30,7 @@ const full = 16 << 10
 
 // NewWriter returns a writer that has opened the array.
 func NewWriter(w io.Writer, pretty bool) *Writer {
-	j := &Writer{to: w, pretty: pretty}
+	j := &Writer{to: w, pretty: pretty, buf: make([]byte, 0, full+full/4)}
 	j.open('[')
 	return j
 }

@@ -14,17 +14,19 @@ import (
 // tells them.
 type encapKind struct {
 	word   string
-	fields []lineField
+	fields func() []lineField
 	order  []uint16
 }
 
-// encapKinds are all that ip knows, by number (LWTUNNEL_ENCAP_*).
+// encapKinds are all that ip knows, by number (LWTUNNEL_ENCAP_*). Their fields are
+// made when the first tunnel is met: a program that lists rules does not wait for
+// them when it starts.
 var encapKinds = [...]encapKind{
-	{word: "unknown"},
+	{word: "unknown", fields: func() []lineField { return nil }},
 	encapMPLS:      {"mpls", mplsFields, []uint16{1, 2}},
-	encapIP:        {"ip", tunnelFields("ttl", "tos"), []uint16{1, 2, 3, 5, 4, 6, 8}},
+	encapIP:        {"ip", func() []lineField { return tunnelFields("ttl", "tos") }, []uint16{1, 2, 3, 5, 4, 6, 8}},
 	encapILA:       {"ila", ilaFields, []uint16{1, 7, 8, 9}},
-	encapIP6:       {"ip6", tunnelFields("hoplimit", "tc"), []uint16{1, 2, 3, 5, 4, 6, 8}},
+	encapIP6:       {"ip6", func() []lineField { return tunnelFields("hoplimit", "tc") }, []uint16{1, 2, 3, 5, 4, 6, 8}},
 	encapSeg6:      {"seg6", seg6Fields, []uint16{1, 2}},
 	encapBPF:       {"bpf", bpfFields, []uint16{1, 2, 3, 4}},
 	encapSeg6Local: {"seg6local", seg6LocalFields, []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
@@ -51,10 +53,23 @@ func (l *line) encap() bool {
 	l.tunnel.read(l.hop.Encap)
 	l.open("encap", objectPart)
 	l.named("encap_type", " encap % ", kind.word)
-	l.fields(kind.fields)
+	l.fields(l.kindFields(l.hop.EncapType))
 	l.fields(rawEncapFields)
 	l.close()
 	return true
+}
+
+// kindFields returns the fields of a kind, made once for all entries.
+func (l *line) kindFields(n uint16) []lineField {
+	list, made := l.ofKind[n]
+	if !made {
+		if l.ofKind == nil {
+			l.ofKind = map[uint16][]lineField{}
+		}
+		list = kindOfEncap(n).fields()
+		l.ofKind[n] = list
+	}
+	return list
 }
 
 // rawEncapFields are for those who want the tunnel byte for byte.
@@ -66,7 +81,9 @@ var rawEncapFields = []lineField{
 }
 
 // encapTree is the object of a tunnel; the fields of its kind go before these.
-var encapTree = tree{fields: append([]lineField{{key: "encap_type", set: (*RouteBuilder).setEncapType}}, rawEncapFields...), end: (*RouteBuilder).endEncap}
+var encapTree = tree{fields: func() []lineField {
+	return append([]lineField{{key: "encap_type", set: (*RouteBuilder).setEncapType}}, rawEncapFields...)
+}, end: (*RouteBuilder).endEncap}
 
 // The constructors below make a field of a tunnel that is one attribute.
 
@@ -151,9 +168,11 @@ func wordField(key, text string, typ uint16, words []string) lineField {
 }
 
 // mplsFields are MPLS_IPTUNNEL_*.
-var mplsFields = []lineField{
-	{key: "dst", text: " % ", get: (*line).labels, set: (*RouteBuilder).setLabels},
-	byteField("ttl", "ttl % ", 2),
+func mplsFields() []lineField {
+	return []lineField{
+		{key: "dst", text: " % ", get: (*line).labels, set: (*RouteBuilder).setLabels},
+		byteField("ttl", "ttl % ", 2),
+	}
 }
 
 const mplsDst = 1
@@ -191,11 +210,13 @@ func (b *RouteBuilder) setLabels(s string) bool {
 }
 
 // ilaFields are ILA_ATTR_*.
-var ilaFields = []lineField{
-	{key: "locator", text: " % ", get: (*line).locator, set: (*RouteBuilder).setLocator},
-	wordField("csum_mode", " csum-mode % ", 7, ilaCsumModes),
-	wordField("ident_type", " ident-type % ", 8, ilaIdentTypes),
-	wordField("hook_type", " hook-type % ", 9, ilaHookTypes),
+func ilaFields() []lineField {
+	return []lineField{
+		{key: "locator", text: " % ", get: (*line).locator, set: (*RouteBuilder).setLocator},
+		wordField("csum_mode", " csum-mode % ", 7, ilaCsumModes),
+		wordField("ident_type", " ident-type % ", 8, ilaIdentTypes),
+		wordField("hook_type", " hook-type % ", 9, ilaHookTypes),
+	}
 }
 
 // The words of ILA, by number (ILA_CSUM_*, ILA_ATYPE_*, ILA_HOOK_*). Of the
@@ -238,17 +259,21 @@ func (b *RouteBuilder) setLocator(s string) bool {
 }
 
 // xfrmFields are LWT_XFRM_*.
-var xfrmFields = []lineField{
-	uint32Field("if_id", "if_id % ", 1),
-	linkField("link_dev", "link_dev % ", 2),
+func xfrmFields() []lineField {
+	return []lineField{
+		uint32Field("if_id", "if_id % ", 1),
+		linkField("link_dev", "link_dev % ", 2),
+	}
 }
 
 // bpfFields are LWT_BPF_*.
-var bpfFields = []lineField{
-	programField("in", 1),
-	programField("out", 2),
-	programField("xmit", 3),
-	uint32Field("headroom", " % ", 4),
+func bpfFields() []lineField {
+	return []lineField{
+		programField("in", 1),
+		programField("out", 2),
+		programField("xmit", 3),
+		uint32Field("headroom", " % ", 4),
+	}
 }
 
 const bpfProgramName = 2

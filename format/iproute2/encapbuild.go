@@ -14,7 +14,7 @@ func (b *RouteBuilder) setEncapType(s string) bool {
 		return false
 	}
 	b.tunnel = tunnelParts{kind: uint16(n)}
-	b.top().tunnel = encapKinds[n].fields
+	b.top().tunnel = encapKinds[n].fields()
 	if n == 0 { // has no fields, and a number only for those who want it all
 		b.top().tunnel = nil
 	}

@@ -52,10 +52,10 @@ func flagField(key string, bit uint16) lineField {
 var (
 	geneveField = lineField{key: "geneve_opts", kind: treeField, get: (*line).geneve, tree: &geneveTree}
 	vxlanField  = lineField{key: "vxlan_opts", kind: treeField, tree: &vxlanTree, get: func(l *line) bool {
-		return l.tunnelOptions("vxlan_opts", "\tvxlan_opts ", optsVXLAN, vxlanFields)
+		return l.tunnelOptions("vxlan_opts", "\tvxlan_opts ", optsVXLAN, vxlanFields())
 	}}
 	erspanField = lineField{key: "erspan_opts", kind: treeField, tree: &erspanTree, get: func(l *line) bool {
-		return l.tunnelOptions("erspan_opts", "\terspan_opts ", optsERSPAN, erspanFields)
+		return l.tunnelOptions("erspan_opts", "\terspan_opts ", optsERSPAN, erspanFields())
 	}}
 
 	geneveTree = tree{
@@ -127,7 +127,7 @@ func (l *line) geneve() bool {
 		l.option.there |= 1 << typ
 		if typ == geneveData {
 			l.open("", objectPart)
-			l.fields(geneveFields)
+			l.fields(geneveFields())
 			l.close()
 			if rest != "" {
 				l.text(",")
@@ -141,54 +141,60 @@ func (l *line) geneve() bool {
 	return true
 }
 
-var geneveFields = []lineField{
-	{key: "class", text: "%", kind: numberField, get: func(l *line) bool {
-		n, _ := l.option.big(geneveClass, 2)
-		return l.number(n)
-	}, set: func(b *RouteBuilder, s string) bool {
-		var n uint16
-		return setNumber(&n, s, 16) && b.tunnel.option(geneveClass, binary.BigEndian.AppendUint16(nil, n))
-	}},
-	{key: "type", text: ":%", kind: numberField, get: func(l *line) bool {
-		n, _ := l.option.uint8(geneveType)
-		return l.number(uint64(n))
-	}, set: func(b *RouteBuilder, s string) bool { return b.tunnel.optionByte(geneveType, s) }},
-	{key: "data", text: ":%", get: func(l *line) bool {
-		data, _ := l.option.get(geneveData)
-		l.buf = hexbytes.AppendEncode(l.buf, []byte(data))
-		return true
-	}, set: func(b *RouteBuilder, s string) bool {
-		data, err := hexbytes.DecodeString(s)
-		return err == nil && b.tunnel.option(geneveData, data)
-	}},
+func geneveFields() []lineField {
+	return []lineField{
+		{key: "class", text: "%", kind: numberField, get: func(l *line) bool {
+			n, _ := l.option.big(geneveClass, 2)
+			return l.number(n)
+		}, set: func(b *RouteBuilder, s string) bool {
+			var n uint16
+			return setNumber(&n, s, 16) && b.tunnel.option(geneveClass, binary.BigEndian.AppendUint16(nil, n))
+		}},
+		{key: "type", text: ":%", kind: numberField, get: func(l *line) bool {
+			n, _ := l.option.uint8(geneveType)
+			return l.number(uint64(n))
+		}, set: func(b *RouteBuilder, s string) bool { return b.tunnel.optionByte(geneveType, s) }},
+		{key: "data", text: ":%", get: func(l *line) bool {
+			data, _ := l.option.get(geneveData)
+			l.buf = hexbytes.AppendEncode(l.buf, []byte(data))
+			return true
+		}, set: func(b *RouteBuilder, s string) bool {
+			data, err := hexbytes.DecodeString(s)
+			return err == nil && b.tunnel.option(geneveData, data)
+		}},
+	}
 }
 
-var vxlanFields = []lineField{
-	{key: "gbp", text: "% ", kind: numberField, get: func(l *line) bool {
-		n, ok := l.option.uint32(vxlanGBP)
-		return ok && l.number(uint64(n))
-	}, set: func(b *RouteBuilder, s string) bool {
-		var n uint32
-		return setNumber(&n, s, 32) && b.tunnel.option(vxlanGBP, binary.NativeEndian.AppendUint32(nil, n))
-	}},
+func vxlanFields() []lineField {
+	return []lineField{
+		{key: "gbp", text: "% ", kind: numberField, get: func(l *line) bool {
+			n, ok := l.option.uint32(vxlanGBP)
+			return ok && l.number(uint64(n))
+		}, set: func(b *RouteBuilder, s string) bool {
+			var n uint32
+			return setNumber(&n, s, 32) && b.tunnel.option(vxlanGBP, binary.NativeEndian.AppendUint32(nil, n))
+		}},
+	}
 }
 
 // The first version of ERSPAN has an index, the second a direction and a number
 // of the hardware. ip shows all, as 0 where there is none.
-var erspanFields = []lineField{
-	{key: "ver", text: "%", kind: numberField, get: func(l *line) bool {
-		n, _ := l.option.uint8(erspanVersion)
-		return l.number(uint64(n))
-	}, set: func(b *RouteBuilder, s string) bool { return b.tunnel.optionByte(erspanVersion, s) }},
-	{key: "index", text: ":%", kind: numberField, get: func(l *line) bool {
-		n, _ := l.option.big(erspanIndex, 4)
-		return l.erspan(n, true)
-	}, set: func(b *RouteBuilder, s string) bool {
-		var n uint32
-		return setNumber(&n, s, 32) && b.tunnel.option(erspanIndex, binary.BigEndian.AppendUint32(nil, n))
-	}},
-	erspanByte("dir", ":%", erspanDirection),
-	erspanByte("hwid", ":% ", erspanHardware),
+func erspanFields() []lineField {
+	return []lineField{
+		{key: "ver", text: "%", kind: numberField, get: func(l *line) bool {
+			n, _ := l.option.uint8(erspanVersion)
+			return l.number(uint64(n))
+		}, set: func(b *RouteBuilder, s string) bool { return b.tunnel.optionByte(erspanVersion, s) }},
+		{key: "index", text: ":%", kind: numberField, get: func(l *line) bool {
+			n, _ := l.option.big(erspanIndex, 4)
+			return l.erspan(n, true)
+		}, set: func(b *RouteBuilder, s string) bool {
+			var n uint32
+			return setNumber(&n, s, 32) && b.tunnel.option(erspanIndex, binary.BigEndian.AppendUint32(nil, n))
+		}},
+		erspanByte("dir", ":%", erspanDirection),
+		erspanByte("hwid", ":% ", erspanHardware),
+	}
 }
 
 // erspanByte is a byte that the second version has.

@@ -11,10 +11,12 @@ import (
 )
 
 // seg6Fields are SEG6_IPTUNNEL_*.
-var seg6Fields = []lineField{
-	{key: "mode", text: "mode % ", get: (*line).seg6Mode, set: (*RouteBuilder).setSeg6Mode},
-	coloredField("tunsrc", "tunsrc % ", 2),
-	segmentsField, hmacField,
+func seg6Fields() []lineField {
+	return []lineField{
+		{key: "mode", text: "mode % ", get: (*line).seg6Mode, set: (*RouteBuilder).setSeg6Mode},
+		coloredField("tunsrc", "tunsrc % ", 2),
+		segmentsField(), hmacField(),
+	}
 }
 
 const (
@@ -50,16 +52,21 @@ func (b *RouteBuilder) setSeg6Mode(s string) bool {
 
 // A segment routing header (RFC 8754) has segments, which are stored backwards,
 // and perhaps an HMAC behind them.
-var (
-	segmentsField = lineField{key: "segs", kind: treeField, get: (*line).srhSegments, tree: &segmentsTree}
-	hmacField     = lineField{key: "hmac", text: "hmac % ", get: (*line).srhHMAC, set: (*RouteBuilder).setHMAC}
+func segmentsField() lineField {
+	return lineField{key: "segs", kind: treeField, get: (*line).srhSegments, tree: segmentsTree()}
+}
 
-	segmentsTree = tree{array: true, item: func(b *RouteBuilder, word string) bool {
+func segmentsTree() *tree {
+	return &tree{array: true, item: func(b *RouteBuilder, word string) bool {
 		a, ok := plainAddr(word)
 		b.tunnel.segments = append(b.tunnel.segments, a)
 		return ok && a.Is6() && len(b.tunnel.segments) <= maxSegments
 	}}
-)
+}
+
+func hmacField() lineField {
+	return lineField{key: "hmac", text: "hmac % ", get: (*line).srhHMAC, set: (*RouteBuilder).setHMAC}
+}
 
 // maxSegments is what the length of a header can say.
 const maxSegments = 127
@@ -139,20 +146,22 @@ func (t *tunnelParts) writeSegments(b []byte) {
 }
 
 // seg6LocalFields are SEG6_LOCAL_*.
-var seg6LocalFields = []lineField{
-	{key: "action", text: "action % ", get: (*line).localAction, set: (*RouteBuilder).setLocalAction},
-	{key: "srh", kind: treeField, get: (*line).localHeader, tree: &localHeaderTree},
-	tableField("table", "table % ", localTable),
-	tableField("vrftable", "vrftable % ", localVRFTable),
-	addressField("nh4", "nh4 % ", localNH4),
-	addressField("nh6", "nh6 % ", localNH6),
-	linkField("iif", "iif % ", localIIF),
-	linkField("oif", "oif % ", localOIF),
-	programField("endpoint", localBPF),
-	{key: "stats64", kind: treeField, get: (*line).localCounters, tree: &countersTree},
-	{key: "flavors", kind: treeField, get: (*line).localFlavors, tree: &flavorsTree},
-	flavorField("lblen", flavorBlockBits),
-	flavorField("nflen", flavorFunctionBits),
+func seg6LocalFields() []lineField {
+	return []lineField{
+		{key: "action", text: "action % ", get: (*line).localAction, set: (*RouteBuilder).setLocalAction},
+		{key: "srh", kind: treeField, get: (*line).localHeader, tree: localHeaderTree()},
+		tableField("table", "table % ", localTable),
+		tableField("vrftable", "vrftable % ", localVRFTable),
+		addressField("nh4", "nh4 % ", localNH4),
+		addressField("nh6", "nh6 % ", localNH6),
+		linkField("iif", "iif % ", localIIF),
+		linkField("oif", "oif % ", localOIF),
+		programField("endpoint", localBPF),
+		{key: "stats64", kind: treeField, get: (*line).localCounters, tree: countersTree()},
+		{key: "flavors", kind: treeField, get: (*line).localFlavors, tree: flavorsTree()},
+		flavorField("lblen", flavorBlockBits),
+		flavorField("nflen", flavorFunctionBits),
+	}
 }
 
 const (
@@ -191,15 +200,16 @@ func (l *line) localHeader() bool {
 		return false
 	}
 	l.open("srh", objectPart)
-	l.fields(localHeaderFields)
+	l.fields(localHeaderFields())
 	l.close()
 	return true
 }
 
-var (
-	localHeaderFields = []lineField{segmentsField, hmacField}
-	localHeaderTree   = tree{fields: localHeaderFields, end: func(b *RouteBuilder) { b.tunnel.put(localSRH, b.tunnel.srh()) }}
-)
+func localHeaderFields() []lineField { return []lineField{segmentsField(), hmacField()} }
+
+func localHeaderTree() *tree {
+	return &tree{fields: localHeaderFields, end: func(b *RouteBuilder) { b.tunnel.put(localSRH, b.tunnel.srh()) }}
+}
 
 func (l *line) localCounters() bool {
 	var ok bool
@@ -207,14 +217,17 @@ func (l *line) localCounters() bool {
 		return false
 	}
 	l.open("stats64", objectPart)
-	l.fields(counterFields)
+	l.fields(counterFields())
 	l.close()
 	return true
 }
 
-var (
-	counterFields = []lineField{counterField("packets", 2), counterField("bytes", 3), counterField("errors", 4)}
-	countersTree  = tree{fields: counterFields, end: func(b *RouteBuilder) {
+func counterFields() []lineField {
+	return []lineField{counterField("packets", 2), counterField("bytes", 3), counterField("errors", 4)}
+}
+
+func countersTree() *tree {
+	return &tree{fields: counterFields, end: func(b *RouteBuilder) {
 		var counters wire
 		for typ := uint16(counterPackets); typ <= counterErrors; typ++ {
 			counters.attribute(typ, []byte(b.tunnel.options[typ]))
@@ -222,7 +235,7 @@ var (
 		b.tunnel.put(localCounters|attrNested, counters)
 		b.tunnel.options = nil
 	}}
-)
+}
 
 func counterField(key string, typ uint16) lineField {
 	return lineField{key: key, text: key + " % ", kind: numberField, get: func(l *line) bool {
@@ -257,14 +270,16 @@ func (l *line) localFlavors() bool {
 	return true
 }
 
-var flavorsTree = tree{array: true, item: func(b *RouteBuilder, word string) bool {
-	n := slices.Index(flavors, word)
-	if n < 1 {
-		return false
-	}
-	b.tunnel.flavors |= 1 << n
-	return b.tunnel.flavor(flavorOperation, binary.NativeEndian.AppendUint32(nil, b.tunnel.flavors))
-}}
+func flavorsTree() *tree {
+	return &tree{array: true, item: func(b *RouteBuilder, word string) bool {
+		n := slices.Index(flavors, word)
+		if n < 1 {
+			return false
+		}
+		b.tunnel.flavors |= 1 << n
+		return b.tunnel.flavor(flavorOperation, binary.NativeEndian.AppendUint32(nil, b.tunnel.flavors))
+	}}
+}
 
 func flavorField(key string, typ uint16) lineField {
 	return lineField{key: key, text: key + " % ", kind: numberField, get: func(l *line) bool {
@@ -279,8 +294,10 @@ func flavorField(key string, typ uint16) lineField {
 
 // rplFields are RPL_IPTUNNEL_*: a header that is much like that of segment
 // routing (RFC 6554).
-var rplFields = []lineField{
-	{key: "segs", kind: treeField, get: (*line).rplSegments, tree: &segmentsTree},
+func rplFields() []lineField {
+	return []lineField{
+		{key: "segs", kind: treeField, get: (*line).rplSegments, tree: segmentsTree()},
+	}
 }
 
 const rplSRH = 1
@@ -299,17 +316,19 @@ func (t *tunnelParts) rpl() []byte {
 }
 
 // ioam6Fields are IOAM6_IPTUNNEL_*.
-var ioam6Fields = []lineField{
-	{key: "freqk", text: "freq %", kind: numberField, get: func(l *line) bool { return l.ioam6Number(ioam6FreqK) }, set: setIOAM6(ioam6FreqK)},
-	{key: "freqn", text: "/% ", kind: numberField, get: func(l *line) bool { return l.ioam6Number(ioam6FreqN) }, set: setIOAM6(ioam6FreqN)},
-	{key: "mode", text: "mode % ", get: (*line).ioam6Mode, set: (*RouteBuilder).setIOAM6Mode},
-	ioam6Address("tunsrc", "tunsrc % ", ioam6Src),
-	ioam6Address("tundst", "tundst % ", ioam6Dst),
-	{key: "trace", text: "trace ", kind: nullField, get: (*line).ioam6Consistent, set: func(b *RouteBuilder, _ string) bool { return true }},
-	{key: "prealloc", text: "prealloc ", kind: nullField, get: (*line).ioam6Consistent, set: func(b *RouteBuilder, _ string) bool { return true }},
-	{key: "type", text: "type % ", get: (*line).ioam6Type, set: (*RouteBuilder).setIOAM6Type},
-	{key: "ns", text: "ns % ", kind: numberField, get: (*line).ioam6Namespace, set: (*RouteBuilder).setIOAM6Namespace},
-	{key: "size", text: "size % ", kind: numberField, get: (*line).ioam6Size, set: (*RouteBuilder).setIOAM6Size},
+func ioam6Fields() []lineField {
+	return []lineField{
+		{key: "freqk", text: "freq %", kind: numberField, get: func(l *line) bool { return l.ioam6Number(ioam6FreqK) }, set: setIOAM6(ioam6FreqK)},
+		{key: "freqn", text: "/% ", kind: numberField, get: func(l *line) bool { return l.ioam6Number(ioam6FreqN) }, set: setIOAM6(ioam6FreqN)},
+		{key: "mode", text: "mode % ", get: (*line).ioam6Mode, set: (*RouteBuilder).setIOAM6Mode},
+		ioam6Address("tunsrc", "tunsrc % ", ioam6Src),
+		ioam6Address("tundst", "tundst % ", ioam6Dst),
+		{key: "trace", text: "trace ", kind: nullField, get: (*line).ioam6Consistent, set: func(b *RouteBuilder, _ string) bool { return true }},
+		{key: "prealloc", text: "prealloc ", kind: nullField, get: (*line).ioam6Consistent, set: func(b *RouteBuilder, _ string) bool { return true }},
+		{key: "type", text: "type % ", get: (*line).ioam6Type, set: (*RouteBuilder).setIOAM6Type},
+		{key: "ns", text: "ns % ", kind: numberField, get: (*line).ioam6Namespace, set: (*RouteBuilder).setIOAM6Namespace},
+		{key: "size", text: "size % ", kind: numberField, get: (*line).ioam6Size, set: (*RouteBuilder).setIOAM6Size},
+	}
 }
 
 // ioam6ModeWords are IOAM6_IPTUNNEL_MODE_*.

@@ -27,43 +27,43 @@ var ruleFields = []lineField{
 	{key: "srclen", text: "/%", kind: numberField, get: (*line).srcLen, setRule: (*RuleBuilder).srcLen},
 	{key: "dst", text: " to %", get: (*line).ruleDst, setRule: (*RuleBuilder).dst},
 	{key: "dstlen", text: "/%", kind: numberField, get: (*line).dstLen, setRule: (*RuleBuilder).dstLen},
-	{key: "tos", text: " tos %", get: (*line).ruleTOS, setRule: (*RuleBuilder).tos},
-	{key: "fwmark", text: " fwmark %", get: (*line).fwmark, setRule: (*RuleBuilder).fwmark},
-	{key: "fwmask", text: "/%", get: (*line).fwmask, setRule: (*RuleBuilder).fwmask},
-	{key: "iif", text: " iif %", get: (*line).ruleIIF, setRule: (*RuleBuilder).iif},
-	{key: "iif_detached", text: " [detached]", kind: nullField, get: (*line).iifDetached, setRule: (*RuleBuilder).iifDetached},
-	{key: "oif", text: " oif %", get: (*line).ruleOIF, setRule: (*RuleBuilder).oif},
-	{key: "oif_detached", text: " [detached]", kind: nullField, get: (*line).oifDetached, setRule: (*RuleBuilder).oifDetached},
-	{key: "l3mdev", text: " lookup [l3mdev-table]", kind: nullField, get: func(l *line) bool { return l.rule.Selector.L3MDev }, setRule: (*RuleBuilder).l3mdev},
-	{key: "uid_start", text: " uidrange %", kind: numberField, get: (*line).uidStart, setRule: (*RuleBuilder).uidStart},
-	{key: "uid_end", text: "-%", kind: numberField, get: (*line).uidEnd, setRule: (*RuleBuilder).uidEnd},
-	{key: "ipproto", text: " ipproto %", get: (*line).ipProto, setRule: (*RuleBuilder).ipProto},
-	{key: "sport", text: " sport %", kind: numberField, get: (*line).sport, setRule: (*RuleBuilder).sport},
-	{key: "sport_mask", text: "%", get: (*line).sportMask, setRule: (*RuleBuilder).sportMask},
-	{key: "sport_start", text: " sport %", kind: numberField, get: (*line).sportStart, setRule: (*RuleBuilder).sportStart},
-	{key: "sport_end", text: "-%", kind: numberField, get: (*line).sportEnd, setRule: (*RuleBuilder).sportEnd},
-	{key: "dport", text: " dport %", kind: numberField, get: (*line).dport, setRule: (*RuleBuilder).dport},
-	{key: "dport_mask", text: "%", get: (*line).dportMask, setRule: (*RuleBuilder).dportMask},
-	{key: "dport_start", text: " dport %", kind: numberField, get: (*line).dportStart, setRule: (*RuleBuilder).dportStart},
-	{key: "dport_end", text: "-%", kind: numberField, get: (*line).dportEnd, setRule: (*RuleBuilder).dportEnd},
-	{key: "tun_id", text: " tun_id %", kind: numberField, get: (*line).tunID, setRule: (*RuleBuilder).tunID},
+	{key: "tos", group: groupMarks, text: " tos %", get: (*line).ruleTOS, setRule: (*RuleBuilder).tos},
+	{key: "fwmark", group: groupMarks, text: " fwmark %", get: (*line).fwmark, setRule: (*RuleBuilder).fwmark},
+	{key: "fwmask", group: groupMarks, text: "/%", get: (*line).fwmask, setRule: (*RuleBuilder).fwmask},
+	{key: "iif", group: groupLinks, text: " iif %", get: (*line).ruleIIF, setRule: (*RuleBuilder).iif},
+	{key: "iif_detached", group: groupLinks, text: " [detached]", kind: nullField, get: (*line).iifDetached, setRule: (*RuleBuilder).iifDetached},
+	{key: "oif", group: groupLinks, text: " oif %", get: (*line).ruleOIF, setRule: (*RuleBuilder).oif},
+	{key: "oif_detached", group: groupLinks, text: " [detached]", kind: nullField, get: (*line).oifDetached, setRule: (*RuleBuilder).oifDetached},
+	{key: "l3mdev", group: groupOthers, text: " lookup [l3mdev-table]", kind: nullField, get: func(l *line) bool { return l.rule.Selector.L3MDev }, setRule: (*RuleBuilder).l3mdev},
+	{key: "uid_start", group: groupOthers, text: " uidrange %", kind: numberField, get: (*line).uidStart, setRule: (*RuleBuilder).uidStart},
+	{key: "uid_end", group: groupOthers, text: "-%", kind: numberField, get: (*line).uidEnd, setRule: (*RuleBuilder).uidEnd},
+	{key: "ipproto", group: groupOthers, text: " ipproto %", get: (*line).ipProto, setRule: (*RuleBuilder).ipProto},
+	{key: "sport", group: groupPorts, text: " sport %", kind: numberField, get: (*line).sport, setRule: (*RuleBuilder).sport},
+	{key: "sport_mask", group: groupPorts, text: "%", get: (*line).sportMask, setRule: (*RuleBuilder).sportMask},
+	{key: "sport_start", group: groupPorts, text: " sport %", kind: numberField, get: (*line).sportStart, setRule: (*RuleBuilder).sportStart},
+	{key: "sport_end", group: groupPorts, text: "-%", kind: numberField, get: (*line).sportEnd, setRule: (*RuleBuilder).sportEnd},
+	{key: "dport", group: groupPorts, text: " dport %", kind: numberField, get: (*line).dport, setRule: (*RuleBuilder).dport},
+	{key: "dport_mask", group: groupPorts, text: "%", get: (*line).dportMask, setRule: (*RuleBuilder).dportMask},
+	{key: "dport_start", group: groupPorts, text: " dport %", kind: numberField, get: (*line).dportStart, setRule: (*RuleBuilder).dportStart},
+	{key: "dport_end", group: groupPorts, text: "-%", kind: numberField, get: (*line).dportEnd, setRule: (*RuleBuilder).dportEnd},
+	{key: "tun_id", group: groupOthers, text: " tun_id %", kind: numberField, get: (*line).tunID, setRule: (*RuleBuilder).tunID},
 	{key: "table", text: " lookup %", get: (*line).ruleTable, setRule: (*RuleBuilder).table},
-	{key: "suppress_prefixlen", text: " suppress_prefixlength %", kind: numberField, get: (*line).suppressLen, setRule: (*RuleBuilder).suppressLen},
-	{key: "suppress_ifgroup", text: " suppress_ifgroup %", get: (*line).suppressGroup, setRule: (*RuleBuilder).suppressGroup},
-	{key: "flow_from", text: " realms %/", get: (*line).flowFrom, setRule: (*RuleBuilder).flowFrom},
-	{kind: textPart, text: " realms ", get: func(l *line) bool { return l.rule.Realms != 0 && l.rule.Realms.From() == 0 }},
-	{key: "flow_to", text: "%", get: (*line).flowTo, setRule: (*RuleBuilder).flowTo},
-	{key: "masquerade", text: " masquerade", kind: nullField, get: func(l *line) bool { return l.acts(rpdb.ActionNAT) }, setRule: (*RuleBuilder).masquerade},
-	{key: "goto", text: " goto %", kind: numberField, get: (*line).jump, setRule: (*RuleBuilder).jump},
-	{key: "goto", text: " goto %", get: (*line).jumpNowhere, setRule: (*RuleBuilder).jump},
-	{key: "unresolved", text: " [unresolved]", kind: nullField, get: (*line).unresolved, setRule: (*RuleBuilder).unresolved},
-	{key: "nop", text: " nop", kind: nullField, get: func(l *line) bool { return l.acts(rpdb.ActionNop) }, setRule: (*RuleBuilder).nop},
-	{key: "action", text: " %", get: (*line).action, setRule: (*RuleBuilder).action},
+	{key: "suppress_prefixlen", group: groupSuppress, text: " suppress_prefixlength %", kind: numberField, get: (*line).suppressLen, setRule: (*RuleBuilder).suppressLen},
+	{key: "suppress_ifgroup", group: groupSuppress, text: " suppress_ifgroup %", get: (*line).suppressGroup, setRule: (*RuleBuilder).suppressGroup},
+	{key: "flow_from", group: groupRealms, text: " realms %/", get: (*line).flowFrom, setRule: (*RuleBuilder).flowFrom},
+	{kind: textPart, group: groupRealms, text: " realms ", get: func(l *line) bool { return l.rule.Realms != 0 && l.rule.Realms.From() == 0 }},
+	{key: "flow_to", group: groupRealms, text: "%", get: (*line).flowTo, setRule: (*RuleBuilder).flowTo},
+	{key: "masquerade", group: groupActions, text: " masquerade", kind: nullField, get: func(l *line) bool { return l.acts(rpdb.ActionNAT) }, setRule: (*RuleBuilder).masquerade},
+	{key: "goto", group: groupActions, text: " goto %", kind: numberField, get: (*line).jump, setRule: (*RuleBuilder).jump},
+	{key: "goto", group: groupActions, text: " goto %", get: (*line).jumpNowhere, setRule: (*RuleBuilder).jump},
+	{key: "unresolved", group: groupActions, text: " [unresolved]", kind: nullField, get: (*line).unresolved, setRule: (*RuleBuilder).unresolved},
+	{key: "nop", group: groupActions, text: " nop", kind: nullField, get: func(l *line) bool { return l.acts(rpdb.ActionNop) }, setRule: (*RuleBuilder).nop},
+	{key: "action", group: groupActions, text: " %", get: (*line).action, setRule: (*RuleBuilder).action},
 	{key: "protocol", text: " proto %", get: (*line).ruleProtocol, setRule: (*RuleBuilder).protocol},
-	{key: "dscp", text: " dscp %", get: (*line).dscp, setRule: (*RuleBuilder).dscp},
-	{key: "dscp_mask", text: "%", get: (*line).dscpMask, setRule: (*RuleBuilder).dscpMask},
-	{key: "flowlabel", text: " flowlabel %", get: (*line).flowLabel, setRule: (*RuleBuilder).flowLabel},
-	{key: "flowlabel_mask", text: "%", get: (*line).flowMask, setRule: (*RuleBuilder).flowMask},
+	{key: "dscp", group: groupMarks, text: " dscp %", get: (*line).dscp, setRule: (*RuleBuilder).dscp},
+	{key: "dscp_mask", group: groupMarks, text: "%", get: (*line).dscpMask, setRule: (*RuleBuilder).dscpMask},
+	{key: "flowlabel", group: groupMarks, text: " flowlabel %", get: (*line).flowLabel, setRule: (*RuleBuilder).flowLabel},
+	{key: "flowlabel_mask", group: groupMarks, text: "%", get: (*line).flowMask, setRule: (*RuleBuilder).flowMask},
 }
 
 // RuleLister lists one rule after the other in the same memory, as the methods
@@ -73,7 +73,7 @@ type RuleLister struct{ line line }
 
 // NewRuleLister returns a lister with a view.
 func NewRuleLister(v RuleView) *RuleLister {
-	l := &RuleLister{line{view: RouteView{Raw: v.Raw, Color: v.Color, Details: v.Details, Family: v.Family}, names: v}}
+	l := &RuleLister{newLine(RouteView{Raw: v.Raw, Color: v.Color, Details: v.Details, Family: v.Family}, v)}
 	l.line.entry.Deleted = v.Deleted
 	return l
 }
@@ -93,7 +93,15 @@ func (l *RuleLister) Fields(r *rpdb.Rule, to Sink) {
 // ofRule makes the parts of a rule.
 func (l *line) ofRule(r *rpdb.Rule) {
 	l.parts, l.buf = l.parts[:0], l.buf[:0]
-	l.rule = r
+	l.rule, l.lacks = r, 0
+	sel := &r.Selector
+	l.lack(groupLinks, sel.IIF == "" && sel.OIF == "")
+	l.lack(groupPorts, sel.SPort == rpdb.Ports{} && sel.DPort == rpdb.Ports{})
+	l.lack(groupMarks, sel.Mark == rpdb.Mark{} && sel.TOS == 0 && !sel.DSCP.IsSet() && sel.FlowLabel == rpdb.FlowLabel{})
+	l.lack(groupOthers, !sel.L3MDev && !sel.UIDRange.IsSet() && sel.IPProto == 0 && sel.TunID == 0)
+	l.lack(groupSuppress, r.Suppress == rpdb.Suppressor{})
+	l.lack(groupRealms, r.Realms == 0)
+	l.lack(groupActions, r.Action.Type() == rpdb.ActionTable)
 	l.fields(ruleFields)
 }
 

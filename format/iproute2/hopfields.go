@@ -10,18 +10,18 @@ import (
 // last one is of an interface that a multicast packet is sent to.
 var memberFields = []lineField{
 	{key: "encap", kind: treeField, get: (*line).encap, tree: &encapTree},
-	flatEncapField,
+	{key: "encap", get: (*line).never, set: (*RouteBuilder).setFlatEncap},
 	{key: "gateway", text: "via % ", get: (*line).gateway, set: (*RouteBuilder).setGateway},
 	{key: "via", kind: treeField, get: (*line).via, tree: &viaTree},
 	{key: "flow", kind: treeField, get: func(l *line) bool { return l.realms(l.hop.Realms) }, tree: &flowTree},
 	{key: "dev", text: "dev % ", get: (*line).memberDev, set: (*RouteBuilder).setMemberDev},
 	{key: "weight", text: "weight % ", kind: numberField, get: (*line).weight, set: (*RouteBuilder).setWeight},
 	{key: "flags", kind: treeField, get: (*line).memberFlags, tree: &flagsTree},
-	{key: "ttl", kind: numberField, get: func(*line) bool { return false }, set: (*RouteBuilder).setThreshold},
+	{key: "ttl", kind: numberField, get: (*line).never, set: (*RouteBuilder).setThreshold},
 }
 
 // nexthopsTree is the list of nexthops.
-var nexthopsTree = tree{array: true, fields: memberFields, begin: (*RouteBuilder).beginMember, end: (*RouteBuilder).endMember}
+var nexthopsTree = tree{array: true, fields: func() []lineField { return memberFields }, begin: (*RouteBuilder).beginMember, end: (*RouteBuilder).endMember}
 
 // replicaFields are those of one interface that a multicast packet is sent to,
 // in the answer to a question. What else is a weight is the TTL it must exceed.

@@ -38,6 +38,7 @@ const (
 type lineField struct {
 	key, text string
 	kind      fieldKind
+	group     group
 	get       func(*line) bool
 	whole     bool // the colour of the value covers the words around it
 	// set puts a value back, for programs as the field is for programs, and
@@ -46,6 +47,34 @@ type lineField struct {
 	tree *tree
 	// setRule is set for the fields of rules.
 	setRule func(b *RuleBuilder, value string) bool
+}
+
+// group is a set of fields none of which is there in most entries. An entry that
+// lacks them all is not asked for each: it is what most of the time of a listing
+// would go into. The zero value is no group.
+type group uint16
+
+// The groups of the fields of rules, and of routes.
+const (
+	groupLinks group = 1 << iota
+	groupPorts
+	groupMarks // numbers with masks
+	groupOthers
+	groupSuppress
+	groupRealms
+	groupActions // but for a table
+
+	groupCache // of struct rta_cacheinfo
+	groupUnknown
+	groupAnswer
+	groupIPv6
+)
+
+// lack notes that the entry has nothing of a group.
+func (l *line) lack(g group, lacks bool) {
+	if lacks {
+		l.lacks |= g
+	}
 }
 
 // part is a piece of a line: a field that is there, a bracket, or text.
@@ -67,6 +96,7 @@ type line struct {
 	rule   *rpdb.Rule // of a listing of rules
 	entry  RouteEntry
 	hide   RouteColumns
+	lacks  group
 	hop    *rpdb.Nexthop // whose fields are printed, of the entry or the object
 	object rpdb.NexthopObject
 	family rpdb.Family // gateways of another one are spelled out
@@ -74,6 +104,7 @@ type line struct {
 	option attributes // in an attribute of the tunnel
 	header string     // of segments, in an attribute of the tunnel
 	flow   rpdb.Realms
+	ofKind map[uint16][]lineField // of the kinds of tunnels that were met
 
 	parts []part
 	buf   []byte
@@ -81,10 +112,17 @@ type line struct {
 	tint  tint
 }
 
+// newLine returns a line with room for most entries.
+func newLine(v RouteView, names RuleView) line {
+	return line{view: v, names: names, parts: make([]part, 0, 16), buf: make([]byte, 0, 128)}
+}
+
 // fields appends those of the fields that are there.
 func (l *line) fields(list []lineField) {
 	for i := range list {
-		l.field(&list[i])
+		if list[i].group&l.lacks == 0 {
+			l.field(&list[i])
+		}
 	}
 }
 

@@ -47,13 +47,21 @@ type viaParts struct {
 
 // tree is what opens behind the key of a field.
 type tree struct {
-	array  bool        // of words, or of objects
-	fields []lineField // of the object, or of each object of the array
+	array  bool               // of words, or of objects
+	fields func() []lineField // of the object, or of each object of the array; nil for none
 	item   func(b *RouteBuilder, word string) bool
 	other  func(b *RouteBuilder, key string, kind fieldKind, value string) bool // a field that is in no table
 	begin  func(*RouteBuilder)                                                  // at each object
 	end    func(*RouteBuilder)                                                  // behind each object
 	skip   bool                                                                 // what is in it says nothing about the route
+}
+
+// list returns the fields.
+func (t *tree) list() []lineField {
+	if t.fields == nil {
+		return nil
+	}
+	return t.fields()
 }
 
 // builderLevel is an object or array that is open.
@@ -73,7 +81,7 @@ func NewRouteBuilder(c RouteContext) *RouteBuilder {
 	b := &RouteBuilder{context: c, family: c.Family}
 	b.entry.Route = rpdb.Route{Table: rpdb.TableMain, Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolBoot}
 	b.hop = &b.single
-	b.push(&tree{fields: routeFields}, true)
+	b.push(&tree{fields: func() []lineField { return routeFields }}, true)
 	return b
 }
 
@@ -136,7 +144,7 @@ func (b *RouteBuilder) Open(key string, bracket byte) {
 	f, known := findField(top.tunnel, key, treeField)
 	if !known {
 		b.endTunnel()
-		f, known = findField(top.tree.fields, key, treeField)
+		f, known = findField(top.tree.list(), key, treeField)
 	}
 	switch {
 	case !known || f.tree == nil:
@@ -198,7 +206,7 @@ func (b *RouteBuilder) field(key string, kind fieldKind, value string) {
 		}
 		b.endTunnel()
 	}
-	if f, ok := findField(top.tree.fields, key, kind); ok {
+	if f, ok := findField(top.tree.list(), key, kind); ok {
 		b.set(f, value, key)
 		return
 	}

@@ -16,9 +16,9 @@ var routeFields = []lineField{
 	{key: "dst", text: "% ", get: (*line).dst, set: (*RouteBuilder).setDst},
 	{key: "from", text: "from % ", get: (*line).src, whole: true, set: (*RouteBuilder).setSrc},
 	{key: "nhid", text: "nhid % ", kind: numberField, get: (*line).nhid, set: (*RouteBuilder).setNHID},
-	{key: "to", text: "as to % ", get: (*line).newDst, set: (*RouteBuilder).setNewDst},
+	{key: "to", group: groupUnknown, text: "as to % ", get: (*line).newDst, set: (*RouteBuilder).setNewDst},
 	{key: "encap", kind: treeField, get: (*line).encap, tree: &encapTree},
-	flatEncapField,
+	{key: "encap", get: (*line).never, set: (*RouteBuilder).setFlatEncap},
 	{key: "tos", text: "tos % ", get: (*line).tos, set: (*RouteBuilder).setTOS},
 	{key: "gateway", text: "via % ", get: (*line).gateway, set: (*RouteBuilder).setGateway},
 	{key: "via", kind: treeField, get: (*line).via, tree: &viaTree},
@@ -29,40 +29,40 @@ var routeFields = []lineField{
 	{key: "prefsrc", text: "src % ", get: (*line).prefSrc, set: (*RouteBuilder).setPrefSrc},
 	{key: "metric", text: "metric % ", kind: numberField, get: (*line).metricOfRoute, set: (*RouteBuilder).setMetric},
 	{key: "flags", kind: treeField, get: (*line).routeFlags, tree: &flagsTree},
-	{key: "mark", text: "mark % ", kind: numberField, get: (*line).mark, set: (*RouteBuilder).setMark},
+	{key: "mark", group: groupAnswer, text: "mark % ", kind: numberField, get: (*line).mark, set: (*RouteBuilder).setMark},
 	{key: "flow", kind: treeField, get: (*line).routeRealms, tree: &flowTree},
-	{key: "uid", text: "uid % ", kind: numberField, get: (*line).uid, set: (*RouteBuilder).setUID},
+	{key: "uid", group: groupAnswer, text: "uid % ", kind: numberField, get: (*line).uid, set: (*RouteBuilder).setUID},
 	{key: "cache", kind: treeField, get: (*line).cacheFlags, tree: &cacheTree},
-	{key: "expires", text: "expires %sec ", kind: numberField, get: (*line).expires, set: (*RouteBuilder).setExpires},
-	{key: "error", text: "error % ", kind: numberField, get: (*line).cacheError, set: (*RouteBuilder).setError},
-	{key: "users", text: "users % ", kind: numberField, get: (*line).users, set: (*RouteBuilder).setUsers},
-	{key: "used", text: "used % ", kind: numberField, get: (*line).used, set: (*RouteBuilder).setUsed},
-	{key: "age", text: "age %sec ", kind: numberField, get: (*line).age, set: (*RouteBuilder).setAge},
-	{key: "ipid", text: "ipid 0x% ", get: (*line).ipID, set: (*RouteBuilder).setIPID},
-	{key: "ts", text: "ts 0x%", get: (*line).timestamp, set: (*RouteBuilder).setTimestamp},
-	{key: "tsage", text: "tsage %sec ", kind: numberField, get: (*line).timestampAge, set: (*RouteBuilder).setTimestampAge},
+	{key: "expires", group: groupCache, text: "expires %sec ", kind: numberField, get: (*line).expires, set: (*RouteBuilder).setExpires},
+	{key: "error", group: groupCache, text: "error % ", kind: numberField, get: (*line).cacheError, set: (*RouteBuilder).setError},
+	{key: "users", group: groupCache, text: "users % ", kind: numberField, get: (*line).users, set: (*RouteBuilder).setUsers},
+	{key: "used", group: groupCache, text: "used % ", kind: numberField, get: (*line).used, set: (*RouteBuilder).setUsed},
+	{key: "age", group: groupCache, text: "age %sec ", kind: numberField, get: (*line).age, set: (*RouteBuilder).setAge},
+	{key: "ipid", group: groupCache, text: "ipid 0x% ", get: (*line).ipID, set: (*RouteBuilder).setIPID},
+	{key: "ts", group: groupCache, text: "ts 0x%", get: (*line).timestamp, set: (*RouteBuilder).setTimestamp},
+	{key: "tsage", group: groupCache, text: "tsage %sec ", kind: numberField, get: (*line).timestampAge, set: (*RouteBuilder).setTimestampAge},
 	{key: "metrics", kind: treeField, get: (*line).metrics, tree: &metricsTree},
-	{key: "iif", text: "iif % ", get: (*line).iif, set: (*RouteBuilder).setIIF},
-	{key: "pref", text: "pref %", get: (*line).preference, set: (*RouteBuilder).setPreference},
-	{key: "pref", text: "%", kind: numberField, get: (*line).otherPreference, set: (*RouteBuilder).setPreference},
-	{key: "ttl-propogate", text: "ttl-propogate enabled", kind: trueField, get: (*line).ttlPropagated, set: (*RouteBuilder).setTTLPropagated},
-	{key: "ttl-propogate", text: "ttl-propogate disabled", kind: falseField, get: (*line).ttlNotPropagated, set: (*RouteBuilder).setTTLNotPropagated},
+	{key: "iif", group: groupAnswer, text: "iif % ", get: (*line).iif, set: (*RouteBuilder).setIIF},
+	{key: "pref", group: groupIPv6, text: "pref %", get: (*line).preference, set: (*RouteBuilder).setPreference},
+	{key: "pref", group: groupIPv6, text: "%", kind: numberField, get: (*line).otherPreference, set: (*RouteBuilder).setPreference},
+	{key: "ttl-propogate", group: groupUnknown, text: "ttl-propogate enabled", kind: trueField, get: (*line).ttlPropagated, set: (*RouteBuilder).setTTLPropagated},
+	{key: "ttl-propogate", group: groupUnknown, text: "ttl-propogate disabled", kind: falseField, get: (*line).ttlNotPropagated, set: (*RouteBuilder).setTTLNotPropagated},
 	{key: "nh_info", kind: treeField, get: (*line).nexthopInfo, tree: &tree{skip: true}},
 	{key: "nexthops", kind: treeField, get: (*line).nexthops, tree: &nexthopsTree},
-	{key: "unknown", get: (*line).unknown, set: (*RouteBuilder).setUnknown},
+	{key: "unknown", group: groupUnknown, get: (*line).unknown, set: (*RouteBuilder).setUnknown},
 }
 
-// flatEncapField is how releases before 6.15 told the kind of a tunnel. They had
-// its fields behind it, without an object around them.
-var flatEncapField = lineField{key: "encap", get: func(*line) bool { return false }, set: (*RouteBuilder).setFlatEncap}
-
 var (
-	viaTree     = tree{fields: viaFields, end: (*RouteBuilder).endVia}
-	flowTree    = tree{fields: flowFields}
+	viaTree     = tree{fields: func() []lineField { return viaFields }, end: (*RouteBuilder).endVia}
+	flowTree    = tree{fields: func() []lineField { return flowFields }}
 	flagsTree   = tree{array: true, item: (*RouteBuilder).setFlag}
 	cacheTree   = tree{array: true, item: (*RouteBuilder).setCacheFlag}
 	metricsTree = tree{array: true, other: (*RouteBuilder).setOneMetric}
 )
+
+// never is in the place of a field that only older releases write: before 6.15
+// the fields of a tunnel stood behind its kind, without an object around them.
+func (l *line) never() bool { return false }
 
 func (l *line) deleted() bool { return l.entry.Deleted }
 

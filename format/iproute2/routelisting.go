@@ -141,7 +141,7 @@ func (p *routeListing) field(word string) {
 		p.list("flags", word, func(w string) bool { _, ok := bitOf(flagWords, w); return ok })
 	case !p.members && (isMetric || word == "features" || word == "congctl"):
 		p.metrics(word)
-	case p.plain(p.b.top().tree.fields, word, ""):
+	case p.plain(p.b.top().tree.list(), word, ""):
 	case isDigits(word): // a preference without a word
 		p.b.Literal("pref", "", word)
 	default:

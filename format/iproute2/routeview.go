@@ -63,7 +63,7 @@ type RouteLister struct{ line line }
 
 // NewRouteLister returns a lister with a view.
 func NewRouteLister(v RouteView) *RouteLister {
-	return &RouteLister{line{view: v, names: RuleView{Names: v.Names, Numeric: v.Numeric, State: v.State}}}
+	return &RouteLister{newLine(v, RuleView{Names: v.Names, Numeric: v.Numeric, State: v.State})}
 }
 
 // AppendText appends what [RouteView.Entry] returns.
@@ -81,7 +81,11 @@ func (l *RouteLister) Fields(e RouteEntry, to Sink) {
 // route makes the parts of an entry.
 func (l *line) route(e RouteEntry) {
 	l.parts, l.buf = l.parts[:0], l.buf[:0]
-	l.entry, l.hop, l.family, l.hide = e, nil, e.Family, l.view.Hide
+	l.entry, l.hop, l.family, l.hide, l.lacks = e, nil, e.Family, l.view.Hide, 0
+	l.lack(groupCache, !e.Cache.IsSet() && e.Expires == 0)
+	l.lack(groupUnknown, e.Unknown == "")
+	l.lack(groupAnswer, e.Mark == 0 && !e.UID.IsSet() && e.IIF == 0)
+	l.lack(groupIPv6, e.Family != rpdb.IPv6)
 	if len(e.Nexthops) == 1 && !isMultipath(&e.Route) {
 		l.hop = &l.entry.Nexthops[0]
 	}
