@@ -91,12 +91,19 @@ func darkBackground(fgbg string) bool {
 	return i < 0 || slices.Contains([]string{"0", "1", "2", "3", "4", "5", "6", "8"}, fgbg[i+1:])
 }
 
+// natTrap is the one line that ip does not have: the kernel accepts the rule, and
+// that it drops all that it selects nobody says.
+const natTrap = "Warning: no kernel translates for this rule, it drops what it selects; \"nat\" in a policy does (rpdb apply)"
+
 // change adds or deletes the rule that was asked for.
 func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
 	if parseErr != nil {
 		return parseFailure(parseErr)
 	}
 	s.warn(req.Warnings())
+	if req.Action == rpdb.ActionNAT && !req.Delete {
+		s.warn([]string{natTrap})
+	}
 	sock, err := s.socket()
 	if err != nil {
 		return fail(1, "%s", kernelText(err))

@@ -123,7 +123,7 @@ func (s *sessionRun) replay(session string) string {
 			lines = lines[1:]
 			s.out.WriteString(stdin + "EOF\n")
 		}
-		o := s.play(command, stdin)
+		o := withoutTrap(s.play(command, stdin))
 		fmt.Fprintf(&s.out, "%s%s", endLine(o.stdout), endLine(o.stderr))
 		if o.code != 0 {
 			fmt.Fprintf(&s.out, "[%d]\n", o.code)

@@ -240,6 +240,9 @@ func (w *twins) run(c command) (difference string) {
 	if as != w.last {
 		w.last, w.changes = as, append(w.changes, c.String())
 	}
+	if !w.alike {
+		ours = withoutTrap(ours)
+	}
 	theirs, ours = w.peer.comparable(theirs), w.peer.comparable(ours)
 	switch {
 	case (theirs != ours || as != bs) && w.peer.meantToEndSo(c, theirs), as != bs && w.peer.meantToLeave(c, as, bs):
