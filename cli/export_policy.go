@@ -113,11 +113,13 @@ func (o *exportSet) lose(object, reason string) {
 
 // set sorts a policy for a notation.
 func (e exportable) set(to notation) (exportSet, error) {
+	desired, losses := e.untranslated()
+	e.desired = desired
 	rules, err := plan.List(e.desired)
 	if err != nil {
 		return exportSet{}, err
 	}
-	o := exportSet{snapshot: &rpdb.Snapshot{}}
+	o := exportSet{snapshot: &rpdb.Snapshot{}, losses: losses}
 	leases := &leaseFinder{host: e.host}
 	for _, r := range rules {
 		r.Rule.Protocol = rpdb.ProtocolStatic

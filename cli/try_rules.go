@@ -55,7 +55,11 @@ func ruleProbes(w *sandbox.World, desired rpdb.Desired, own []policy.Rule) (prob
 		if !names[d.Name] {
 			continue
 		}
-		if reason := untriable(w, d.Rule.Selector); reason != "" {
+		reason := untriable(w, d.Rule.Selector)
+		if d.Translation != (rpdb.Translation{}) {
+			reason = "it translates forwarded packets, and a probe is a packet of this host"
+		}
+		if reason != "" {
 			untried = append(untried, fmt.Sprintf("rule %s (%v): %s", d.Name, d.Rule.Family, reason))
 			continue
 		}

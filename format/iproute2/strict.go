@@ -128,7 +128,7 @@ func (q RuleRequest) refuseAction(r rpdb.Rule) (reasons []string) {
 	a := r.Action
 	table := a.Type() == rpdb.ActionTable
 	target, jumps := q.Goto.Get()
-	refuse(q.nats > 0, "nat: the kernel has no route NAT, it would store a rule that drops the packets")
+	refuse(q.nats > 0, "nat: the kernel has no route NAT, it would store a rule that drops the packets; a rule of a policy with the key nat translates (rpdb apply)")
 	refuse(table && a.Table() == 0 && !q.L3MDev, "a rule without an action: the kernel would make up a table; give one, or nop")
 	if q.given.Table && !table && q.nats == 0 {
 		q.actions = append(q.actions, fmt.Sprintf("table %d", a.Table()))

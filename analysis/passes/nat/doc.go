@@ -4,5 +4,6 @@
 // rule is still accepted, ip lists it as "masquerade", and every packet that
 // matches it is dropped without a word; a local sender gets EINVAL. The same
 // holds for every other action number without a meaning, "throw" among them.
-// Translation is the business of nftables.
+// Translation is the business of nftables, and a rule of a policy with the key nat
+// does it there (rpdb apply); such a rule looks a table up and is not reported.
 package nat
