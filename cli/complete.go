@@ -47,6 +47,7 @@ func (a *app) addCompletion(root *cobra.Command) {
 		"why-not":   a.completeWhyNot,
 		"confirm":   completeWords("1m", "5m", "10m"),
 		"wait":      completeWords("10s", "30s", "1m"),
+		"dad":       completeWords("3s", "5s", "10s"),
 		"last":      completeWords("1", "2", "3"),
 		"message":   noArguments,
 		"protect":   noArguments,
