@@ -10,11 +10,13 @@
 //	host ---- uplink ---- gateway ---- outside
 //	  \------ uplink ---- gateway ------/
 //	   \----- tunnel ---- peer --------/
+//	    \---- cable ----- inside host
 //
 // A [Probe] is one question put to that world in real packets: from outside to
-// an address of the host, or from the host to the outside. Its [Outcome] says
-// whether an answer came and by which uplink the host's packets left, counted
-// at the gateways; its [Probe.Flow] is the same question for the engine.
+// an address of the host, or from the host to the outside, or the same of an
+// inside host for which the host forwards. Its [Outcome] says whether an answer
+// came and by which uplink the host's packets left, counted at the gateways; its
+// [Probe.Flow] is the same question for the engine.
 //
 // Nothing is mounted, named or written to disk. The namespaces hang on the
 // process and its descriptors only, so the kernel removes everything when the

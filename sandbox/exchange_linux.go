@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/kernel"
 )
 
 // exchange carries one probe out: a loop over the sockets of both sides, the
@@ -165,9 +166,9 @@ func (x *exchange) start() error {
 	if err := x.serve(); err != nil {
 		return err
 	}
-	client, target := x.outsideSocket(), netip.AddrPortFrom(x.probe.Local, x.probe.LocalPort)
+	client, target := x.outsideSocket(), netip.AddrPortFrom(x.probe.Asks(), x.probe.LocalPort)
 	if x.probe.Direction == Outbound {
-		client, target = x.hostSocket(), netip.AddrPortFrom(x.probe.Remote, x.probe.RemotePort)
+		client, target = x.localSocket(), netip.AddrPortFrom(x.probe.Remote, x.probe.RemotePort)
 	}
 	fd, err := x.open(client)
 	if err != nil {
@@ -183,9 +184,10 @@ func (x *exchange) start() error {
 	return x.ask(fd, client, netip.AddrPortFrom(target.Addr(), 0), request.append(x.probe.Protocol))
 }
 
-// endpoint is a socket to open, and on which side.
+// endpoint is a socket to open, and where.
 type endpoint struct {
 	socketSpec
+	ns     *kernel.NetNS
 	onHost bool
 }
 
@@ -197,24 +199,29 @@ func (e endpoint) blame(err error) error {
 	return err
 }
 
-// hostSocket describes the host's socket, asking or answering.
-func (x *exchange) hostSocket() endpoint {
+// localSocket describes the socket of the host or of an inside host, asking or
+// answering.
+func (x *exchange) localSocket() endpoint {
 	p := x.probe
 	local := p.Local
 	if !local.IsValid() {
 		local = p.Family.Unspecified()
 	}
-	return endpoint{onHost: true, socketSpec: socketSpec{
+	e := endpoint{ns: x.world.host.ns, onHost: true, socketSpec: socketSpec{
 		protocol: p.Protocol, local: netip.AddrPortFrom(local, x.port(p.LocalPort)),
 		device: p.Device, mark: p.Mark, tos: p.TOS, uid: p.UID,
 	}}
+	if g, ok := x.world.insideOf(p.Local); ok && p.Inside != "" {
+		e.ns, e.onHost = g.ns, false
+	}
+	return e
 }
 
 // outsideSocket describes the outside's asking socket. Its mark chooses the
 // gateway by which the question goes; the answer may come by any.
 func (x *exchange) outsideSocket() endpoint {
 	p := x.probe
-	return endpoint{socketSpec: socketSpec{
+	return endpoint{ns: x.world.outside.ns, socketSpec: socketSpec{
 		protocol: p.Protocol, local: netip.AddrPortFrom(p.Remote, x.port(p.RemotePort)),
 		mark: x.world.gatewayMark(p.Uplink),
 	}}
@@ -229,11 +236,7 @@ func (x *exchange) port(n uint16) uint16 {
 }
 
 func (x *exchange) open(e endpoint) (int, error) {
-	ns := x.world.outside.ns
-	if e.onHost {
-		ns = x.world.host.ns
-	}
-	fd, err := openSocket(ns, e.socketSpec)
+	fd, err := openSocket(e.ns, e.socketSpec)
 	if err != nil {
 		return -1, err
 	}

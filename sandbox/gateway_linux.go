@@ -41,6 +41,8 @@ type gateway struct {
 	gateways    []netip.Addr
 	offNetwork  bool           // the gateways need not be in a network of the addresses
 	addresses   []netip.Prefix // of the host's interface
+	routed      []netip.Prefix // what the provider leads to the host besides
+	inside      []netip.Prefix // what an inside host has here
 	defaults    []hop          // of the host's main table
 	wired       bool           // the cables are there
 }
@@ -50,7 +52,7 @@ func (w *World) newGateways() []*gateway {
 	var all []*gateway
 	taken := map[rpdb.Family]bool{}
 	for _, u := range w.spec.Uplinks {
-		g := &gateway{name: u.Name, link: u.Link, filtered: true, gateways: u.Gateways, offNetwork: u.Onlink, addresses: u.Addresses}
+		g := &gateway{name: u.Name, link: u.Link, filtered: true, gateways: u.Gateways, offNetwork: u.Onlink, addresses: u.Addresses, routed: u.Routed}
 		for _, a := range u.Gateways {
 			f := rpdb.FamilyOf(a)
 			way := hop{table: rpdb.TableMain, dst: f.Default(), via: a, onlink: u.Onlink && !onLink(a, u.Addresses)}
@@ -66,7 +68,7 @@ func (w *World) newGateways() []*gateway {
 		all = append(all, g)
 	}
 	for _, e := range w.spec.Extra {
-		all = append(all, &gateway{name: string(e.Link), link: e.Link, gateways: e.Gateways, addresses: e.Addresses})
+		all = append(all, &gateway{name: string(e.Link), link: e.Link, gateways: e.Gateways, addresses: e.Addresses, inside: e.Inside})
 	}
 	for i, g := range all {
 		g.mark = uint32(i + 1)
@@ -88,7 +90,7 @@ func (w *World) buildGateway(ctx context.Context, g *gateway) error {
 	if err := w.ledger.listen(g.ns, lan, g.tap()); err != nil {
 		return err
 	}
-	steps := []func(context.Context, *gateway) error{w.configureUpstream, configureFilter, w.configureGateway, w.configureHost}
+	steps := []func(context.Context, *gateway) error{w.configureUpstream, configureFilter, configureInside, w.configureGateway, w.configureHost}
 	for _, step := range steps {
 		if err := step(ctx, g); err != nil {
 			return err
@@ -99,8 +101,11 @@ func (w *World) buildGateway(ctx context.Context, g *gateway) error {
 
 // tap says what to watch on the gateway's side of the host's interface.
 func (g *gateway) tap() *tap {
-	return &tap{uplink: g.name, link: g.link, filtered: g.filtered, prefixes: g.addresses}
+	return &tap{uplink: g.name, link: g.link, filtered: g.filtered, prefixes: g.legal()}
 }
+
+// legal lists the sources that a gateway with a filter passes on.
+func (g *gateway) legal() []netip.Prefix { return slices.Concat(g.addresses, g.routed) }
 
 // wire lays the cables and waits until they carry.
 func (w *World) wire(ctx context.Context, g *gateway) error {
@@ -116,6 +121,13 @@ func (w *World) wire(ctx context.Context, g *gateway) error {
 		address := [6]byte{0x02, 0, 0x5e, 0, 0x53, byte(g.mark)}
 		for _, end := range []plug{{w.host, g.link}, {g.place, lan}} {
 			if err := end.ns.Do(func() error { return pointToPoint(end.link, address) }); err != nil {
+				return fmt.Errorf("interface %q: %w", string(end.link), err)
+			}
+		}
+	}
+	if w.spec.forwards() { // whoever changes addresses changes checksums
+		for _, end := range []plug{{g.place, lan}, {w.outside, g.outsideLink}} {
+			if err := end.ns.Do(func() error { return computeChecksums(end.link) }); err != nil {
 				return fmt.Errorf("interface %q: %w", string(end.link), err)
 			}
 		}
@@ -305,7 +317,7 @@ func configureFilter(ctx context.Context, g *gateway) error {
 		case !g.filtered:
 			sources = []netip.Prefix{{}}
 		default:
-			sources = slices.DeleteFunc(slices.Clone(g.addresses), func(p netip.Prefix) bool { return rpdb.FamilyOf(p.Addr()) != f })
+			sources = slices.DeleteFunc(g.legal(), func(p netip.Prefix) bool { return rpdb.FamilyOf(p.Addr()) != f })
 		}
 		for i, p := range sources {
 			if p.IsValid() {
@@ -362,6 +374,11 @@ func (w *World) configureGateway(ctx context.Context, g *gateway) error {
 	}
 	for _, p := range g.addresses {
 		if err := g.serve(ctx, p); err != nil {
+			return err
+		}
+	}
+	for _, p := range g.routed {
+		if err := side.route(ctx, hop{table: rpdb.TableMain, dst: p, via: g.hostLocal().Addr()}); err != nil {
 			return err
 		}
 	}
@@ -423,6 +440,11 @@ func (w *World) configureHost(ctx context.Context, g *gateway) error {
 	}
 	if err := side.address(ctx, networks...); err != nil {
 		return err
+	}
+	for _, p := range g.inside {
+		if err := side.route(ctx, hop{table: rpdb.TableMain, dst: p}); err != nil {
+			return err
+		}
 	}
 	return side.route(ctx, g.defaults...)
 }

@@ -86,7 +86,23 @@ func setHardwareAddress(fd int, device rpdb.LinkName, address [6]byte) error {
 // kernel act on a change of it now; since Linux 6.8. By itself it may take a
 // second over it.
 func askCarrier(fd int, device rpdb.LinkName) error {
-	value := struct{ command, data uint32 }{command: unix.ETHTOOL_GLINK}
+	_, err := ethtool(fd, device, unix.ETHTOOL_GLINK)
+	return err
+}
+
+// computeChecksums has the kernel compute the checksums of what it sends by an
+// interface. Otherwise it leaves them to the interface, which does nothing about
+// them in a cable between namespaces, and whoever receives verifies nothing.
+func computeChecksums(device rpdb.LinkName) error {
+	return ioctl(device, func(fd int, _ *unix.Ifreq) error {
+		_, err := ethtool(fd, device, unix.ETHTOOL_STXCSUM)
+		return err
+	})
+}
+
+// ethtool sends a command of ethtool with a value of 0, and returns the answer.
+func ethtool(fd int, device rpdb.LinkName, command uint32) (answer uint32, err error) {
+	value := struct{ command, data uint32 }{command: command}
 	var request struct {
 		name [unix.IFNAMSIZ]byte
 		data unsafe.Pointer
@@ -94,7 +110,8 @@ func askCarrier(fd int, device rpdb.LinkName) error {
 	}
 	copy(request.name[:unix.IFNAMSIZ-1], device)
 	request.data = unsafe.Pointer(&value)
-	return rawIoctl(fd, unix.SIOCETHTOOL, unsafe.Pointer(&request))
+	err = rawIoctl(fd, unix.SIOCETHTOOL, unsafe.Pointer(&request))
+	return value.data, err
 }
 
 func rawIoctl(fd int, number uintptr, argument unsafe.Pointer) error {

@@ -57,8 +57,8 @@ func (w *World) prepare(p Probe) (Probe, error) {
 	if !p.Remote.IsValid() {
 		p.Remote = w.Outside(p.Family)
 	}
-	if !slices.Contains(w.spec.Outside, p.Remote) {
-		return p, fmt.Errorf("address %v: not one of the outside", p.Remote)
+	if err := w.checkRemote(p); err != nil {
+		return p, err
 	}
 	switch {
 	case p.Protocol == rpdb.ICMP && p.Family == rpdb.IPv6:
@@ -74,6 +74,16 @@ func (w *World) prepare(p Probe) (Probe, error) {
 		p.Timeout = defaultTimeout
 	}
 	return p, nil
+}
+
+// checkRemote wants an address of the outside, or of an inside host that another one
+// can ask through this host.
+func (w *World) checkRemote(p Probe) error {
+	other, ok := w.insideOf(p.Remote)
+	if ok && p.Inside != "" && other.link != p.Inside && p.Direction == Outbound || slices.Contains(w.spec.Outside, p.Remote) {
+		return nil
+	}
+	return fmt.Errorf("address %v: not one of the outside", p.Remote)
 }
 
 // prepareDirection fills in what depends on who asks.
@@ -92,12 +102,18 @@ func (w *World) prepareDirection(p *Probe) error {
 			return errors.New("no address of the host to ask")
 		}
 		p.link = w.gateways[i].link
-		if p.isEcho() {
+		if p.isEcho() && p.Inside == "" {
 			uid = w.process.kernel
 			if u, ok := p.UID.Get(); p.Mark != 0 || p.TOS != 0 || p.Device != "" || ok && u != uid {
 				return errors.New("the kernel answers pings: no mark, TOS, device or user")
 			}
 		}
+	}
+	if p.Inside != "" {
+		return w.checkInside(*p)
+	}
+	if p.Asked.IsValid() {
+		return fmt.Errorf("address %v: only an inside host is asked by another one", p.Asked)
 	}
 	if !p.UID.IsSet() {
 		p.UID = rpdb.Some(uid)

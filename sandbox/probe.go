@@ -14,7 +14,8 @@ import (
 type Direction uint8
 
 // Outbound probes are asked by the host and answered by the outside, inbound
-// ones the other way round. What is observed is the host's packets in both.
+// ones the other way round. What is observed is the host's packets in both: those
+// that it sends, or with [Probe.Inside] those that it forwards.
 const (
 	Outbound Direction = 0
 	Inbound  Direction = 1
@@ -65,6 +66,13 @@ type Probe struct {
 	// must have, or the one that the host's socket is bound to. Invalid: not
 	// bound.
 	Local netip.Addr `json:"local,omitzero"`
+	// Inside is the interface behind which an inside host is that asks or is asked
+	// instead of this host, Local being an address of its blocks ([Extra.Inside]);
+	// empty: none. Remote may be an address of another inside host then.
+	Inside rpdb.LinkName `json:"inside,omitzero"`
+	// Asked is the address that an inbound question to an inside host is sent to,
+	// where this host maps it; invalid: Local.
+	Asked netip.Addr `json:"asked,omitzero"`
 	// Device is the interface that the host's socket is bound to
 	// (SO_BINDTODEVICE); empty: none.
 	Device rpdb.LinkName `json:"device,omitzero"`
@@ -103,11 +111,15 @@ const (
 	echoReply6   = 129 << 8
 )
 
-// Flow returns what the kernel asks the RPDB for the host's packet, the
+// Flow returns what the kernel asks the RPDB for the packet of the host, or of the
+// inside host, as it is before any translation of its source: the
 // question of an outbound probe or the answer of an inbound one. The probe
 // must be prepared ([World.Prepare]), or the flow lacks what the world would
 // have chosen.
 func (p Probe) Flow() rpdb.Flow {
+	if p.Inside != "" {
+		return p.forwarded()
+	}
 	if p.Direction == Inbound && p.isEcho() {
 		return p.echoReply()
 	}
@@ -133,6 +145,23 @@ func (p Probe) Flow() rpdb.Flow {
 	return flow
 }
 
+// forwarded is the flow of a packet of the inside host. Pings have no ports there.
+func (p Probe) forwarded() rpdb.Flow {
+	flow := rpdb.Flow{Dst: p.Remote, Src: p.Local, IIF: p.Inside, TOS: p.TOS, IPProto: p.Protocol}
+	if !p.isEcho() {
+		flow.SPort, flow.DPort = p.LocalPort, p.RemotePort
+	}
+	return flow
+}
+
+// Asks returns the address that the question of an inbound probe is sent to.
+func (p Probe) Asks() netip.Addr {
+	if p.Asked.IsValid() {
+		return p.Asked
+	}
+	return p.Local
+}
+
 // echoReply is the flow of the kernel's answer to a ping (icmp_reply,
 // icmpv6_echo_reply): no socket, and so no mark, and root as its user. IPv6
 // asks for the interface by which the question came, without insisting.
@@ -156,11 +185,14 @@ func (p Probe) String() string {
 	fmt.Fprintf(&b, "%v %s", p.Direction, p.protocolName())
 	switch {
 	case p.Direction == Inbound:
-		fmt.Fprintf(&b, " to %v by %s", p.Local, word(p.Uplink))
+		fmt.Fprintf(&b, " to %v by %s", p.Asks(), word(p.Uplink))
 	case p.Local.IsValid():
 		fmt.Fprintf(&b, " from %v", p.Local)
 	default:
 		fmt.Fprintf(&b, " (%v)", p.Family)
+	}
+	if p.Inside != "" {
+		fmt.Fprintf(&b, " behind %s", word(string(p.Inside)))
 	}
 	if p.Device != "" {
 		fmt.Fprintf(&b, " by device %s", word(string(p.Device)))

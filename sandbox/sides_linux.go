@@ -109,21 +109,27 @@ func receive(fd int) ([]byte, netip.AddrPort, error) {
 	return b[:n], addrPort(from), nil
 }
 
-// serve opens the sockets of the answering side. The host answers pings by
-// itself; the outside has one socket for each gateway, so that answers return
+// serve opens the sockets of the answering side. The host and inside hosts answer
+// pings by themselves; the outside has one socket for each gateway, so that answers return
 // by the gateway that the question came through.
 func (x *exchange) serve() error {
 	if x.probe.Direction == Inbound {
 		if x.probe.isEcho() {
 			return nil
 		}
-		return x.serveOn(x.hostSocket())
+		return x.serveOn(x.localSocket())
+	}
+	p := x.probe
+	there := socketSpec{protocol: p.Protocol, local: netip.AddrPortFrom(p.Remote, x.port(p.RemotePort))}
+	if g, ok := x.world.insideOf(p.Remote); ok {
+		if p.isEcho() {
+			return nil
+		}
+		return x.serveOn(endpoint{ns: g.ns, socketSpec: there})
 	}
 	for _, g := range x.world.gateways {
-		p := x.probe
-		err := x.serveOn(endpoint{socketSpec: socketSpec{
-			protocol: p.Protocol, local: netip.AddrPortFrom(p.Remote, x.port(p.RemotePort)), device: g.outsideLink,
-		}})
+		there.device = g.outsideLink
+		err := x.serveOn(endpoint{ns: x.world.outside.ns, socketSpec: there})
 		if err != nil {
 			return err
 		}

@@ -57,6 +57,9 @@ type Uplink struct {
 	// Addresses of the interface, with the lengths of the connected networks.
 	// A family with a gateway and no address gets a made-up one.
 	Addresses []netip.Prefix
+	// Routed are blocks that the provider routes to the host, beside those
+	// networks: the gateway passes on what has a source in them, too.
+	Routed []netip.Prefix
 }
 
 // Extra is an interface of the host that is not an uplink, such as a tunnel.
@@ -70,6 +73,9 @@ type Extra struct {
 	// Addresses of the interface, with the lengths of the connected networks.
 	// A family without any gets a made-up one.
 	Addresses []netip.Prefix
+	// Inside are blocks of an inside host at the far end, which has all of their
+	// addresses: the host's main table leads to them, and the host forwards.
+	Inside []netip.Prefix
 }
 
 // complete returns the spec with everything filled in, and the two addresses
@@ -80,7 +86,7 @@ func (s Spec) complete() (Spec, error) {
 	if s.RPFilter > 2 {
 		return s, fmt.Errorf("rp_filter %d: not 0, 1 or 2", s.RPFilter)
 	}
-	if err := s.checkNames(); err != nil {
+	if err := errors.Join(s.checkNames(), s.checkBlocks()); err != nil {
 		return s, err
 	}
 	a := s.allocator()
@@ -187,6 +193,11 @@ func (s Spec) checkOutside() error {
 				return fmt.Errorf("outside address %v: in the connected network %v", a, p.Masked())
 			}
 		}
+		for _, p := range s.blocks() {
+			if p.Contains(a) {
+				return fmt.Errorf("outside address %v: in the block %v", a, p.Masked())
+			}
+		}
 	}
 	return nil
 }
@@ -203,11 +214,38 @@ func (s Spec) connected() []netip.Prefix {
 	return all
 }
 
+// blocks lists what is behind the host and what is routed to it.
+func (s Spec) blocks() []netip.Prefix {
+	var all []netip.Prefix
+	for _, u := range s.Uplinks {
+		all = append(all, u.Routed...)
+	}
+	for _, e := range s.Extra {
+		all = append(all, e.Inside...)
+	}
+	return all
+}
+
+// checkBlocks refuses blocks that are none.
+func (s Spec) checkBlocks() error {
+	for _, p := range s.blocks() {
+		if !p.IsValid() || p.Bits() == 0 || p != p.Masked() {
+			return fmt.Errorf("block %v: not one that can be routed", p)
+		}
+	}
+	return nil
+}
+
+// forwards reports whether the host has somebody to forward for.
+func (s Spec) forwards() bool {
+	return slices.ContainsFunc(s.Extra, func(e Extra) bool { return len(e.Inside) > 0 })
+}
+
 // allocator knows what the spec uses. A prefix of length 0 says nothing about
 // what addresses are for.
 func (s Spec) allocator() *allocator {
 	used := slices.DeleteFunc(slices.Clone(s.Avoid), func(p netip.Prefix) bool { return !p.IsValid() || p.Bits() == 0 })
-	used = append(used, s.connected()...)
+	used = append(append(used, s.connected()...), s.blocks()...)
 	for _, u := range s.Uplinks {
 		used = append(used, singles(u.Gateways)...)
 	}

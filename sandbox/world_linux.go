@@ -130,7 +130,7 @@ func (w *World) openHost(ctx context.Context) error {
 	if err := conn.SetLink("lo", kernel.LinkChange{Up: true}); err != nil {
 		return err
 	}
-	return set(ns, commonSettings(false, w.spec.RPFilter))
+	return set(ns, commonSettings(w.spec.forwards(), w.spec.RPFilter))
 }
 
 // checkFresh keeps a rehearsal off a host that is in use.
