@@ -29,9 +29,11 @@ func IsCopyRealm(realm uint16) bool {
 }
 
 // MoveCopy returns a route as it stands in another table: where it carries the
-// realm of the table that it was in, it carries that of the other one.
+// realm or the program ([CopyProgram]) of the table that it was in, it carries that
+// of the other one.
 func (r Route) MoveCopy(to TableID) Route {
-	was, ok := RealmOfCopy(r.Table)
+	from := r.Table
+	was, ok := RealmOfCopy(from)
 	is, _ := RealmOfCopy(to)
 	r.Table = to
 	if !ok || was == is {
@@ -47,6 +49,9 @@ func (r Route) MoveCopy(to TableID) Route {
 	hops := make([]Nexthop, 0, len(r.Nexthops))
 	for _, n := range r.Nexthops {
 		n.Realms = swap(n.Realms)
+		if t, has := n.CopyTable(); has && t == from {
+			n = n.WithCopyProgram(to)
+		}
 		hops = append(hops, n)
 	}
 	if r.Nexthops != nil {
