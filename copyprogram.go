@@ -18,13 +18,41 @@ const (
 	copyProgram = "rpdb-nat-"
 )
 
+// The bits of a packet's priority that are a copy's, and the first copy's value of
+// them. As the handle of a traffic class, whose upper half has no common use from
+// there on, it would be 6000:0.
+const (
+	copyPriorityMask  uint32 = 0xfff00000
+	copyPriorityShift        = 20
+	firstCopyPriority uint32 = 0x600
+)
+
+// CopyPriority returns what the program of a copy ([CopyProgram]) writes into the
+// priority of packets, and the bits that it writes: the rest stays, so that a
+// class of traffic that somebody has chosen before, up to f:ffff, is not lost. It
+// is false for tables that cannot be a copy.
+func CopyPriority(t TableID) (value, mask uint32, ok bool) {
+	if _, ok := RealmOfCopy(t); !ok {
+		return 0, 0, false
+	}
+	return (firstCopyPriority + uint32(t-firstCopy)) << copyPriorityShift, copyPriorityMask, true
+}
+
+// CopyOfPriority returns the copy whose program has written a priority, and whether
+// there is one.
+func CopyOfPriority(priority uint32) (TableID, bool) {
+	t := firstCopy + TableID(priority>>copyPriorityShift) - TableID(firstCopyPriority)
+	_, ok := RealmOfCopy(t)
+	return t, ok
+}
+
 // CopyProgram returns the name of the program that the IPv6 routes of a copy
 // carry, and false for tables that cannot be one.
 //
 // IPv6 has no realms. In their place each nexthop of a copy has a lightweight
-// tunnel that leaves packets as they are, but for the priority that the kernel
-// gives them: there the program writes the realm of the copy. Whoever loads the
-// program must see to it that this is what it does.
+// tunnel whose program leaves a packet as it is, but for the priority that the
+// kernel keeps beside it: there it writes [CopyPriority]. Whoever loads the program
+// must see to it that this is what it does.
 func CopyProgram(t TableID) (name string, ok bool) {
 	_, ok = RealmOfCopy(t)
 	return copyProgram + strconv.FormatUint(uint64(t), 10), ok

@@ -71,3 +71,29 @@ func TestMoveCopy(t *testing.T) {
 		t.Error("the route that was moved has changed")
 	}
 }
+
+// TestCopyPriority: every copy has a priority of its own, which stays away from the
+// handles that people choose and from those that the kernel does.
+func TestCopyPriority(t *testing.T) {
+	seen := map[uint32]bool{}
+	for table := rpdb.TableID(82500); table <= 84999; table++ {
+		value, mask, ok := rpdb.CopyPriority(table)
+		if !ok || value&^mask != 0 || value < 0x6000<<16 || value>>16 >= 0xffff || seen[value] {
+			t.Fatalf("of table %d: %#x of %#x, %t", table, value, mask, ok)
+		}
+		seen[value] = true
+		if got, ok := rpdb.CopyOfPriority(value | 0xf_ffff); !ok || got != table {
+			t.Errorf("%#x is of table %d, %t", value, got, ok)
+		}
+	}
+	for _, table := range []rpdb.TableID{0, 254, 82499, 85000} {
+		if value, _, ok := rpdb.CopyPriority(table); ok {
+			t.Errorf("of table %d: %#x", table, value)
+		}
+	}
+	for _, p := range []uint32{0, 7, 0x1_0010, 0xffff_ffff, 0x5ff_fffff, 0xfc4_00000} {
+		if table, ok := rpdb.CopyOfPriority(p); ok {
+			t.Errorf("%#x is of table %d", p, table)
+		}
+	}
+}
