@@ -24,7 +24,11 @@ func (c *Conn) putRoute(ctx context.Context, op rpdb.ChangeOp, r rpdb.Route) err
 	if op == rpdb.Replace {
 		flags = netlink.Create | netlink.Replace | netlink.Echo
 	}
-	told, err := echoed(ctx, c.nl, encodeRoute(unix.RTM_NEWROUTE, flags, r), unix.RTM_NEWROUTE, decodeRoute)
+	e, err := c.encodeNew(flags, r)
+	if err != nil {
+		return err
+	}
+	told, err := echoed(ctx, c.nl, e, unix.RTM_NEWROUTE, decodeRoute)
 	if err != nil {
 		return err
 	}
@@ -48,6 +52,12 @@ func (c *Conn) putRoute(ctx context.Context, op rpdb.ChangeOp, r rpdb.Route) err
 		}
 	}
 	return lost
+}
+
+// encodeNew writes a request that makes a route.
+func (c *Conn) encodeNew(flags netlink.Flags, r rpdb.Route) (*netlink.Encoder, error) {
+	r, err := c.copy.equip(r)
+	return encodeRoute(unix.RTM_NEWROUTE, flags, r), err
 }
 
 // routeExpressible refuses what a request cannot say.
@@ -226,8 +236,11 @@ func (c *Conn) deleteStoredRoute(ctx context.Context, r rpdb.Route) error {
 			continue
 		}
 		wrong := &OtherRouteError{Hit: g}
-		back := encodeRoute(unix.RTM_NEWROUTE, netlink.Create|netlink.Append, g)
-		if err := c.nl.Execute(context.WithoutCancel(ctx), back, nil); err != nil {
+		back, err := c.encodeNew(netlink.Create|netlink.Append, g)
+		if err == nil {
+			err = c.nl.Execute(context.WithoutCancel(ctx), back, nil)
+		}
+		if err != nil {
 			return fmt.Errorf("%w, and did: %w", wrong, err)
 		}
 		return wrong

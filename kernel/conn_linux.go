@@ -29,6 +29,7 @@ type Conn struct {
 	nl   *netlink.Conn
 	ns   *NetNS
 	list ruleList
+	copy copyPrograms
 }
 
 // Open connects to a namespace. It needs no privilege for the caller's own.
@@ -52,7 +53,9 @@ func Open(o Options) (*Conn, error) {
 }
 
 // Close ends the connection and whatever waits on it.
-func (c *Conn) Close() error { return errors.Join(c.nl.Close(), c.list.close(), c.ns.Close()) }
+func (c *Conn) Close() error {
+	return errors.Join(c.nl.Close(), c.list.close(), c.copy.close(), c.ns.Close())
+}
 
 // NetNS returns the namespace of the connection; it is closed with it.
 func (c *Conn) NetNS() *NetNS { return c.ns }

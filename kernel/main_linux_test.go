@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		before := descriptors()
 		code := m.Run()
 		if left := descriptors() - before; left > 0 && code == 0 && !fuzzing {
-			fmt.Fprintf(os.Stderr, "%d sockets and namespaces are left open\n", left)
+			fmt.Fprintf(os.Stderr, "%d sockets, namespaces and programs are left open\n", left)
 			code = 1
 		}
 		os.Exit(code)
@@ -51,12 +51,12 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// descriptors counts the open sockets and namespaces of the process.
+// descriptors counts the open sockets, namespaces and programs of the process.
 func descriptors() (n int) {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	for _, e := range entries {
 		to, _ := os.Readlink("/proc/self/fd/" + e.Name())
-		if strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "net:") {
+		if strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "net:") || strings.HasSuffix(to, "bpf-prog") {
 			n++
 		}
 	}

@@ -62,7 +62,11 @@ func (c *Conn) putBeside(ctx context.Context, how RoutePut, r rpdb.Route) error 
 	if err := routeExpressible(r); err != nil {
 		return err
 	}
-	told, err := echoed(ctx, c.nl, encodeRoute(unix.RTM_NEWROUTE, how.flags()|netlink.Echo, r), unix.RTM_NEWROUTE, decodeRoute)
+	e, err := c.encodeNew(how.flags()|netlink.Echo, r)
+	if err != nil {
+		return err
+	}
+	told, err := echoed(ctx, c.nl, e, unix.RTM_NEWROUTE, decodeRoute)
 	if err != nil {
 		return err
 	}

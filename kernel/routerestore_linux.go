@@ -240,7 +240,11 @@ func (r *routeRestore) round(ctx context.Context, pending []uint32) error {
 		} else if r.missing(int(i)) < unitsOf(x) {
 			x.Nexthops = r.missingHops(i, x)
 		}
-		if err := r.batch.Add(appendRoute(r.scratch[:], unix.RTM_NEWROUTE, flags, x)); err != nil {
+		x, err := r.c.copy.equip(x)
+		if err == nil {
+			err = r.batch.Add(appendRoute(r.scratch[:], unix.RTM_NEWROUTE, flags, x))
+		}
+		if err != nil {
 			return opError("restore", r.saved.object(int(i)), err)
 		}
 		if r.batched = append(r.batched, i); len(r.batched) == restoreBatch {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"rpdb"
 	"rpdb/kernel/netlink"
 )
@@ -83,7 +81,11 @@ func (r *routeRestore) rewrite(ctx context.Context, found bitset) error {
 				return nil
 			}
 		}
-		return back.Add(encodeRoute(unix.RTM_NEWROUTE, netlink.Create|netlink.Append, theirs))
+		e, err := r.c.encodeNew(netlink.Create|netlink.Append, theirs)
+		if err != nil {
+			return err
+		}
+		return back.Add(e)
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,145 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb"
+	"rpdb/kernel/netlink"
+)
+
+// Parts of bpf(2), and of a tunnel with a program, that x/sys does not name.
+const (
+	bpfProgLoad = 5  // BPF_PROG_LOAD
+	bpfLWTOut   = 11 // BPF_PROG_TYPE_LWT_OUT
+
+	bpfPriority = 32 // where struct __sk_buff has it
+
+	lwtOut, lwtFD = 2, 1 // LWT_BPF_OUT, LWT_BPF_PROG_FD
+)
+
+// copyPrograms are the programs of copies ([rpdb.CopyProgram]) that a connection
+// has loaded. A route keeps its own; only the request that makes it needs the
+// descriptor. The zero value has none.
+type copyPrograms struct {
+	mu  sync.Mutex
+	fds map[rpdb.TableID]int
+}
+
+func (p *copyPrograms) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, fd := range p.fds {
+		errs = append(errs, unix.Close(fd))
+	}
+	p.fds = nil
+	return errors.Join(errs...)
+}
+
+// equip returns a route as a request says it: the kernel lists the name of a
+// program, and wants the program itself. Other routes are returned as they are.
+func (p *copyPrograms) equip(r rpdb.Route) (rpdb.Route, error) {
+	has := func(n rpdb.Nexthop) bool { _, ok := n.CopyTable(); return ok }
+	if r.Family != rpdb.IPv6 || !slices.ContainsFunc(r.Nexthops, has) {
+		return r, nil
+	}
+	r.Nexthops = slices.Clone(r.Nexthops)
+	for i, n := range r.Nexthops {
+		t, ok := n.CopyTable()
+		if !ok {
+			continue
+		}
+		fd, err := p.of(t)
+		if err != nil {
+			return r, err
+		}
+		r.Nexthops[i].Encap = withProgram(n.Encap, fd)
+	}
+	return r, nil
+}
+
+// withProgram adds the descriptor of a program to the attributes of its tunnel.
+func withProgram(named rpdb.Raw, fd int) rpdb.Raw {
+	inner := netlink.NewDecoder([]byte(named))
+	inner.Next()
+	e := netlink.NewEncoder(nil, 0, 0, nil)
+	e.Nest(lwtOut|netlink.Nested, func() {
+		e.Uint32(lwtFD, uint32(fd))
+		e.Raw(inner.Data())
+	})
+	return rpdb.Raw(e.Payload())
+}
+
+func (p *copyPrograms) of(t rpdb.TableID) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fd, ok := p.fds[t]; ok {
+		return fd, nil
+	}
+	fd, err := loadCopyProgram(t)
+	if err != nil {
+		return -1, err
+	}
+	if p.fds == nil {
+		p.fds = map[rpdb.TableID]int{}
+	}
+	p.fds[t] = fd
+	return fd, nil
+}
+
+// instruction is a struct bpf_insn.
+type instruction struct {
+	code, registers uint8 // the source register in the upper half
+	offset          int16
+	value           int32
+}
+
+// copyProgramOf writes the copy's priority into a packet, and lets it go on.
+func copyProgramOf(t rpdb.TableID) []instruction {
+	value, mask, _ := rpdb.CopyPriority(t)
+	return []instruction{
+		{code: unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W, registers: 0x10, offset: bpfPriority}, // r0 = skb->priority
+		{code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, value: int32(^mask)},
+		{code: unix.BPF_ALU | unix.BPF_OR | unix.BPF_K, value: int32(value)},
+		{code: unix.BPF_STX | unix.BPF_MEM | unix.BPF_W, registers: 0x01, offset: bpfPriority}, // skb->priority = r0
+		{code: unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K},                                     // r0 = BPF_OK
+		{code: unix.BPF_JMP | unix.BPF_EXIT},
+	}
+}
+
+// loadCopyProgram loads the program of a copy. That takes privilege in the first
+// user namespace, which the root of a container need not have.
+func loadCopyProgram(t rpdb.TableID) (int, error) {
+	program, license := copyProgramOf(t), []byte("MIT\x00")
+	attr := struct {
+		kind, count           uint32
+		instructions, license unsafe.Pointer
+		_                     [64]byte // no log, no flags, no name
+	}{bpfLWTOut, uint32(len(program)), unsafe.Pointer(&program[0]), unsafe.Pointer(&license[0]), [64]byte{}}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, bpfProgLoad, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	runtime.KeepAlive(program)
+	runtime.KeepAlive(license)
+	if errno == 0 {
+		return int(fd), nil
+	}
+	name, _ := rpdb.CopyProgram(t)
+	return -1, programError(name, errno)
+}
+
+// programError says what it means that a program is not loaded.
+func programError(name string, errno unix.Errno) error {
+	switch errno {
+	case unix.EPERM, unix.EACCES:
+		return &netlink.Error{Errno: errno, Message: fmt.Sprintf("to load the program %s takes CAP_BPF and CAP_NET_ADMIN in the first user namespace", name)}
+	case unix.ENOSYS, unix.EINVAL:
+		return &netlink.Error{Errno: unix.EOPNOTSUPP, Message: fmt.Sprintf("the kernel does not take the program %s (option BPF_SYSCALL)", name)}
+	}
+	return &netlink.Error{Errno: errno, Message: "load the program " + name}
+}
