@@ -91,6 +91,9 @@ type Translation struct {
 	Out   LinkName `json:"out,omitzero"`
 	// Rule is the priority of the rule.
 	Rule Priority `json:"rule"`
+	// CopyOf is the table that the rule's own is a copy of, if the rule was made by
+	// hand; 0 for those of policies, which tell that themselves.
+	CopyOf TableID `json:"copy_of,omitzero"`
 }
 
 // Canonical returns the translation with its prefixes and selector in canonical

@@ -11,12 +11,16 @@ import (
 )
 
 // headOf is the comment of the rules that say the most about a translation. It
-// tells what no expression does: the rule of the RPDB, and whether the inbound map
-// of the block belongs to this translation or only to another of the same block.
+// tells what no expression does: the rule of the RPDB, the table that the rule's own
+// is a copy of, and whether the inbound map of the block belongs to this translation
+// or only to another of the same block.
 func headOf(t rpdb.Translation) string {
 	s := t.String()
+	if t.CopyOf != 0 {
+		s = fmt.Sprintf("%s%d: %s", tablePrefix, t.CopyOf, s)
+	}
 	if t.Rule != 0 {
-		s = fmt.Sprintf("rule %d: %s", t.Rule, s)
+		s = fmt.Sprintf("%s%d: %s", rulePrefix, t.Rule, s)
 	}
 	if t.Inbound {
 		s += inboundSuffix
@@ -27,15 +31,22 @@ func headOf(t rpdb.Translation) string {
 	return s
 }
 
-const inboundSuffix, untrackedSuffix = ", inbound", ", untracked"
+const (
+	rulePrefix, tablePrefix        = "rule ", "copy of table "
+	inboundSuffix, untrackedSuffix = ", inbound", ", untracked"
+)
 
 // readHead is the way back from headOf, but for what expressions tell.
 func readHead(comment string, t *rpdb.Translation) {
-	if rest, ok := strings.CutPrefix(comment, "rule "); ok {
-		digits, _, _ := strings.Cut(rest, ":")
-		n, _ := strconv.ParseUint(digits, 10, 32)
-		t.Rule = rpdb.Priority(n)
+	number := func(prefix string) (n uint64) {
+		if rest, ok := strings.CutPrefix(comment, prefix); ok {
+			digits, rest, _ := strings.Cut(rest, ": ")
+			n, _ = strconv.ParseUint(digits, 10, 32)
+			comment = rest
+		}
+		return n
 	}
+	t.Rule, t.CopyOf = rpdb.Priority(number(rulePrefix)), rpdb.TableID(number(tablePrefix))
 	comment, t.NoTrack = strings.CutSuffix(comment, untrackedSuffix)
 	t.Inbound = strings.HasSuffix(comment, inboundSuffix)
 }

@@ -31,6 +31,9 @@ func Random(r *rand.Rand, n int) []rpdb.Translation {
 		for t.Kind = randomKind(r); t.Kind == rpdb.TranslateNeutral && t.Family == rpdb.IPv4; {
 			t.Kind = randomKind(r)
 		}
+		if r.IntN(3) == 0 {
+			t.CopyOf = rpdb.TableID(r.Uint32() >> (8 * r.IntN(4)))
+		}
 		bits := 1 + r.IntN(t.Family.Bits())
 		if t.Kind == rpdb.TranslateNeutral {
 			bits = 1 + r.IntN(64)
