@@ -73,7 +73,7 @@ func (p *Plan) translate(actual *rpdb.Snapshot, all []phases) error {
 		return nil
 	}
 	now := is.Translations
-	final := slices.Concat(slices.DeleteFunc(slices.Clone(now), isPlanned), wanted)
+	final := slices.Concat(p.unplanned(actual, wanted), wanted)
 	switched := beside(final, now)
 	prepared := switched
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Phase == Switch }) {
@@ -88,6 +88,25 @@ func (p *Plan) translate(actual *rpdb.Snapshot, all []phases) error {
 	p.tellTranslations(live(actual), named)
 	p.tellInbound(w.seen)
 	return nil
+}
+
+// unplanned returns the translations of rules made by hand, but for those whose rule
+// is gone: whatever keeps a generation from coming, or coming back, these do not.
+// So where both map packets for one address, the policy does.
+func (p *Plan) unplanned(actual *rpdb.Snapshot, wanted []rpdb.Translation) (stay []rpdb.Translation) {
+	hand := newNATDiffer(actual)
+	for _, t := range actual.NAT.Translations {
+		if isPlanned(t) || hand.isLeft(t) {
+			continue
+		}
+		if i := slices.IndexFunc(wanted, func(w rpdb.Translation) bool { return t.Inbound && clash(t, w) }); i >= 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("rule %d, made by hand, has %v: packets for the block %v come to those of the policy from then on",
+				t.Rule, t, wanted[i].To))
+			t.Inbound = false
+		}
+		stay = append(stay, t)
+	}
+	return stay
 }
 
 // beside returns some translations and, of those before, what they do for packets
