@@ -10,7 +10,10 @@ import (
 
 // allocator makes addresses up, from the ranges reserved for documentation and
 // tests (RFC 5737, RFC 2544, RFC 3849), outside of every prefix in use.
-type allocator struct{ used []netip.Prefix }
+type allocator struct {
+	used   []netip.Prefix
+	blocks []netip.Prefix // no address of the host is in one of them
+}
 
 // completeUplink makes up the gateways that the host learns, then the addresses.
 func (a *allocator) completeUplink(u Uplink) (gateways []netip.Addr, addresses []netip.Prefix, err error) {
@@ -164,7 +167,9 @@ func (a *allocator) beside(g netip.Addr) (netip.Prefix, error) {
 	}
 	for n := byte(10); n < 100; n++ {
 		host := hostAddress(p, n)
-		if host.Addr() != g && !slices.ContainsFunc(a.used, func(u netip.Prefix) bool { return u.Addr() == host.Addr() }) {
+		taken := slices.ContainsFunc(a.used, func(u netip.Prefix) bool { return u.Addr() == host.Addr() }) ||
+			slices.ContainsFunc(a.blocks, func(b netip.Prefix) bool { return b.Contains(host.Addr()) })
+		if host.Addr() != g && !taken {
 			return host, nil
 		}
 	}

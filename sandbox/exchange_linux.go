@@ -218,13 +218,18 @@ func (x *exchange) localSocket() endpoint {
 }
 
 // outsideSocket describes the outside's asking socket. Its mark chooses the
-// gateway by which the question goes; the answer may come by any.
+// gateway by which the question goes; the answer may come by any. An inside host
+// answers pings with the DS field that they came with.
 func (x *exchange) outsideSocket() endpoint {
 	p := x.probe
-	return endpoint{ns: x.world.outside.ns, socketSpec: socketSpec{
+	e := endpoint{ns: x.world.outside.ns, socketSpec: socketSpec{
 		protocol: p.Protocol, local: netip.AddrPortFrom(p.Remote, x.port(p.RemotePort)),
 		mark: x.world.gatewayMark(p.Uplink),
 	}}
+	if p.Inside != "" && p.isEcho() {
+		e.tos = p.TOS
+	}
+	return e
 }
 
 // port returns the port to bind to; raw sockets have none.

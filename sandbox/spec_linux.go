@@ -252,7 +252,7 @@ func (s Spec) allocator() *allocator {
 	for _, e := range s.Extra {
 		used = append(used, singles(e.Gateways)...)
 	}
-	return &allocator{used: append(used, singles(s.Outside)...)}
+	return &allocator{used: append(used, singles(s.Outside)...), blocks: s.blocks()}
 }
 
 // singles returns the prefixes that hold one address each.

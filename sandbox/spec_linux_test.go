@@ -58,6 +58,11 @@ func TestComplete(t *testing.T) {
 			[][]netip.Prefix{prefixes("203.0.113.10/24", "2001:db8:ffff::10/64")},
 			addrs("198.19.0.10", "2001:db8:f001::10", "192.0.2.1", "2001:db8:f000::7"),
 		},
+		"blocks": {
+			Spec{Uplinks: []Uplink{{Link: "a", Gateways: addrs("192.0.2.1"), Routed: prefixes("192.0.2.8/29", "203.0.113.0/28")}}, Extra: []Extra{{Link: "lan0", Inside: prefixes("198.18.0.0/24")}}},
+			[][]netip.Prefix{prefixes("192.0.2.16/24"), prefixes("198.18.1.10/24", "2001:db8:e000::10/64")},
+			addrs("198.51.100.10", "2001:db8:ffff::10"),
+		},
 		"tunnels": {
 			Spec{Extra: []Extra{{Link: "wg0"}, {Link: "wg1", Gateways: addrs("10.8.0.1"), Addresses: prefixes("10.8.0.2/32")}}, Avoid: prefixes("198.18.0.0/24", "2001:db8:e000::/47")},
 			[][]netip.Prefix{prefixes("198.18.1.10/24", "2001:db8:e002::10/64"), prefixes("10.8.0.2/32", "10.8.0.10/24", "2001:db8:e003::10/64")},
@@ -120,6 +125,8 @@ func TestCompleteRefuses(t *testing.T) {
 		`uplink "eth0": gateway 192.0.2.1: there is one of`:        {Uplinks: []Uplink{{Link: "eth0", Gateways: addrs("192.0.2.2"), Addresses: prefixes("192.0.2.10/24"), Learned: []rpdb.Family{rpdb.IPv4}}}},
 		`outside address 192.0.2.7: in the connected network`:      {Uplinks: uplink("192.0.2.1", "").Uplinks, Outside: addrs("192.0.2.7")},
 		`outside address 127.0.0.1: not an address of the`:         {Outside: addrs("127.0.0.1")},
+		`outside address 203.0.113.7: in the block 203.0.113.0/28`: {Uplinks: []Uplink{{Link: "a", Routed: prefixes("203.0.113.0/28")}}, Outside: addrs("203.0.113.7")},
+		`block 10.1.0.1/24: not one that can be routed`:            {Extra: []Extra{{Link: "a", Inside: prefixes("10.1.0.1/24")}}},
 		`all networks from 203.0.113.0/24 to 198.19.60.0/24 are i`: {Avoid: prefixes("203.0.0.0/8", "198.0.0.0/8", "192.0.0.0/8")},
 	} {
 		if _, err := s.complete(); err == nil || !strings.Contains(err.Error(), want) {
