@@ -31,13 +31,21 @@ func arrive(nat rpdb.NAT, flow rpdb.Flow) (mapped rpdb.Flow, arrived netip.Addr)
 	if !flow.IsInput() {
 		return flow, netip.Addr{}
 	}
+	if t, ok := inboundMap(nat, flow.Dst); ok {
+		arrived = flow.Dst
+		flow.Dst, _ = t.Target(arrived)
+	}
+	return flow, arrived
+}
+
+// inboundMap returns the translation that maps packets that come in for an address.
+func inboundMap(nat rpdb.NAT, a netip.Addr) (rpdb.Translation, bool) {
 	for _, t := range nat.Translations {
-		if a, ok := t.Target(flow.Dst); ok {
-			arrived, flow.Dst = flow.Dst, a
-			return flow, arrived
+		if _, ok := t.Target(a); ok {
+			return t, true
 		}
 	}
-	return flow, netip.Addr{}
+	return rpdb.Translation{}, false
 }
 
 // leave adds what becomes of the source when the packet leaves; nil if nothing

@@ -18,6 +18,9 @@ type prediction struct {
 	Answered bool       `json:"answered"`
 	Errno    rpdb.Errno `json:"errno,omitzero"` // of the host's own send
 	Reason   string     `json:"reason,omitzero"`
+	// Source is what the world sees of a forwarded packet; absent where that is not
+	// known, and for the host's own.
+	Source netip.Addr `json:"source,omitzero"`
 }
 
 // predictor foretells the fate of probes: the engine decides which way packets
@@ -34,6 +37,9 @@ func newPredictor(s *rpdb.Snapshot, spec sandbox.Spec) predictor {
 
 // predict foretells one prepared probe.
 func (p predictor) predict(probe sandbox.Probe) prediction {
+	if probe.Inside != "" {
+		return p.forwarded(probe)
+	}
 	flow := probe.Flow()
 	if probe.Direction == sandbox.Inbound {
 		question := reverse(flow)
@@ -49,18 +55,24 @@ func (p predictor) predict(probe sandbox.Probe) prediction {
 	if !d.Via.IsValid() && !p.answersOnLink(d.Link, flow.Dst) {
 		return prediction{Reason: "taken for a neighbour on " + string(d.Link) + ", and nobody there answers"}
 	}
-	out := prediction{Links: []rpdb.LinkName{d.Link}}
-	for _, hop := range d.Either {
-		if !slices.Contains(out.Links, hop.Link) {
-			out.Links = append(out.Links, hop.Link)
-		}
-	}
+	out := prediction{Links: linksOf(d)}
 	src := d.Src
 	if flow.Src.IsValid() {
 		src = flow.Src
 	}
 	out.Answered, out.Reason = p.comesBack(probe, flow, d.Link, src)
 	return out
+}
+
+// linksOf returns the interfaces that a packet may leave by.
+func linksOf(d rpdb.Decision) []rpdb.LinkName {
+	links := []rpdb.LinkName{d.Link}
+	for _, hop := range d.Either {
+		if !slices.Contains(links, hop.Link) {
+			links = append(links, hop.Link)
+		}
+	}
+	return links
 }
 
 // refused is the prediction for a packet that the RPDB does not send.
@@ -107,11 +119,11 @@ func (p predictor) linkOf(uplink string) rpdb.LinkName {
 }
 
 // legal reports whether a gateway forwards packets with the source: those of
-// its own networks. Interfaces that are no uplinks filter nothing.
+// its own networks, and of what its provider routes here. Interfaces that are no uplinks filter nothing.
 func (p predictor) legal(link rpdb.LinkName, src netip.Addr) bool {
 	for _, u := range p.spec.Uplinks {
 		if u.Link == link {
-			return slices.ContainsFunc(u.Addresses, func(n netip.Prefix) bool { return n.Contains(src) })
+			return slices.ContainsFunc(slices.Concat(u.Addresses, u.Routed), func(n netip.Prefix) bool { return n.Contains(src) })
 		}
 	}
 	return true
@@ -135,6 +147,9 @@ func (q prediction) agrees(o sandbox.Outcome) bool {
 	}
 	if len(o.Departures) == 0 {
 		return len(q.Links) == 0
+	}
+	if q.Source.IsValid() && q.Source != o.Source {
+		return false
 	}
 	for _, d := range o.Departures {
 		if !slices.Contains(q.Links, d.Link) {

@@ -27,7 +27,9 @@ func (a *app) tryCommand() *cobra.Command {
 policy names, behind each uplink a gateway that drops sources which are not its
 own, as providers do, and an outside world in IPv4 and IPv6. It sends packets
 before the policy and after it, and compares the way they took, counted at the
-gateways, with what the engine said beforehand.
+gateways, with what the engine said beforehand. Where rules have nat there are
+inside hosts, too, for which the host forwards: what the world sees of their
+packets, and what comes in for them, is compared as well.
 
 Nothing outside these namespaces is touched, and nothing of them remains. No
 root is needed where unprivileged user namespaces exist. Exit codes: 0 the
@@ -160,6 +162,11 @@ type tryResult struct {
 	// Required probes must be answered for the policy to work: questions to
 	// an uplink's address, and packets from one.
 	Required bool `json:"required"`
+	// Rule is the rule of the policy that a forwarded packet tries: one with nat, or
+	// one that leaves packets of the same block as they are. Elsewhere says that by
+	// the engine another one decides.
+	Rule      string `json:"rule,omitzero"`
+	Elsewhere bool   `json:"elsewhere,omitzero"`
 }
 
 func (a *app) rehearse(ctx context.Context, doc *policy.Document, rpFilter uint8) (*rehearsal, error) {
@@ -191,9 +198,11 @@ func (a *app) rehearse(ctx context.Context, doc *policy.Document, rpFilter uint8
 	if err := run.apply(ctx, doc, r); err != nil {
 		return nil, err
 	}
-	probes, untried := ruleProbes(world, run.desired, doc.Rules)
+	probes, untried, err := run.probes(ctx, doc)
+	if err != nil {
+		return nil, err
+	}
 	r.Untried = append(r.Untried, untried...)
-	probes = append(standardProbes(world), probes...)
 	p.say("sending packets after the policy: %d probes", len(probes))
 	if r.After, err = run.send(ctx, probes); err != nil {
 		return nil, err
@@ -237,6 +246,20 @@ type runner struct {
 	desired rpdb.Desired
 }
 
+// probes makes the probes of all kinds, for what stands on the host now, and says
+// which rules have none.
+func (r *runner) probes(ctx context.Context, doc *policy.Document) (probes []namedProbe, untried []string, err error) {
+	s, err := hostDoors{r.conn}.Snapshot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := natProber{world: r.world, engine: newPredictor(s, r.world.Spec()), desired: r.desired, doc: doc, tried: map[string]bool{}}
+	forwarded, notForwarded := n.probes()
+	others := slices.DeleteFunc(slices.Clone(doc.Rules), func(r policy.Rule) bool { return r.NAT.IsSet() || n.tried[r.Name] })
+	own, untried := ruleProbes(r.world, r.desired, others)
+	return slices.Concat(standardProbes(r.world), own, forwarded), slices.Concat(untried, notForwarded), nil
+}
+
 // send foretells all probes from one snapshot, then sends them.
 func (r *runner) send(ctx context.Context, probes []namedProbe) ([]tryResult, error) {
 	s, err := hostDoors{r.conn}.Snapshot(ctx)
@@ -247,7 +270,9 @@ func (r *runner) send(ctx context.Context, probes []namedProbe) ([]tryResult, er
 	results := make([]tryResult, len(probes))
 	raw := make([]sandbox.Probe, len(probes))
 	for i, p := range probes {
-		results[i] = tryResult{Name: p.name, Probe: p.probe, Predicted: engine.predict(p.probe), Required: p.required}
+		results[i] = tryResult{
+			Name: p.name, Probe: p.probe, Predicted: engine.predict(p.probe), Required: p.required, Rule: p.rule, Elsewhere: p.elsewhere,
+		}
 		raw[i] = p.probe
 	}
 	outcomes, err := r.world.SendAll(ctx, raw)

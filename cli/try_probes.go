@@ -16,6 +16,10 @@ type namedProbe struct {
 	name     string
 	probe    sandbox.Probe
 	required bool
+	// rule is the one of the policy that forwarded packets are to try, and elsewhere
+	// says that the engine has another one decide; "" for packets of the host.
+	rule      string
+	elsewhere bool
 }
 
 // trySpec says which host to build for a policy: its uplinks, and as tunnels
@@ -26,6 +30,10 @@ func trySpec(doc *policy.Document) sandbox.Spec {
 	for _, u := range doc.Uplinks {
 		uplinks[u.Interface] = true
 		spec.Uplinks = append(spec.Uplinks, tryUplink(u))
+	}
+	natSpec(doc, &spec)
+	for _, e := range spec.Extra {
+		uplinks[e.Link] = true
 	}
 	for _, name := range doc.Interfaces() {
 		if !uplinks[name] {
@@ -65,7 +73,7 @@ func tryUplink(u policy.Uplink) sandbox.Uplink {
 }
 
 // canBeOutside reports whether the outside world can have an address: a
-// unicast one in no network of an uplink. An uplink without an address gets
+// unicast one in no block and no network of an uplink. An uplink without an address gets
 // one of the gateway's /24 or /64.
 func canBeOutside(spec sandbox.Spec, a netip.Addr) bool {
 	if !a.IsGlobalUnicast() {
@@ -77,13 +85,14 @@ func canBeOutside(spec sandbox.Spec, a netip.Addr) bool {
 		for _, gw := range u.Gateways {
 			networks = append(networks, netip.PrefixFrom(gw, bits[rpdb.FamilyOf(gw)]))
 		}
-		for _, n := range networks {
+		for _, n := range slices.Concat(networks, u.Routed) {
 			if n.Masked().Contains(a) {
 				return false
 			}
 		}
 	}
-	return true
+	_, behind := behindLink(spec, singlePrefix(a))
+	return !behind
 }
 
 func values[T any](located []policy.Located[T]) []T {

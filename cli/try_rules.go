@@ -55,11 +55,7 @@ func ruleProbes(w *sandbox.World, desired rpdb.Desired, own []policy.Rule) (prob
 		if !names[d.Name] {
 			continue
 		}
-		reason := untriable(w, d.Rule.Selector)
-		if d.Translation != (rpdb.Translation{}) {
-			reason = "it translates forwarded packets, and a probe is a packet of this host"
-		}
-		if reason != "" {
+		if reason := untriable(w, d.Rule.Selector); reason != "" {
 			untried = append(untried, fmt.Sprintf("rule %s (%v): %s", d.Name, d.Rule.Family, reason))
 			continue
 		}
@@ -77,20 +73,14 @@ func ruleProbes(w *sandbox.World, desired rpdb.Desired, own []policy.Rule) (prob
 // rule that every packet satisfies, as the unbound probes stand for it.
 func probesFor(w *sandbox.World, d rpdb.DesiredRule) ([]namedProbe, error) {
 	s := d.Rule.Selector
-	base := sandbox.Probe{Family: d.Rule.Family, Mark: s.Mark.Value & s.Mark.Mask, TOS: s.TOS}
-	if dscp, ok := s.DSCP.Get(); ok {
-		base.TOS = dscp.Value << 2
-	}
+	base := onTheWire(d.Rule)
+	base.Mark = s.Mark.Value & s.Mark.Mask
 	if users, ok := s.UIDRange.Get(); ok {
 		base.UID = rpdb.Some(users.First)
 	}
 	if s.OIF != "lo" {
 		base.Device = s.OIF
 	}
-	if s.To.IsValid() && s.To.Bits() > 0 {
-		base.Remote = inside(s.To)
-	}
-	base.LocalPort, base.RemotePort = s.SPort.First, s.DPort.First
 	// The probes of the uplinks' addresses and the unbound ones stand for rules
 	// that select on nothing else.
 	if base == (sandbox.Probe{Family: d.Rule.Family}) && s.IPProto == 0 {
@@ -112,6 +102,20 @@ func probesFor(w *sandbox.World, d rpdb.DesiredRule) ([]namedProbe, error) {
 		probes = append(probes, namedProbe{name: name, probe: prepared})
 	}
 	return probes, nil
+}
+
+// onTheWire is a probe with what a rule selects on that a packet carries, but for
+// its source.
+func onTheWire(r rpdb.Rule) sandbox.Probe {
+	s := r.Selector
+	p := sandbox.Probe{Family: r.Family, TOS: s.TOS, LocalPort: s.SPort.First, RemotePort: s.DPort.First}
+	if dscp, ok := s.DSCP.Get(); ok {
+		p.TOS = dscp.Value << 2
+	}
+	if s.To.IsValid() && s.To.Bits() > 0 {
+		p.Remote = inside(s.To)
+	}
+	return p
 }
 
 // untriable returns why no packet of this host can be made for a selector, ""

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -28,7 +29,7 @@ func (a *app) viewTry(r *rehearsal) error {
 		w.rows(d.Results)
 	}
 	for _, u := range r.Untried {
-		w.printf("  not tried: %s\n", safe(u))
+		w.fill("  not tried: ", strings.Fields(safe(u)), lineWidth)
 	}
 	w.printf("\n")
 	w.verdict(r)
@@ -83,14 +84,13 @@ func byItsOwn(r *rehearsal) string {
 // rows prints one row for each name: the door, then TCP, UDP and ping.
 func (p *printer) rows(results []tryResult) {
 	p.printf("  %-38s %-10s %-8s %-8s %s\n", "", "LEAVES BY", "TCP", "UDP", "PING")
-	for _, name := range namesOf(results) {
-		var row []tryResult
-		for _, t := range results {
-			if t.Name == name {
-				row = append(row, t)
-			}
+	for _, row := range rowsOf(results) {
+		first := safe(row[0].Name)
+		if len(first) > 38 { // on a line of its own
+			p.printf("  %s\n", first)
+			first = ""
 		}
-		line := "  " + pad(safe(name), 38) + " " + pad(doors(row), 10)
+		line := "  " + pad(first, 38) + " " + pad(doors(row), 10)
 		for _, proto := range []rpdb.IPProto{rpdb.TCP, rpdb.UDP, rpdb.ICMP} {
 			line += " " + pad(cell(row, proto), 8)
 		}
@@ -106,14 +106,17 @@ func pad(s string, width int) string {
 	return s + strings.Repeat(" ", width-len(s))
 }
 
-func namesOf(results []tryResult) []string {
-	var names []string
+// rowsOf puts the probes of one name and rule together, in the order of the first of
+// each.
+func rowsOf(results []tryResult) (rows [][]tryResult) {
 	for _, t := range results {
-		if !slices.Contains(names, t.Name) {
-			names = append(names, t.Name)
+		i := slices.IndexFunc(rows, func(row []tryResult) bool { return row[0].Name == t.Name && row[0].Rule == t.Rule })
+		if i < 0 {
+			i, rows = len(rows), append(rows, nil)
 		}
+		rows[i] = append(rows[i], t)
 	}
-	return names
+	return rows
 }
 
 // doors names the interfaces that the packets of a row left by.
@@ -160,20 +163,45 @@ func fate(o sandbox.Outcome) string {
 	return "lost"
 }
 
-// disagreements prints, under a row, where the engine was wrong and why
-// something was not answered.
+// disagreements prints, under a row, as what the world saw it, where the engine was
+// wrong, and why something was not answered.
 func (p *printer) disagreements(row []tryResult) {
 	said := map[string]bool{}
 	for _, t := range row {
-		text := t.Predicted.Reason
+		texts := []string{translatedWords(t), t.Predicted.Reason}
 		if !t.Agrees {
-			text = "DISAGREES: the engine said " + foretold(t.Predicted)
+			texts[1] = "DISAGREES: the engine said " + foretold(t.Predicted)
 		}
-		if text != "" && !said[text] {
-			said[text] = true
-			p.printf("      %s\n", safe(text))
+		for _, text := range texts {
+			if text != "" && !said[text] {
+				said[text] = true
+				p.fill("      ", strings.Fields(safe(text)), lineWidth)
+			}
 		}
 	}
+}
+
+// translatedWords says what became of the addresses of a forwarded probe, and by which
+// rule; "" for others.
+func translatedWords(t tryResult) string {
+	seen, p := t.Outcome.Source, t.Probe
+	var text string
+	switch {
+	case t.Rule == "" || !seen.IsValid():
+		return ""
+	case p.Direction == sandbox.Inbound && t.Outcome.Answered:
+		text = fmt.Sprintf("reaches %v", p.Local)
+	case p.Direction == sandbox.Inbound:
+		text = fmt.Sprintf("%v answers as %v", p.Local, seen)
+	case seen == p.Local:
+		text = "untranslated"
+	default:
+		text = fmt.Sprintf("seen as %v", seen)
+	}
+	if t.Elsewhere {
+		return text + fmt.Sprintf(" (another rule decides, not %s)", t.Rule)
+	}
+	return text + fmt.Sprintf(" (rule %s)", t.Rule)
 }
 
 func foretold(q prediction) string {
@@ -184,6 +212,9 @@ func foretold(q prediction) string {
 	word := "nothing leaves"
 	if len(links) > 0 {
 		word = "leaves by " + strings.Join(links, " or ")
+	}
+	if q.Source.IsValid() {
+		word += " as " + q.Source.String()
 	}
 	switch {
 	case q.Answered:
