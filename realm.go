@@ -25,7 +25,14 @@ func RealmOfCopy(t TableID) (realm uint16, ok bool) {
 
 // IsCopyRealm reports whether a realm is that of a copy.
 func IsCopyRealm(realm uint16) bool {
-	return realm >= firstCopyRealm && realm <= firstCopyRealm+uint16(lastCopy-firstCopy)
+	_, ok := CopyOfRealm(realm)
+	return ok
+}
+
+// CopyOfRealm returns the copy that has a realm, and whether there is one.
+func CopyOfRealm(realm uint16) (TableID, bool) {
+	t := firstCopy + TableID(realm) - TableID(firstCopyRealm)
+	return t, realm >= firstCopyRealm && t <= lastCopy
 }
 
 // MoveCopy returns a route as it stands in another table: where it carries the

@@ -60,12 +60,12 @@ func (k TranslationKind) Stateless() bool { return k == TranslateStateless || k 
 
 // Translation changes the source address of the forwarded packets that one rule
 // routes, and with Inbound the destination of those that come for the block.
-// Which packets the rule routed is known in IPv4 by the realm, which the routes
-// of the rule's table carry; IPv6 has no realms, and there the rule's selector and
-// the interface that the table leads to stand for it. Packets that the host
-// itself sends are never translated. It is comparable with ==; two that mean the
-// same are equal in their [Translation.Canonical] forms. The zero Translation
-// translates nothing, and [Translation.Valid] refuses it.
+// Which packets the rule routed is known by the realm, which the routes of the
+// rule's table carry; those of IPv6, which has no realms, carry a program instead
+// that marks packets with it ([CopyProgram]). Packets that the host itself sends are
+// never translated. It is comparable with ==; two that mean the same are equal in
+// their [Translation.Canonical] forms. The zero Translation translates nothing, and
+// [Translation.Valid] refuses it.
 type Translation struct {
 	Family Family          `json:"family"`
 	Kind   TranslationKind `json:"kind"`
@@ -83,12 +83,9 @@ type Translation struct {
 	// out of connection tracking, also those that other rules route. Only
 	// stateless kinds have it.
 	NoTrack bool `json:"notrack,omitzero"`
-	// Realm is the destination realm of the rule's packets, IPv4 only.
+	// Realm is the destination realm of the rule's packets, and in IPv6 that of the
+	// copy whose program they were given ([RealmOfCopy]).
 	Realm uint16 `json:"realm,omitzero"`
-	// Match is the rule's selector but for from, and Out the interface that its
-	// table leads to; a table that leads to two makes two translations. IPv6 only.
-	Match Selector `json:"match,omitzero"`
-	Out   LinkName `json:"out,omitzero"`
 	// Rule is the priority of the rule.
 	Rule Priority `json:"rule"`
 	// CopyOf is the table that the rule's own is a copy of, if the rule was made by
@@ -96,34 +93,15 @@ type Translation struct {
 	CopyOf TableID `json:"copy_of,omitzero"`
 }
 
-// Canonical returns the translation with its prefixes and selector in canonical
-// form, the selector without the bits that its masks leave out and with TOS said
-// as the DSCP that it is in IPv6.
+// Canonical returns the translation with its prefixes in canonical form.
 func (t Translation) Canonical() Translation {
 	t.From, t.To = canonicalPrefix(t.From), canonicalPrefix(t.To)
-	s := t.Match.Canonical()
-	if s.TOS != 0 && !s.DSCP.IsSet() {
-		s.DSCP, s.TOS = Some(DSCP{Value: s.TOS >> 2, Mask: 0x3f}), 0
-	}
-	s.Mark.Value &= s.Mark.Mask
-	s.FlowLabel.Value &= s.FlowLabel.Mask
-	if d, ok := s.DSCP.Get(); ok {
-		if s.DSCP = Some(DSCP{Value: d.Value & d.Mask, Mask: d.Mask}); d.Mask == 0 {
-			s.DSCP = Opt[DSCP]{}
-		}
-	}
-	for _, p := range []*Ports{&s.SPort, &s.DPort} {
-		if p.Mask != 0 {
-			p.First, p.Last = p.First&p.Mask, p.Last&p.Mask
-		}
-	}
-	t.Match = s
 	return t
 }
 
-// Compare orders translations by family, rule, interface and kind.
+// Compare orders translations by family, rule and kind.
 func (t Translation) Compare(o Translation) int {
-	return cmp.Or(cmp.Compare(t.Family, o.Family), cmp.Compare(t.Rule, o.Rule), cmp.Compare(t.Out, o.Out),
+	return cmp.Or(cmp.Compare(t.Family, o.Family), cmp.Compare(t.Rule, o.Rule),
 		cmp.Compare(t.Kind, o.Kind), t.From.Compare(o.From), t.To.Compare(o.To), cmp.Compare(t.Realm, o.Realm))
 }
 
@@ -134,12 +112,10 @@ func (t Translation) Valid() error {
 	switch {
 	case t.Family != IPv4 && t.Family != IPv6:
 		return fmt.Errorf("a translation of %v", t.Family)
-	case t.Family == IPv4 && (t.Realm == 0 || t.Match != Selector{} || t.Out != ""):
-		return errors.New("a translation of IPv4 is tied to its rule by a realm and nothing else")
-	case t.Family == IPv6 && (t.Realm != 0 || t.Out == ""):
-		return errors.New("a translation of IPv6 is tied to its rule by selector and interface")
-	case t.Match.From.IsValid():
-		return errors.New("the inside block stands in the selector too")
+	case t.Realm == 0:
+		return errors.New("a translation is tied to its rule by a realm")
+	case t.Family == IPv6 && !IsCopyRealm(t.Realm):
+		return fmt.Errorf("no program marks packets of IPv6 with the realm %d", t.Realm)
 	case t.Inbound && !t.Kind.Maps():
 		return fmt.Errorf("%v has no inbound map", t.Kind)
 	case t.NoTrack && !t.Kind.Stateless():

@@ -28,7 +28,7 @@ func block4(from, to string) rpdb.Translation {
 func block6(from, to string) rpdb.Translation {
 	return rpdb.Translation{
 		Family: rpdb.IPv6, Kind: rpdb.TranslateNeutral, From: prefix(from), To: prefix(to),
-		Inbound: true, Out: "isp2", Rule: 10010,
+		Inbound: true, Realm: 10510, Rule: 10010,
 	}
 }
 
@@ -121,28 +121,25 @@ func TestTranslationValid(t *testing.T) {
 		of     rpdb.Translation
 		change func(*rpdb.Translation)
 	}{
-		"nothing at all":              {rpdb.Translation{}, func(*rpdb.Translation) {}},
-		"no kind":                     {plain4, func(x *rpdb.Translation) { x.Kind = 0 }},
-		"a kind without a name":       {plain4, func(x *rpdb.Translation) { x.Kind, x.Inbound = 99, false }},
-		"no realm":                    {plain4, func(x *rpdb.Translation) { x.Realm = 0 }},
-		"an interface beside a realm": {plain4, func(x *rpdb.Translation) { x.Out = "isp2" }},
-		"a selector beside a realm":   {plain4, func(x *rpdb.Translation) { x.Match.DPort = rpdb.Port(53) }},
-		"a realm of IPv6":             {plain6, func(x *rpdb.Translation) { x.Realm = 7 }},
-		"no interface":                {plain6, func(x *rpdb.Translation) { x.Out = "" }},
-		"from twice":                  {plain6, func(x *rpdb.Translation) { x.Match.From = x.From }},
-		"host bits inside":            {plain4, func(x *rpdb.Translation) { x.From = prefix("10.1.0.1/16") }},
-		"host bits outside":           {plain4, func(x *rpdb.Translation) { x.To = prefix("198.18.0.1/16") }},
-		"blocks of two lengths":       {plain4, func(x *rpdb.Translation) { x.To = prefix("198.18.0.0/15") }},
-		"blocks of two families":      {plain4, func(x *rpdb.Translation) { x.To = prefix("2001:db8::/16") }},
-		"mapped addresses":            {plain6, func(x *rpdb.Translation) { x.From = prefix("::ffff:0:0/112") }},
-		"no inside block":             {plain4, func(x *rpdb.Translation) { x.From = netip.Prefix{} }},
-		"a block of everything":       {plain4, func(x *rpdb.Translation) { x.From, x.To = prefix("0.0.0.0/0"), prefix("0.0.0.0/0") }},
-		"untracked state":             {plain4, func(x *rpdb.Translation) { x.NoTrack = true }},
-		"inbound masquerade":          {masquerade, func(x *rpdb.Translation) { x.Inbound = true }},
-		"masquerade to a block":       {masquerade, func(x *rpdb.Translation) { x.To = prefix("198.18.0.0/16") }},
-		"one address of many":         {masquerade, func(x *rpdb.Translation) { x.Kind, x.To = rpdb.TranslateAddress, prefix("198.18.0.0/16") }},
-		"neutral IPv4":                {plain4, func(x *rpdb.Translation) { x.Kind = rpdb.TranslateNeutral }},
-		"neutral behind 65 bits":      {plain6, func(x *rpdb.Translation) { x.From, x.To = prefix("fd00::/65"), prefix("fd01::/65") }},
+		"nothing at all":         {rpdb.Translation{}, func(*rpdb.Translation) {}},
+		"no kind":                {plain4, func(x *rpdb.Translation) { x.Kind = 0 }},
+		"a kind without a name":  {plain4, func(x *rpdb.Translation) { x.Kind, x.Inbound = 99, false }},
+		"no realm":               {plain4, func(x *rpdb.Translation) { x.Realm = 0 }},
+		"no realm of IPv6":       {plain6, func(x *rpdb.Translation) { x.Realm = 0 }},
+		"a realm of no program":  {plain6, func(x *rpdb.Translation) { x.Realm = 7 }},
+		"host bits inside":       {plain4, func(x *rpdb.Translation) { x.From = prefix("10.1.0.1/16") }},
+		"host bits outside":      {plain4, func(x *rpdb.Translation) { x.To = prefix("198.18.0.1/16") }},
+		"blocks of two lengths":  {plain4, func(x *rpdb.Translation) { x.To = prefix("198.18.0.0/15") }},
+		"blocks of two families": {plain4, func(x *rpdb.Translation) { x.To = prefix("2001:db8::/16") }},
+		"mapped addresses":       {plain6, func(x *rpdb.Translation) { x.From = prefix("::ffff:0:0/112") }},
+		"no inside block":        {plain4, func(x *rpdb.Translation) { x.From = netip.Prefix{} }},
+		"a block of everything":  {plain4, func(x *rpdb.Translation) { x.From, x.To = prefix("0.0.0.0/0"), prefix("0.0.0.0/0") }},
+		"untracked state":        {plain4, func(x *rpdb.Translation) { x.NoTrack = true }},
+		"inbound masquerade":     {masquerade, func(x *rpdb.Translation) { x.Inbound = true }},
+		"masquerade to a block":  {masquerade, func(x *rpdb.Translation) { x.To = prefix("198.18.0.0/16") }},
+		"one address of many":    {masquerade, func(x *rpdb.Translation) { x.Kind, x.To = rpdb.TranslateAddress, prefix("198.18.0.0/16") }},
+		"neutral IPv4":           {plain4, func(x *rpdb.Translation) { x.Kind = rpdb.TranslateNeutral }},
+		"neutral behind 65 bits": {plain6, func(x *rpdb.Translation) { x.From, x.To = prefix("fd00::/65"), prefix("fd01::/65") }},
 	} {
 		of := c.of
 		if c.change(&of); of.Valid() == nil {
@@ -155,8 +152,6 @@ func TestTranslationValid(t *testing.T) {
 }
 
 func TestTranslationForm(t *testing.T) {
-	x := block6("fd01:203:405::/48", "2001:db8:1::/48")
-	x.Match.DPort = rpdb.Port(25)
 	for _, c := range []struct {
 		of         rpdb.Translation
 		text, json string
@@ -166,9 +161,8 @@ func TestTranslationForm(t *testing.T) {
 			`{"family":"inet","kind":"block","from":"10.1.0.0/16","to":"198.18.0.0/16","inbound":true,"realm":10010,"rule":10010}`,
 		},
 		{
-			x, "nat 2001:db8:1::/48 checksum-neutral",
-			`{"family":"inet6","kind":"checksum-neutral","from":"fd01:203:405::/48","to":"2001:db8:1::/48","inbound":true,` +
-				`"match":{"dport":{"first":25,"last":25,"mask":65535}},"out":"isp2","rule":10010}`,
+			block6("fd01:203:405::/48", "2001:db8:1::/48"), "nat 2001:db8:1::/48 checksum-neutral",
+			`{"family":"inet6","kind":"checksum-neutral","from":"fd01:203:405::/48","to":"2001:db8:1::/48","inbound":true,"realm":10510,"rule":10010}`,
 		},
 		{
 			rpdb.Translation{Family: rpdb.IPv4, Kind: rpdb.TranslateMasquerade, Realm: 7, Rule: 7},

@@ -105,9 +105,6 @@ func translationWords(t rpdb.Translation) string {
 	if t.Realm != 0 {
 		text += fmt.Sprintf(" realm %d", t.Realm)
 	}
-	if t.Out != "" {
-		text += " oif " + string(t.Out)
-	}
 	if t.Inbound {
 		text += ", and inbound"
 	}

@@ -21,13 +21,15 @@ const hookPrerouting, hookPostrouting = 0, 4
 //
 // The nat chains stand one before the usual dstnat (-100) and srcnat (100): the
 // first that decides about a flow decides. The others enclose connection tracking
-// (-200) and all nat, so that both see the inside addresses.
+// (-200) and all nat, so that both see the inside addresses. Behind them all IPv6
+// packets get the priority back that tied them to their rule.
 func chains() []chain {
 	return []chain{
 		{"prerouting", "filter", hookPrerouting, -300},
 		{"dstnat", "nat", hookPrerouting, -101},
 		{"srcnat", "nat", hookPostrouting, 99},
 		{"postrouting", "filter", hookPostrouting, 300},
+		{"restore", "filter", hookPostrouting, 301},
 	}
 }
 

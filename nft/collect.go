@@ -16,7 +16,7 @@ func collect(family rpdb.Family, rules []rule) (list []rpdb.Translation, unknown
 		standing.add(r)
 	}
 	for _, c := range candidates(family, rules) {
-		if c.Valid() != nil || unusable(c) != nil {
+		if c.Valid() != nil {
 			continue
 		}
 		if missing := missingOf(c, standing); missing != "" {

@@ -47,8 +47,8 @@ const (
 	sumInet                    = 1 // NFT_PAYLOAD_CSUM_INET
 	sumPseudo                  = 1 // NFT_PAYLOAD_L4CSUM_PSEUDOHDR
 
-	metaMark, metaIIF, metaIIFName, metaOIFName, metaL4Proto = 3, 4, 6, 7, 16
-	rtClassID                                                = 0
+	metaPriority, metaIIF, metaL4Proto = 2, 4, 16
+	rtClassID                          = 0
 
 	opEqual, opNotEqual = 0, 1
 
@@ -116,7 +116,7 @@ func decodePayload(d *netlink.Decoder) expr {
 }
 
 // meta loads what the kernel knows about the packet, rt what it knows about its
-// route.
+// route; setMeta writes what meta loads.
 type (
 	meta struct {
 		reg reg
@@ -126,12 +126,46 @@ type (
 		reg reg
 		key uint32
 	}
+	setMeta struct {
+		reg reg
+		key uint32
+	}
 )
 
 func (meta) kind() string                { return "meta" }
 func (rt) kind() string                  { return "rt" }
+func (setMeta) kind() string             { return "meta" }
 func (x meta) encode(e *netlink.Encoder) { encodeLoad(e, x.reg, x.key) }
 func (x rt) encode(e *netlink.Encoder)   { encodeLoad(e, x.reg, x.key) }
+
+func (x setMeta) encode(e *netlink.Encoder) {
+	e.NetUint32(3, x.reg.number())
+	e.NetUint32(2, x.key)
+}
+
+func decodeMeta(d *netlink.Decoder) expr {
+	var key, from, to uint32
+	loads, writes := false, false
+	for d.Next() {
+		switch d.Type() {
+		case 1:
+			to, loads = d.NetUint32(), true
+		case 2:
+			key = d.NetUint32()
+		case 3:
+			from, writes = d.NetUint32(), true
+		default:
+			return nil
+		}
+	}
+	switch {
+	case loads && !writes:
+		return meta{regOf(to), key}
+	case writes && !loads:
+		return setMeta{regOf(from), key}
+	}
+	return nil
+}
 
 func encodeLoad(e *netlink.Encoder, r reg, key uint32) {
 	e.NetUint32(1, r.number())
@@ -442,9 +476,7 @@ func decodeExpr(name string, data []byte) (expr, error) {
 	case "payload":
 		x = decodePayload(&d)
 	case "meta":
-		if r, key, ok := decodeLoad(&d); ok {
-			x = meta{r, key}
-		}
+		x = decodeMeta(&d)
 	case "rt":
 		if r, key, ok := decodeLoad(&d); ok {
 			x = rt{r, key}
@@ -481,5 +513,3 @@ func decodeExpr(name string, data []byte) (expr, error) {
 func host32(v uint32) string { return string(binary.NativeEndian.AppendUint32(nil, v)) }
 
 func net16(v uint16) string { return string(binary.BigEndian.AppendUint16(nil, v)) }
-
-func net32(v uint32) string { return string(binary.BigEndian.AppendUint32(nil, v)) }

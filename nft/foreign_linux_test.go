@@ -85,6 +85,7 @@ func TestTampering(t *testing.T) {
 		"no stateless inbound":    {"flush chain ip rpdb prerouting", []int{0, 3}},
 		"half of it":              {`delete rule ip rpdb prerouting handle "untracked 10.8.0.0/24"`, []int{0, 1, 3}},
 		"a rule changed":          {"flush chain ip rpdb srcnat; add rule ip rpdb srcnat ip saddr 10.1.0.0/24 snat to 203.0.113.9 comment \"rule 10010: nat 203.0.113.0/24, inbound\"", []int{1, 2, 3}},
+		"no priority back":        {"flush chain ip6 rpdb restore", []int{0, 1, 2}},
 		"a family less":           {"delete table ip6 rpdb", []int{0, 1, 2}},
 		"nothing left of a table": {"flush table ip6 rpdb", []int{0, 1, 2}},
 	} {

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"rpdb"
@@ -90,48 +91,27 @@ func all1(n int) string { return inverse(zeros(n)) }
 // tie matches the packets that the rule of a translation has routed, and that the
 // host forwards: those of its own come in by no interface.
 func tie(t rpdb.Translation) []expr {
-	forwarded := []expr{meta{regWork, metaIIF}, compare{regWork, opNotEqual, host32(0)}}
+	return append(routedBy(t), meta{regWork, metaIIF}, compare{regWork, opNotEqual, host32(0)})
+}
+
+// routedBy matches the packets that have taken a route of the rule's table: by the
+// realm of the route, and in IPv6 by what its program has written.
+func routedBy(t rpdb.Translation) []expr {
 	if t.Family == rpdb.IPv4 {
-		return append(masked(rt{regWork, rtClassID}, host32(0xffff), host32(uint32(t.Realm))), forwarded...)
+		return masked(rt{regWork, rtClassID}, host32(0xffff), host32(uint32(t.Realm)))
 	}
-	out := []expr{meta{regWork, metaOIFName}, compare{regWork, opEqual, linkBytes(t.Out)}}
-	return append(append(forwarded, out...), selected(t.Match)...)
+	table, _ := rpdb.CopyOfRealm(t.Realm)
+	value, mask, _ := rpdb.CopyPriority(table)
+	return masked(meta{regWork, metaPriority}, host32(mask), host32(value))
 }
 
-// selected matches what a selector of IPv6 selects.
-func selected(s rpdb.Selector) []expr {
-	var all []expr
-	add := func(wanted bool, more ...expr) {
-		if wanted {
-			all = append(all, more...)
-		}
-	}
-	network := func(off, length uint32) expr { return payload{reg: regWork, base: baseNetwork, off: off, len: length} }
-	if s.To.IsValid() {
-		all = append(all, inBlock(loadAddr(layoutOf(rpdb.IPv6), false), s.To)...)
-	}
-	dscp, hasDSCP := s.DSCP.Get()
-	add(hasDSCP, masked(network(0, 2), net16(uint16(dscp.Mask)<<6), net16(uint16(dscp.Value)<<6))...)
-	add(s.FlowLabel.Mask != 0, masked(network(0, 4), net32(s.FlowLabel.Mask), net32(s.FlowLabel.Value))...)
-	add(s.Mark.Mask != 0, masked(meta{regWork, metaMark}, host32(s.Mark.Mask), host32(s.Mark.Value))...)
-	add(s.IIF != "", meta{regWork, metaIIFName}, compare{regWork, opEqual, linkBytes(s.IIF)})
-	add(s.IPProto != 0, meta{regWork, metaL4Proto}, compare{regWork, opEqual, string([]byte{byte(s.IPProto)})})
-	add(s.SPort != rpdb.Ports{}, ports(0, s.SPort)...)
-	add(s.DPort != rpdb.Ports{}, ports(2, s.DPort)...)
-	return all
-}
-
-func ports(off uint32, p rpdb.Ports) []expr {
-	load := payload{reg: regWork, base: baseTransport, off: off, len: 2}
-	if p.Mask != 0 {
-		return masked(load, net16(p.Mask), net16(p.First))
-	}
-	return []expr{load, between{regWork, opEqual, net16(p.First), net16(p.Last)}}
-}
-
-// linkBytes is a name as the kernel compares it, all of its room.
-func linkBytes(name rpdb.LinkName) string {
-	return string(append([]byte(name), make([]byte, 16-len(name))...))
+// restored gives a packet of IPv6 that the rule has routed the priority back that it
+// came with.
+func restored(t rpdb.Translation) rule {
+	table, _ := rpdb.CopyOfRealm(t.Realm)
+	_, mask, _ := rpdb.CopyPriority(table)
+	back := []expr{meta{regWork, metaPriority}, and(host32(^mask)), setMeta{regWork, metaPriority}}
+	return rule{"restore", fmt.Sprintf("priority of realm %d", t.Realm), append(routedBy(t), back...)}
 }
 
 // selector is the way back from tie: it adds to t what the expressions match, and
@@ -144,17 +124,14 @@ func (r rule) selector(t *rpdb.Translation) (rest []expr) {
 		if b, ok := rest[1].(bitwise); ok && b.xor == zeros(len(b.xor)) && len(rest) > 2 {
 			mask, n = b.mask, 2
 		}
-		switch x := rest[n].(type) {
-		case compare:
-			if mask == "" {
-				mask = all1(len(x.data))
-			}
-			take(t, load, mask, x.data)
-		case between:
-			takePorts(t, load, rpdb.PortRange(port(x.first), port(x.last)))
-		default:
+		x, ok := rest[n].(compare)
+		if !ok {
 			return rest
 		}
+		if mask == "" {
+			mask = all1(len(x.data))
+		}
+		take(t, load, mask, x.data)
 		rest = rest[n+1:]
 	}
 	return rest
@@ -166,55 +143,15 @@ func take(t *rpdb.Translation, load expr, mask, data string) {
 	case rt:
 		t.Realm = uint16(number(data))
 	case meta:
-		takeMeta(t, x.key, mask, data)
+		if x.key == metaPriority {
+			table, _ := rpdb.CopyOfPriority(number(data))
+			t.Realm, _ = rpdb.RealmOfCopy(table)
+		}
 	case payload:
-		l := layoutOf(t.Family)
-		switch {
-		case x.base == baseTransport:
-			takePorts(t, x, rpdb.Ports{First: port(data), Last: port(data), Mask: port(mask)})
-		case x.off == l.source && x.len == l.length:
+		if l := layoutOf(t.Family); x.base == baseNetwork && x.off == l.source && x.len == l.length {
 			t.From = blockOf(mask, data)
-		case x.off == l.destination && x.len == l.length:
-			t.Match.To = blockOf(mask, data)
-		case x.off == 0 && x.len == 2:
-			t.Match.DSCP = rpdb.Some(rpdb.DSCP{Value: uint8(port(data) >> 6), Mask: uint8(port(mask) >> 6)})
-		case x.off == 0 && x.len == 4:
-			t.Match.FlowLabel = rpdb.FlowLabel{Value: netNumber(data), Mask: netNumber(mask)}
 		}
 	}
-}
-
-func takeMeta(t *rpdb.Translation, key uint32, mask, data string) {
-	switch key {
-	case metaOIFName:
-		t.Out = linkOf(data)
-	case metaIIFName:
-		t.Match.IIF = linkOf(data)
-	case metaMark:
-		t.Match.Mark = rpdb.Mark{Value: number(data), Mask: number(mask)}
-	case metaL4Proto:
-		if len(data) == 1 {
-			t.Match.IPProto = rpdb.IPProto(data[0])
-		}
-	}
-}
-
-func takePorts(t *rpdb.Translation, load expr, p rpdb.Ports) {
-	switch x, _ := load.(payload); x.off {
-	case 0:
-		t.Match.SPort = p
-	case 2:
-		t.Match.DPort = p
-	}
-}
-
-func linkOf(data string) rpdb.LinkName {
-	for i := range len(data) {
-		if data[i] == 0 {
-			return rpdb.LinkName(data[:i])
-		}
-	}
-	return rpdb.LinkName(data)
 }
 
 // blockOf returns the block of a mask and an address, the zero prefix if the mask
@@ -237,18 +174,4 @@ func number(data string) uint32 {
 		return 0
 	}
 	return binary.NativeEndian.Uint32([]byte(data))
-}
-
-func netNumber(data string) uint32 {
-	if len(data) != 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32([]byte(data))
-}
-
-func port(data string) uint16 {
-	if len(data) != 2 {
-		return 0
-	}
-	return binary.BigEndian.Uint16([]byte(data))
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"rpdb"
+	"rpdb/kernel/kerneltest"
 )
 
 // translation is one of the rule of the worlds.
@@ -14,13 +15,13 @@ func translation(k rpdb.TranslationKind, to string) rpdb.Translation {
 		t.To = prefix(to)
 	}
 	if t.To.Addr().Is6() || k == rpdb.TranslateNeutral {
-		t.Family, t.From, t.Realm, t.Out = rpdb.IPv6, prefix(block6), 0, "isp2"
+		t = six(t)
 	}
 	return t
 }
 
 func six(t rpdb.Translation) rpdb.Translation {
-	t.Family, t.From, t.Realm, t.Out = rpdb.IPv6, prefix(block6), 0, "isp2"
+	t.Family, t.From, t.Realm = rpdb.IPv6, prefix(block6), 10510
 	return t
 }
 
@@ -50,6 +51,9 @@ func TestPackets(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
+			if c.of.Family == rpdb.IPv6 {
+				kerneltest.NeedPrograms(t)
+			}
 			must(t, w.nft.Replace(t.Context(), []rpdb.Translation{c.of}))
 			w.outward(c.of, c.seen)
 			if c.of.Inbound {
@@ -136,9 +140,8 @@ func (w *world) untouched(f rpdb.Family) {
 	if got := exchange(t, w.router.dialUDP(own, server, echoPort), 64); got != own {
 		t.Errorf("the router's own %s is seen as %s", own, got)
 	}
-	if f == rpdb.IPv4 { // in IPv6 nothing tells it from what the rule routes
-		if from := addresses(prefix(block4))[1]; w.seen(from, uplink) != from {
-			t.Errorf("%s is translated to where the main table leads", from)
-		}
+	inside := map[rpdb.Family]string{rpdb.IPv4: block4, rpdb.IPv6: block6}
+	if from := addresses(prefix(inside[f]))[1]; w.seen(from, uplink) != from {
+		t.Errorf("%s is translated to where the main table leads", from)
 	}
 }

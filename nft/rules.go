@@ -77,6 +77,9 @@ func rulesOf(t rpdb.Translation) []rule {
 			all = append(all, rule{"dstnat", inboundOf(t), append(match, blockNAT(t.Family, natDestination, t.From)...)})
 		}
 	}
+	if t.Family == rpdb.IPv6 {
+		all = append(all, restored(t))
+	}
 	return all
 }
 
@@ -138,9 +141,6 @@ func stateless(t rpdb.Translation) []rule {
 	}
 	for _, s := range sides {
 		for _, icmp := range icmpErrors(t.Family) {
-			if p := t.Match.IPProto; s.source && p != 0 && p != rpdb.ICMPv6 {
-				break // the rule routes no ICMP
-			}
 			inner := s
 			inner.head += " in ICMP errors"
 			inner.match = slices.Concat(s.match, icmp, inBlock(loadEmbedded(l, !s.source), s.from))

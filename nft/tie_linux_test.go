@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"rpdb"
 	"rpdb/kernel"
+	"rpdb/kernel/kerneltest"
 	"rpdb/kernel/netlink"
 )
 
@@ -31,6 +33,7 @@ func (w *world) again(commands string) { w.router.setUp(commands) }
 // comes first through the gateway that both have.
 func TestTieHolds(t *testing.T) {
 	w := newWorld(t)
+	kerneltest.NeedPrograms(t)
 	must(t, w.nft.Replace(t.Context(), []rpdb.Translation{
 		translation(rpdb.TranslateBlock, "203.0.113.0/24"), translation(rpdb.TranslateBlock, "2001:db8:5::/64"),
 	}))
@@ -45,6 +48,45 @@ func TestTieHolds(t *testing.T) {
 		}
 		w.expectSeen("theirs first", server4, append(theirs4, ours4...)...)
 		w.expectSeen("theirs first", server6, append(theirs6, ours6...)...)
+	}
+}
+
+// TestPriorityComesBack: what ties packets of IPv6 to their rule is gone when they
+// leave, and the class that a firewall has chosen for them is not.
+func TestPriorityComesBack(t *testing.T) {
+	w := newWorld(t)
+	kerneltest.NeedPrograms(t)
+	must(t, w.nft.Replace(t.Context(), []rpdb.Translation{translation(rpdb.TranslateNeutral, "2001:db8:5::/64")}))
+	load(t, w.router.ns, `table ip6 theirs {
+		chain forward { type filter hook forward priority 0
+			udp dport 7 meta priority set f:ffff
+		}
+		chain chosen { type filter hook postrouting priority 310
+			udp dport 7 meta priority f:ffff counter comment "class"
+			meta l4proto icmpv6 icmpv6 type echo-request meta priority 0 counter comment "none"
+			meta priority and 0xfff00000 != 0 counter comment "tie"
+		}
+	}`)
+	w.expectSeen("UDP", server6, "fd00:1::1:42", "2001:db8:5:0:cf43:0:1:42")
+	w.ping("fd00:1::1:42", server6)
+	listed := program(t, w.router.ns, "list", "table", "ip6", "theirs")
+	for _, what := range []string{`packets 1 .*"class"`, `packets 1 .*"none"`, `packets 0 .*"tie"`} {
+		if !regexp.MustCompile(what).MatchString(listed) {
+			t.Errorf("no %s in\n%s", what, listed)
+		}
+	}
+}
+
+// TestOneOfSeveralWays: each nexthop has the program, so that the tie holds by
+// whichever of them a packet leaves.
+func TestOneOfSeveralWays(t *testing.T) {
+	w := newWorld(t)
+	kerneltest.NeedPrograms(t)
+	must(t, w.nft.Replace(t.Context(), []rpdb.Translation{six(translation(rpdb.TranslateMasquerade, ""))}))
+	w.outside.setUp("-6 addr add 2001:db8::fd/64 dev up0 nodad")
+	must(t, w.routeByProgram(82510, rpdb.Replace, uplink6, "2001:db8::fd"))
+	for range 20 { // a source port each, of which the way depends
+		w.expectSeen("by one of two", server6, "fd00:1::1:42", "2001:db8::1")
 	}
 }
 
@@ -88,7 +130,7 @@ func TestRealmsOfRulesAreNoTie(t *testing.T) {
 func TestEnds(t *testing.T) {
 	other4, other6 := translation(rpdb.TranslateBlock, "203.0.112.0/24"), translation(rpdb.TranslateBlock, "2001:db8:6::/64")
 	other4.From, other4.Realm, other4.Rule = prefix("10.3.0.0/24"), 10020, 10020
-	other6.From, other6.Rule = prefix("fd00:3::/64"), 10020
+	other6.From, other6.Realm, other6.Rule = prefix("fd00:3::/64"), 10520, 10020
 	for _, c := range []struct {
 		name         string
 		of           rpdb.Translation
@@ -102,6 +144,9 @@ func TestEnds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
+			if c.of.Family == rpdb.IPv6 {
+				kerneltest.NeedPrograms(t)
+			}
 			for _, family := range []string{"ip", "ip6"} {
 				load(t, w.router.ns, "table "+family+" theirs {\nchain n {\ntype nat hook postrouting priority srcnat\noifname nowhere masquerade\n}\n}\n")
 			}
@@ -123,11 +168,13 @@ func TestEnds(t *testing.T) {
 				must(t, w.nft.Replace(t.Context(), []rpdb.Translation{other4, c.of, other6}))
 			}, true, true)
 			ends("no translation", func() { must(t, w.nft.Delete(t.Context())) }, c.still, false)
-			if c.of.Family == rpdb.IPv4 { // in IPv6 the way by the main table leads out there, too
-				ends("no rule", func() { w.again("rule del pref 10010") }, c.still, false)
-				w.again("rule add pref 10010 from 10.1.0.0/24 lookup 10010 realms 10010")
-				ends("no route", func() { w.again("route del default table 10010") }, c.still, false)
+			rule, lookup, route := "", "10.1.0.0/24 lookup 10010 realms 10010", func() { w.again("route del default table 10010") }
+			if c.of.Family == rpdb.IPv6 {
+				rule, lookup, route = "-6 ", "fd00:1::/64 lookup 82510", func() { must(t, w.routeByProgram(82510, rpdb.Delete, uplink6)) }
 			}
+			ends("no rule", func() { w.again(rule + "rule del pref 10010") }, c.still, false)
+			w.again(rule + "rule add pref 10010 from " + lookup)
+			ends("no route", route, c.still, false)
 		})
 	}
 }

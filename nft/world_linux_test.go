@@ -81,15 +81,14 @@ const (
 		-6 addr add 2001:db8:1::1/128 dev lo nodad
 		-6 route add default via 2001:db8::1`
 	// The rule of the translations leads to a copy of the uplink's table with a
-	// realm of its own, another rule to the table itself.
+	// realm or a program of its own, another rule to the table itself.
 	ruleSetUp = `
 		route add default via 192.0.2.254 realms 10010 table 10010
 		route add default via 192.0.2.254 table 100
 		rule add pref 10010 from 10.1.0.0/24 lookup 10010 realms 10010
 		rule add pref 10011 from 10.2.0.0/24 lookup 100
-		-6 route add default via 2001:db8::fe table 10010
 		-6 route add default via 2001:db8::fe table 100
-		-6 rule add pref 10010 from fd00:1::/64 lookup 10010
+		-6 rule add pref 10010 from fd00:1::/64 lookup 82510
 		-6 rule add pref 10011 from fd00:2::/64 lookup 100`
 )
 
@@ -120,12 +119,29 @@ func newWorld(t *testing.T) *world {
 	w.router.setUp(routerSetUp, "inside", "isp2")
 	w.outside.setUp(outsideSetUp, "up0")
 	w.router.setUp(ruleSetUp)
+	if kerneltest.FirstUserNamespace() {
+		must(t, w.routeByProgram(82510, rpdb.Add, uplink6))
+	}
 	w.nft = open(t, w.router.ns)
 	for _, server := range []string{server4, uplink4, server6, uplink6} {
 		w.outside.echoUDP(server, echoPort)
 		w.outside.echoTCP(server, echoPort)
 	}
 	return w
+}
+
+// routeByProgram changes the default route of IPv6 in a copy of the uplink's table.
+func (w *world) routeByProgram(table rpdb.TableID, op rpdb.ChangeOp, via ...string) error {
+	t := w.router.t
+	t.Helper()
+	c, err := kernel.Open(kernel.Options{NetNS: w.router.ns})
+	must(t, err)
+	defer c.Close()
+	r := rpdb.Route{Family: rpdb.IPv6, Table: table, Dst: netip.MustParsePrefix("::/0")}
+	for _, v := range via {
+		r.Nexthops = append(r.Nexthops, rpdb.Nexthop{Via: netip.MustParseAddr(v)}.WithCopyProgram(table))
+	}
+	return c.Do(t.Context(), rpdb.RouteChange(op, r))
 }
 
 // in runs f in the namespace of the host.

@@ -142,7 +142,7 @@ func prepare(list, before []rpdb.Translation) []rpdb.Translation {
 
 // sameTie reports whether two translations are of the same packets.
 func sameTie(a, b rpdb.Translation) bool {
-	return a.Family == b.Family && a.Realm == b.Realm && a.Match == b.Match && a.Out == b.Out && (a.Family == rpdb.IPv4 || a.From == b.From)
+	return a.Family == b.Family && a.Realm == b.Realm
 }
 
 // outward is what a translation does for packets that leave.

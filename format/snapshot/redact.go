@@ -176,8 +176,7 @@ func (r *Redactor) Snapshot(s *rpdb.Snapshot) *rpdb.Snapshot {
 		return o
 	})
 	out.NAT.Translations = each(s.NAT.Translations, func(t rpdb.Translation) rpdb.Translation {
-		t.From, t.To, t.Match.To = r.Prefix(t.From), r.Prefix(t.To), r.Prefix(t.Match.To)
-		t.Match.IIF, t.Out = r.Link(t.Match.IIF), r.Link(t.Out)
+		t.From, t.To = r.Prefix(t.From), r.Prefix(t.To)
 		return t
 	})
 	out.NAT.Unknown = each(s.NAT.Unknown, func(string) string { return "something that is not shown" })

@@ -110,7 +110,7 @@ func TestRedactedIsGone(t *testing.T) {
 		Neighbours: []rpdb.Neighbour{{Link: 7, Addr: a}, {Link: 7, Addr: netip.MustParseAddr("ff02::1:ff00:2")}},
 		Nexthops:   []rpdb.NexthopObject{{ID: 1, Nexthop: rpdb.Nexthop{Via: a}, Unknown: tunnel}},
 		NAT: rpdb.NAT{
-			Translations: []rpdb.Translation{{Family: rpdb.IPv4, From: netip.PrefixFrom(a, 32), To: netip.PrefixFrom(a, 32), Match: rpdb.Selector{To: netip.PrefixFrom(a, 32), IIF: "customer-a"}, Out: "customer-a"}},
+			Translations: []rpdb.Translation{{Family: rpdb.IPv4, From: netip.PrefixFrom(a, 32), To: netip.PrefixFrom(a, 32)}},
 			Unknown:      []string{"a rule with " + secret},
 		},
 		Sysctls: rpdb.Sysctls{HashSeed: 5, Links: map[rpdb.LinkName]rpdb.LinkSysctls{"customer-a": {RPFilter: 1}}},

@@ -142,3 +142,21 @@ func NeedUID(t testing.TB, uid uint32) {
 	}
 	t.Skipf("user id %d is not mapped into this user namespace", uid)
 }
+
+// NeedPrograms skips the test in a user namespace, such as [Main] makes: the kernel
+// takes the programs of routes ([rpdb.CopyProgram]) from the first one only.
+func NeedPrograms(t testing.TB) {
+	t.Helper()
+	if !FirstUserNamespace() {
+		t.Skip("the kernel takes programs from the first user namespace only")
+	}
+}
+
+// FirstUserNamespace reports whether this process is in the first user namespace,
+// where every user id is mapped to itself.
+func FirstUserNamespace() bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	var from, to, size uint32
+	n, scanErr := fmt.Sscan(string(data), &from, &to, &size)
+	return err == nil && scanErr == nil && n == 3 && from == 0 && to == 0 && size == 1<<32-1
+}

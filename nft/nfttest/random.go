@@ -18,7 +18,7 @@ func Block4() rpdb.Translation {
 // Block6 returns the plainest one of IPv6.
 func Block6() rpdb.Translation {
 	return rpdb.Translation{
-		Family: rpdb.IPv6, Kind: rpdb.TranslateBlock, Inbound: true, Out: "isp2", Rule: 10010,
+		Family: rpdb.IPv6, Kind: rpdb.TranslateBlock, Inbound: true, Realm: 10510, Rule: 10010,
 		From: netip.MustParsePrefix("fd00:1::/64"), To: netip.MustParsePrefix("2001:db8:5::/64"),
 	}
 }
@@ -47,10 +47,8 @@ func Random(r *rand.Rand, n int) []rpdb.Translation {
 		if t.Kind == rpdb.TranslateAddress {
 			t.To = randomBlock(r, t.Family, t.Family.Bits())
 		}
-		if t.Family == rpdb.IPv4 {
-			t.Realm = uint16(1 + r.IntN(0xffff))
-		} else {
-			t.Out, t.Match = rpdb.LinkName([]string{"isp1", "isp2", "a-name-15-bytes"}[r.IntN(3)]), randomSelector(r)
+		if t.Realm = uint16(1 + r.IntN(0xffff)); t.Family == rpdb.IPv6 {
+			t.Realm, _ = rpdb.RealmOfCopy(rpdb.TableID(82500 + r.IntN(2500)))
 		}
 		all = append(all, t)
 	}
@@ -66,23 +64,4 @@ func randomBlock(r *rand.Rand, f rpdb.Family, bits int) netip.Prefix {
 	}
 	a, _ := netip.AddrFromSlice(b)
 	return netip.PrefixFrom(a, bits).Masked()
-}
-
-func randomSelector(r *rand.Rand) (s rpdb.Selector) {
-	maybe := func(set func()) {
-		if r.IntN(4) == 0 {
-			set()
-		}
-	}
-	maybe(func() { s.To = randomBlock(r, rpdb.IPv6, 1+r.IntN(128)) })
-	maybe(func() { s.TOS = uint8(r.Uint32()) &^ 3 })
-	maybe(func() { s.DSCP = rpdb.Some(rpdb.DSCP{Value: uint8(r.IntN(64)), Mask: uint8(1 + r.IntN(63))}) })
-	maybe(func() { s.FlowLabel = rpdb.FlowLabel{Value: r.Uint32() & 0xfffff, Mask: r.Uint32() & 0xfffff} })
-	maybe(func() { s.Mark = rpdb.Mark{Value: r.Uint32(), Mask: r.Uint32()} })
-	maybe(func() { s.IIF = "inside" })
-	maybe(func() { s.IPProto = rpdb.IPProto(1 + r.IntN(255)) })
-	maybe(func() { s.IPProto, s.SPort = rpdb.TCP, rpdb.Port(uint16(1+r.IntN(65534))) })
-	maybe(func() { s.IPProto, s.DPort = rpdb.UDP, rpdb.PortRange(1000, uint16(1000+r.IntN(3))) })
-	maybe(func() { s.IPProto, s.DPort = rpdb.UDP, rpdb.Ports{First: 0x1230, Last: 0x1230, Mask: 0xfff0} })
-	return s
 }

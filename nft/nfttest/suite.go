@@ -102,17 +102,15 @@ func badLists(t *testing.T, w World) {
 	other.From, other.Rule = netip.MustParsePrefix("10.9.0.0/24"), 10020
 	overlap := other
 	overlap.Realm = 10020
-	inverted, ported, local := Block6(), Block6(), Block6()
-	inverted.Match.Not = true
-	ported.Match.DPort = rpdb.Port(53)
-	local.Match.UIDRange = rpdb.Some(rpdb.UIDRange{})
+	unmarked, again := Block6(), Block6()
+	unmarked.Realm = 10010
+	again.From, again.Inbound = netip.MustParsePrefix("fd00:9::/64"), false
 	for name, list := range map[string][]rpdb.Translation{
 		"the zero value":        {{}},
 		"one realm twice":       {Block4(), other},
 		"overlapping inbound":   {Block4(), overlap},
-		"not":                   {inverted},
-		"ports of any protocol": {ported},
-		"users":                 {local},
+		"a realm of no program": {unmarked},
+		"one program twice":     {Block6(), again},
 	} {
 		var failed *nft.Error
 		if err := w.Replace(t.Context(), list); !errors.As(err, &failed) || failed.Op != "replace" {
