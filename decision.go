@@ -100,11 +100,13 @@ type Decision struct {
 	Prefix netip.Prefix `json:"prefix,omitzero"`
 	Hop
 	// Src is the source that the packet carries, invalid if unknown.
-	Src    netip.Addr `json:"src,omitzero"`
-	Errno  Errno      `json:"errno,omitzero"` // for a local sender
-	ICMP   ICMPError  `json:"icmp,omitzero"`  // for the sender of a forwarded packet
-	Realms Realms     `json:"realms,omitzero"`
-	Either []Hop      `json:"either,omitempty"`
+	Src   netip.Addr `json:"src,omitzero"`
+	Errno Errno      `json:"errno,omitzero"` // for a local sender
+	ICMP  ICMPError  `json:"icmp,omitzero"`  // for the sender of a forwarded packet
+	// Realms are those that the packet gets; in IPv6, which has none, that of the
+	// copy whose program the route carries ([CopyProgram]).
+	Realms Realms `json:"realms,omitzero"`
+	Either []Hop  `json:"either,omitempty"`
 	// Rule is the priority of the rule that decided; absent where no rule
 	// did, and in the kernel's own answer, which does not tell it.
 	Rule Opt[Priority] `json:"rule,omitzero"`

@@ -65,7 +65,7 @@ func (f *FIB) forward6(k *key, v *verdict, d rpdb.Decision) rpdb.Decision {
 		m.ICMP = rpdb.ICMPError{Type: 1, Code: 2}
 		return m
 	}
-	d.Disposition = rpdb.Sent
+	d.Disposition, d.Realms = rpdb.Sent, v.hop.program
 	if len(v.either) > 0 {
 		d.Note = noteMultipath
 	}

@@ -15,9 +15,10 @@ type hop struct {
 	via       netip.Addr
 	src       netip.Addr // IPv4: the source that the interface offers for this gateway
 	srcBy     SourceBy
-	dead      bool // not usable at all
-	ignored   bool // without carrier, and such links are to be ignored
-	unsure    bool // without carrier, and it is not known whether they are
+	program   rpdb.Realms // IPv6: of the copy whose program it carries
+	dead      bool        // not usable at all
+	ignored   bool        // without carrier, and such links are to be ignored
+	unsure    bool        // without carrier, and it is not known whether they are
 	neighbour rpdb.NeighbourState
 	bound     int64 // of the 31-bit hashes that lead here, -1: none
 }

@@ -62,3 +62,39 @@ func TestConcernedRoutesAreEnough(t *testing.T) {
 		}
 	}
 }
+
+// IPv6 packets get the realm of the copy whose program their route carries, and
+// no other.
+func TestProgramsAgainstOracle(t *testing.T) {
+	t.Parallel()
+	const worlds, flows = 60, 40
+	marked := map[rpdb.Realms]int{}
+	for seed := range uint64(worlds) {
+		g := corpus.New(seed)
+		s := g.Snapshot()
+		for i, r := range s.Routes {
+			if r.Family != rpdb.IPv6 || i%2 == 0 {
+				continue
+			}
+			hops := slices.Clone(r.Nexthops)
+			for j := range hops {
+				hops[j] = hops[j].WithCopyProgram(rpdb.TableID(82500 + i%3))
+			}
+			s.Routes[i].Nexthops = hops
+		}
+		f := fib.Compile(s)
+		for range flows {
+			flow := g.Flow(rpdb.IPv6)
+			flow.Socket = rpdb.SocketCall(g.Number(3))
+			got, want := f.Lookup(flow), oracle.Decide(s, flow)
+			got.Note = ""
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("seed %d, %+v\nengine %+v\noracle %+v", seed, flow, got, want)
+			}
+			marked[got.Realms]++
+		}
+	}
+	if len(marked) != 4 {
+		t.Errorf("packets have the realms %v", marked)
+	}
+}

@@ -68,12 +68,12 @@ func needsStrict6(a netip.Addr) bool {
 
 // deliver6 completes the answer for a route found.
 func (f *FIB) deliver6(k *key, v *verdict, d *rpdb.Decision) {
-	d.Disposition = rpdb.Sent
+	d.Disposition, d.Realms = rpdb.Sent, v.hop.program
 	if len(v.either) > 0 {
 		d.Note = noteMultipath
 	}
 	if isLocal6(v.route.typ) {
-		d.Disposition, d.Hop, d.Either = rpdb.Local, f.localHop6(v), nil
+		d.Disposition, d.Hop, d.Either, d.Realms = rpdb.Local, f.localHop6(v), nil, 0
 	}
 	switch {
 	case k.hasSrc:

@@ -230,13 +230,27 @@ func (c *compiler) newHop(n rpdb.Nexthop, r *route, v6 bool) hop {
 	if n.Via.IsValid() {
 		h.neighbour = c.neighbours[neighbourKey{n.Link, n.Via.WithZone("")}]
 	}
-	if !v6 {
+	if v6 {
+		h.program = realmOfProgram(n)
+	} else {
 		if n.Via.Is4() && c.local4[n.Via] {
 			h.via = netip.Addr{}
 		}
 		h.src, h.srcBy = c.selectAddr4(h.link, gateway4(n.Via), r.scope)
 	}
 	return h
+}
+
+// realmOfProgram is the realm that an IPv6 nexthop gives to packets: none of its
+// own, which the family does not have, but that of the copy whose program it
+// carries.
+func realmOfProgram(n rpdb.Nexthop) rpdb.Realms {
+	if n.EncapType == 0 {
+		return 0
+	}
+	table, _ := n.CopyTable()
+	realm, _ := rpdb.RealmOfCopy(table)
+	return rpdb.NewRealms(0, realm)
 }
 
 // isLocal reports whether the route delivers to this host.

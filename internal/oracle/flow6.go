@@ -55,6 +55,8 @@ func (w world) send6(flow rpdb.Flow) rpdb.Decision {
 	}
 	if local6(a.route) {
 		d.Disposition, d.Hop, d.Either = rpdb.Local, w.here6(a), nil
+	} else {
+		d.Realms = programRealm(a)
 	}
 	if a.asked.IsValid() {
 		d.Src = a.asked
@@ -118,7 +120,16 @@ func (w world) input6(flow rpdb.Flow) rpdb.Decision {
 		d = drop(rpdb.EINVAL)
 		d.ICMP = rpdb.ICMPError{Type: 1, Code: 2}
 	default:
-		d.Disposition = rpdb.Sent
+		d.Disposition, d.Realms = rpdb.Sent, programRealm(a)
 	}
 	return d
+}
+
+// programRealm is the realm of the copy whose program the nexthop carries.
+func programRealm(a answer) rpdb.Realms {
+	if t, ok := a.hop.CopyTable(); ok {
+		realm, _ := rpdb.RealmOfCopy(t)
+		return rpdb.NewRealms(0, realm)
+	}
+	return 0
 }
