@@ -30,9 +30,7 @@ func translationsOf(rules []rpdb.DesiredRule) []wantedTranslation {
 	var all []wantedTranslation
 	for _, w := range rules {
 		if t := w.Translation; t != (rpdb.Translation{}) {
-			if w.Rule.Family == rpdb.IPv4 {
-				t.Realm, _ = rpdb.RealmOfCopy(w.Rule.Action.Table())
-			}
+			t.Realm, _ = rpdb.RealmOfCopy(w.Rule.Action.Table())
 			all = append(all, wantedTranslation{t.Canonical(), w.Name})
 		}
 	}
@@ -44,7 +42,7 @@ func translationsOf(rules []rpdb.DesiredRule) []wantedTranslation {
 func isPlanned(t rpdb.Translation) bool {
 	first, _ := rpdb.RealmOfCopy(FirstTable + 500)
 	last, _ := rpdb.RealmOfCopy(LastTable + twinDistance)
-	return t.Family != rpdb.IPv4 || first <= t.Realm && t.Realm <= last
+	return first <= t.Realm && t.Realm <= last
 }
 
 // translate adds the steps of nftables. Before the gate turns, the translations of
@@ -200,13 +198,13 @@ func (w *natWriter) write(phase Phase, list []rpdb.Translation, reason string) {
 
 // tellInbound says what packets see of steps that stand behind the gate.
 func (p *Plan) tellInbound(seen [][2][]rpdb.Translation) {
-	for range seen {
-		i := slices.IndexFunc(p.Back, func(b Back) bool { return b.Family == rpdb.IPv4 })
-		if i < 0 {
-			p.Back = slices.Insert(p.Back, 0, Back{Family: rpdb.IPv4})
-			i = 0
+	for _, lists := range seen {
+		for _, f := range rpdb.Families() {
+			before, after := ofFamily(lists[0], f), ofFamily(lists[1], f)
+			if !slices.Equal(before, after) {
+				p.backOf(f).Messages++
+			}
 		}
-		p.Back[i].Messages++
 		others := slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Phase == Switch && s.Change.NAT == nil })
 		if others {
 			p.Transient = append(p.Transient, "nftables maps packets that come in by one message of its own, right behind the others: until then they have the old map, or none")
@@ -214,16 +212,35 @@ func (p *Plan) tellInbound(seen [][2][]rpdb.Translation) {
 	}
 }
 
+// backOf returns the entry of a family, in the order of the families.
+func (p *Plan) backOf(f rpdb.Family) *Back {
+	i, found := slices.BinarySearchFunc(p.Back, f, func(b Back, f rpdb.Family) int { return int(b.Family) - int(f) })
+	if !found {
+		p.Back = slices.Insert(p.Back, i, Back{Family: f})
+	}
+	return &p.Back[i]
+}
+
+func ofFamily(list []rpdb.Translation, f rpdb.Family) []rpdb.Translation {
+	return slices.DeleteFunc(slices.Clone(list), func(t rpdb.Translation) bool { return t.Family != f })
+}
+
 // live returns the translations whose tables some rule leads packets to.
 func live(actual *rpdb.Snapshot) []rpdb.Translation {
-	led := map[uint16]bool{}
-	rules := actual.RulesOf(rpdb.IPv4)
-	for i, reached := range reachedRules(rules) {
-		if realm, ok := rpdb.RealmOfCopy(rules[i].Action.Table()); ok && reached {
-			led[realm] = true
+	type packets struct {
+		family rpdb.Family
+		realm  uint16
+	}
+	led := map[packets]bool{}
+	for _, f := range rpdb.Families() {
+		rules := actual.RulesOf(f)
+		for i, reached := range reachedRules(rules) {
+			if realm, ok := rpdb.RealmOfCopy(rules[i].Action.Table()); ok && reached {
+				led[packets{f, realm}] = true
+			}
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(actual.NAT.Translations), func(t rpdb.Translation) bool { return t.Family == rpdb.IPv4 && !led[t.Realm] })
+	return slices.DeleteFunc(slices.Clone(actual.NAT.Translations), func(t rpdb.Translation) bool { return !led[packets{t.Family, t.Realm}] })
 }
 
 // tellTranslations adds to the changes which translations come and go. By which

@@ -18,8 +18,12 @@ import (
 func natRule(inside, outside string, copyOf rpdb.TableID, links ...rpdb.LinkIndex) rpdb.Desired {
 	realm, _ := rpdb.RealmOfCopy(copyOf)
 	r := from(inside, copyOf)
+	dst, host := "0.0.0.0/0", "10.0.0.%d/32"
+	if r.Family == rpdb.IPv6 {
+		dst, host, realm = "::/0", "2001:db8::%d/128", 0
+	}
 	r.Realms = rpdb.NewRealms(0, realm)
-	t := rpdb.Translation{Family: rpdb.IPv4, Kind: rpdb.TranslateMasquerade, From: r.Selector.From}
+	t := rpdb.Translation{Family: r.Family, Kind: rpdb.TranslateMasquerade, From: r.Selector.From}
 	if outside != "" {
 		t.Kind, t.To, t.Inbound = rpdb.TranslateBlock, netip.MustParsePrefix(outside), true
 	}
@@ -28,12 +32,14 @@ func natRule(inside, outside string, copyOf rpdb.TableID, links ...rpdb.LinkInde
 		Tables: []rpdb.DesiredTable{{ID: copyOf}},
 	}
 	for i, l := range links {
-		dst := "0.0.0.0/0"
 		if i > 0 {
-			dst = fmt.Sprintf("10.0.0.%d/32", i)
+			dst = fmt.Sprintf(host, i)
 		}
 		route := route(dst, "", l)
 		route.Table, route.Realms = copyOf, rpdb.NewRealms(0, realm)
+		if r.Family == rpdb.IPv6 {
+			route.Nexthops[0] = route.Nexthops[0].WithCopyProgram(copyOf)
+		}
 		d.Routes = append(d.Routes, rpdb.DesiredRoute{Route: route, Name: inside + ": copy"})
 	}
 	return d
@@ -61,7 +67,7 @@ func worldSees(s *rpdb.Snapshot, flows []rpdb.Flow) []seen {
 		d := f.Lookup(flow)
 		out[i] = seen{fate{d.Disposition, d.Hop, d.Errno}, flow.Src.String()}
 		for _, t := range s.NAT.Translations {
-			if t.Realm == d.Realms.To() && t.Realm != 0 && d.Disposition == rpdb.Sent {
+			if t.Family == flow.Family() && t.Realm == d.Realms.To() && d.Disposition == rpdb.Sent {
 				if a, ok := t.Source(flow.Src); ok {
 					out[i].source = a.String()
 				} else if t.Kind == rpdb.TranslateMasquerade {
@@ -73,25 +79,31 @@ func worldSees(s *rpdb.Snapshot, flows []rpdb.Flow) []seen {
 	return out
 }
 
-func natFlows() []rpdb.Flow {
-	return slices.DeleteFunc(packets(), func(f rpdb.Flow) bool { return f.Family() != rpdb.IPv4 })
+func natFlows() []rpdb.Flow { return natFlowsOf(rpdb.IPv4) }
+
+func natFlowsOf(of rpdb.Family) []rpdb.Flow {
+	return slices.DeleteFunc(packets(), func(f rpdb.Flow) bool { return f.Family() != of })
 }
 
 // randomNAT is a policy of rules that translate and of others. Like a policy it
 // has another copy for a rule that translates otherwise.
-func randomNAT(rng *rand.Rand) rpdb.Desired {
+func randomNAT(rng *rand.Rand, f rpdb.Family) rpdb.Desired {
+	inner, outer, everything := "10.0.0.%d/30", "203.0.113.%d/30", "0.0.0.0/0"
+	if f == rpdb.IPv6 {
+		inner, outer, everything = "2001:db8::%x/126", "2001:db8:5::%x/126", "::/0"
+	}
 	var all []rpdb.Desired
 	for inside := range 4 {
 		links := []rpdb.LinkIndex{rpdb.LinkIndex(3 + rng.IntN(4)), rpdb.LinkIndex(3 + rng.IntN(4)), rpdb.LinkIndex(3 + rng.IntN(4))}
-		block := fmt.Sprintf("10.0.0.%d/30", 4*inside)
+		block := fmt.Sprintf(inner, 4*inside)
 		switch outside := rng.IntN(5); outside {
 		case 0:
 		case 1:
 			all = append(all, natRule(block, "", rpdb.TableID(82999-5*inside), links...))
 		case 2:
-			all = append(all, wantRules(from(block, table)), wantRoutes(route("0.0.0.0/0", "", links[0])))
+			all = append(all, wantRules(from(block, table)), wantRoutes(route(everything, "", links[0])))
 		default:
-			to := fmt.Sprintf("203.0.113.%d/30", 16*inside+4*outside)
+			to := fmt.Sprintf(outer, 16*inside+4*outside)
 			all = append(all, natRule(block, to, rpdb.TableID(82999-5*inside-outside), links...))
 		}
 	}
@@ -115,12 +127,18 @@ func randomNAT(rng *rand.Rand) rpdb.Desired {
 // the same. From there, as after a crash, both can be reached, and nftables holds
 // what they want and nothing else.
 func TestTranslationsSwitchWithTheGate(t *testing.T) {
+	for _, f := range rpdb.Families() {
+		t.Run(f.String(), func(t *testing.T) { translationsSwitch(t, f) })
+	}
+}
+
+func translationsSwitch(t *testing.T, family rpdb.Family) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(9, 4))
-	flows, s, old := natFlows(), host(), rpdb.Desired{}
+	flows, s, old := natFlowsOf(family), host(), rpdb.Desired{}
 	different := map[seen]bool{}
 	for round := range 25 {
-		d := randomNAT(rng)
+		d := randomNAT(rng, family)
 		p := mustDiff(t, s, d)
 		after := plan.After(s, p.Steps)
 		if again := mustDiff(t, after, d); !again.Empty() {
@@ -160,9 +178,18 @@ func TestTranslationsSwitchWithTheGate(t *testing.T) {
 // TestTrialKeepsTranslationsReady: on trial the old translations stand beside the
 // new ones, and going back writes none for packets that leave.
 func TestTrialKeepsTranslationsReady(t *testing.T) {
-	a := natRule("10.0.0.0/30", "203.0.113.0/30", 82999, 3, 4)
-	b := natRule("10.0.0.0/30", "203.0.113.4/30", 82998, 4, 5)
-	s := host()
+	for inside, outside := range map[string][2]string{
+		"10.0.0.0/30":     {"203.0.113.0/30", "203.0.113.4/30"},
+		"2001:db8::0/126": {"2001:db8:5::/126", "2001:db8:5::4/126"},
+	} {
+		t.Run(inside, func(t *testing.T) {
+			trialKeepsTranslations(t, natRule(inside, outside[0], 82999, 3, 4), natRule(inside, outside[1], 82998, 4, 5))
+		})
+	}
+}
+
+func trialKeepsTranslations(t *testing.T, a, b rpdb.Desired) {
+	family, s := a.Rules[0].Rule.Family, host()
 	s = plan.After(s, mustDiff(t, s, a).Steps)
 	forth := mustDiff(t, s, b)
 	trial := plan.After(s, forth.WithoutClean().Steps)
@@ -183,10 +210,10 @@ func TestTrialKeepsTranslationsReady(t *testing.T) {
 			t.Errorf("going back begins with %v: %v", step.Change, step.Change.NAT.Translations)
 		}
 	}
-	if got, want := worldSees(plan.After(trial, back.Steps), natFlows()), worldSees(s, natFlows()); !slices.Equal(got, want) {
+	if got, want := worldSees(plan.After(trial, back.Steps), natFlowsOf(family)), worldSees(s, natFlowsOf(family)); !slices.Equal(got, want) {
 		t.Error("going back leads elsewhere")
 	}
-	if len(back.Back) != 1 || back.Back[0].Messages != 2 {
+	if len(back.Back) != 1 || back.Back[0].Family != family || back.Back[0].Messages != 2 {
 		t.Errorf("going back takes %+v, want the gate and the inbound map", back.Back)
 	}
 	swept := plan.After(trial, plan.Sweep(trial, b).Steps)
@@ -199,6 +226,7 @@ func TestTrialKeepsTranslationsReady(t *testing.T) {
 // put right, and what a rule made by hand has there stays.
 func TestTranslationsAreRepaired(t *testing.T) {
 	a := natRule("10.0.0.0/30", "203.0.113.0/30", 82999, 3)
+
 	s := host()
 	p := mustDiff(t, s, a)
 	expect(t, p, "add route default table 82999 (IPv4)", "add rule 10010 (IPv4)", "add nat 203.0.113.0/30")

@@ -162,7 +162,7 @@ func TestRulesByHandBesidePolicies(t *testing.T) {
 	byHand := func(s *rpdb.Snapshot) string { return fmt.Sprintf("%+v", s.NATRules()) }
 	want := byHand(s)
 	for round := range 8 {
-		d := randomNAT(rng)
+		d := randomNAT(rng, rpdb.IPv4)
 		if round == 7 {
 			d = rpdb.Desired{}
 		}
