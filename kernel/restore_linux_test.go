@@ -185,20 +185,27 @@ func (k *fakeKernel) appendRule(_ context.Context, r rpdb.Rule) (stored []rpdb.R
 	return stored, nil
 }
 
-func (k *fakeKernel) AddRules(_ context.Context, rules []rpdb.Rule) error {
-	for _, r := range rules {
+func (k *fakeKernel) addMany(_ context.Context, rules []rpdb.Rule, walk []int) (back func(context.Context) error, err error) {
+	var fresh []rpdb.Rule
+	for _, i := range walk {
+		fresh = append(fresh, rules[i])
+	}
+	for _, r := range fresh {
 		if slices.ContainsFunc(k.list, func(c rpdb.Rule) bool { return c.Priority == r.Priority }) {
 			k.t.Errorf("%v is added to a place that is not free", r)
 		}
 	}
-	err := k.request(func() {
-		k.list = append(k.list, rules...)
+	err = k.request(func() {
+		k.list = append(k.list, fresh...)
 		slices.SortStableFunc(k.list, rpdb.Rule.Compare)
 	})
 	if err != nil && k.late {
-		return &LeftError{err, err}
+		err = &LeftError{err, err}
 	}
-	return err
+	return func(context.Context) error {
+		k.list = without(k.list, fresh)
+		return nil
+	}, err
 }
 
 // takeRule compares like the kernel what the rules of this test have.
@@ -406,6 +413,23 @@ func TestRestoreManyOnAKernel(t *testing.T) {
 	}
 	if got := rulesOf(t, c, 1000, 2000); len(got) > 0 {
 		t.Errorf("%d rules are left", len(got))
+	}
+}
+
+// What was added at once goes again if something else is refused.
+func TestRestoreManyAndARefusal(t *testing.T) {
+	_, c := namespace(t)
+	there := rpdb.Rule{Family: rpdb.IPv4, Priority: 3000, Action: rpdb.Nop()}
+	must(t, do(c, addRule(there)))
+	before := rulesOf(t, c, 0, 1<<31)
+	backwards := rpdb.Rule{Family: rpdb.IPv4, Priority: 3000, Action: rpdb.Goto(7)}
+	rules := slices.Concat([]rpdb.Rule{there, backwards}, block(1000, 2*manyRestored, 2))
+	var one *RestoreError
+	if _, err := c.RestoreRules(t.Context(), rules); !errors.As(err, &one) || one.Index != 1 || !errors.Is(err, unix.EINVAL) {
+		t.Errorf("got %v", err)
+	}
+	if got := rulesOf(t, c, 0, 1<<31); !slices.Equal(got, before) {
+		t.Errorf("%d rules are there, want %d", len(got), len(before))
 	}
 }
 

@@ -54,11 +54,12 @@ const (
 // decodeRule reads a struct fib_rule_hdr with its attributes. Addresses keep
 // their host bits, which the kernel stores and compares.
 func decodeRule(b []byte) (rpdb.Rule, error) {
-	var p ruleParts
-	if err := p.decode(b); err != nil {
-		return rpdb.Rule{}, fmt.Errorf("decode rule: %w", err)
+	var d RuleDecoder
+	r, err := d.Decode(b)
+	if err != nil {
+		return rpdb.Rule{}, err
 	}
-	return p.rule, nil
+	return *r, nil
 }
 
 // ruleParts is a rule while it is read, and what only together makes fields of
@@ -222,12 +223,15 @@ func (p *ruleParts) finish(dstLen, srcLen byte, action rpdb.ActionType) error {
 // encodeRule writes a request about a rule with every attribute that the rule
 // has.
 func encodeRule(typ uint16, flags netlink.Flags, r rpdb.Rule) *netlink.Encoder {
-	return encodeRuleIn(nil, typ, flags, r)
+	e := new(netlink.Encoder)
+	encodeRuleIn(e, typ, flags, &r)
+	return e
 }
 
-// encodeRuleIn is encodeRule into the memory of buf.
-func encodeRuleIn(buf []byte, typ uint16, flags netlink.Flags, r rpdb.Rule) *netlink.Encoder {
-	s, a := r.Selector, r.Action
+// encodeRuleIn is encodeRule in an encoder that may have been used before. A rule
+// is long: of many none is copied.
+func encodeRuleIn(e *netlink.Encoder, typ uint16, flags netlink.Flags, r *rpdb.Rule) {
+	s, a := &r.Selector, r.Action
 	bits := uint32(r.Flags &^ (rpdb.RuleUnresolved | rpdb.RuleIIFDetached | rpdb.RuleOIFDetached))
 	if s.Not {
 		bits |= ruleInvert
@@ -237,7 +241,7 @@ func encodeRuleIn(buf []byte, typ uint16, flags netlink.Flags, r rpdb.Rule) *net
 		shortTable(a.Table()), 0, 0, byte(a.Type()),
 	}
 	binary.NativeEndian.PutUint32(head[8:], bits)
-	e := netlink.NewEncoder(buf, typ, flags, head[:])
+	e.Reset(typ, flags, head[:])
 	e.Uint32(fraPriority, uint32(r.Priority))
 	if t := a.Table(); t != 0 {
 		e.Uint32(fraTable, uint32(t))
@@ -259,11 +263,12 @@ func encodeRuleIn(buf []byte, typ uint16, flags netlink.Flags, r rpdb.Rule) *net
 	}
 	encodeSelector(e, s)
 	encodeMasks(e, s)
-	e.Raw([]byte(r.Unknown))
-	return e
+	if r.Unknown != "" {
+		e.Raw([]byte(r.Unknown))
+	}
 }
 
-func encodeSelector(e *netlink.Encoder, s rpdb.Selector) {
+func encodeSelector(e *netlink.Encoder, s *rpdb.Selector) {
 	if prefixBits(s.To) > 0 {
 		e.Addr(fraDst, s.To.Addr())
 	}
@@ -294,7 +299,7 @@ func encodeSelector(e *netlink.Encoder, s rpdb.Selector) {
 // adds itself, so they are left out. That of DSCP is given: without it the
 // kernel takes a rule with any mask for the same, and deletes it. A kernel that
 // does not know the attribute ignores it, and has full masks only.
-func encodeMasks(e *netlink.Encoder, s rpdb.Selector) {
+func encodeMasks(e *netlink.Encoder, s *rpdb.Selector) {
 	if s.Mark != (rpdb.Mark{}) {
 		e.Uint32(fraFwmark, s.Mark.Value)
 		e.Uint32(fraFwmask, s.Mark.Mask)

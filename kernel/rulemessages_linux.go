@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -70,13 +69,14 @@ func (l RuleList) Len() (n int) {
 // each, which may keep the rule, and of the message nothing. An error of each
 // ends it and is returned.
 func (l RuleList) Each(each func(*RuleMessage) error) error {
-	var p ruleParts
+	var d RuleDecoder
 	var told RuleMessage
 	return l.messages(func(m *Message) error {
-		if err := p.decode(m.Payload); err != nil {
-			return fmt.Errorf("decode rule: %w", err)
+		r, err := d.Decode(m.Payload)
+		if err != nil {
+			return err
 		}
-		told.Message, told.Rule = *m, p.rule
+		told.Message, told.Rule = *m, *r
 		return each(&told)
 	})
 }

@@ -327,3 +327,23 @@ func walk(b []byte, depth int) {
 		}
 	}
 }
+
+// An encoder that is reset writes what a new one writes, an error before or not.
+func TestResetEncoder(t *testing.T) {
+	var used Encoder
+	for range 3 {
+		fresh := NewEncoder(nil, 24, Create, []byte{1, 2, 3})
+		used.Reset(24, Create, []byte{1, 2, 3})
+		everyKind(fresh)
+		everyKind(&used)
+		want, err := fresh.Message()
+		got, gotErr := used.Message()
+		if err != nil || gotErr != nil || !bytes.Equal(got, want) {
+			t.Fatalf("got %x, %v, want %x, %v", got, gotErr, want, err)
+		}
+		used.String(6, "a\x00b")
+		if _, err := used.Message(); err == nil {
+			t.Error("a NUL byte is written")
+		}
+	}
+}

@@ -27,12 +27,19 @@ const emptyHeader = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0
 // payload begins with the fixed part of the type, such as a struct rtmsg. It
 // appends to buf[:0] if buf is not nil.
 func NewEncoder(buf []byte, typ uint16, flags Flags, fixed []byte) *Encoder {
-	e := &Encoder{b: append(buf[:0], emptyHeader...)}
+	e := &Encoder{b: buf}
+	e.Reset(typ, flags, fixed)
+	return e
+}
+
+// Reset makes the encoder one of another message, as [NewEncoder] does, in the
+// memory of the last one. The zero Encoder is ready after it.
+func (e *Encoder) Reset(typ uint16, flags Flags, fixed []byte) {
+	e.b, e.err = append(e.b[:0], emptyHeader...), nil
 	binary.NativeEndian.PutUint16(e.b[4:], typ)
 	binary.NativeEndian.PutUint16(e.b[6:], uint16(flags))
 	e.b = append(e.b, fixed...)
 	e.pad()
-	return e
 }
 
 // Message returns the finished message. It belongs to the encoder until the
