@@ -81,7 +81,7 @@ func Run(ctx context.Context, args []string, s Streams) int { return run(ctx, ar
 // run is Run with the files of names below a root of their own.
 func run(ctx context.Context, args []string, s Streams, root string) int {
 	out := &answer{w: s.Out}
-	s.In, s.Out = &interruptible{ctx, s.In}, out
+	s.In, s.Out = untilEnd(ctx, s.In), out
 	a := &app{Streams: s, root: root}
 	err := a.execute(ctx, args)
 	a.sayAssumed()

@@ -116,10 +116,10 @@ func TestWaitingForInputEndsWithTheContext(t *testing.T) {
 	defer w.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := io.ReadAll(&interruptible{ctx, r}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := io.ReadAll(untilEnd(ctx, r)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	text, err := io.ReadAll(&interruptible{t.Context(), strings.NewReader("uplinks: []")})
+	text, err := io.ReadAll(untilEnd(t.Context(), strings.NewReader("uplinks: []")))
 	if string(text) != "uplinks: []" || err != nil {
 		t.Errorf("read %q, %v", text, err)
 	}

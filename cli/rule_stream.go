@@ -59,20 +59,14 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 	if isTerminal(r.plain().In) {
 		return r.wrong("restore", "what it reads is not typed: give it a file on standard input")
 	}
-	saved, err := ipcmd.ReadSavedRules(bufio.NewReader(r.In))
+	ipcmd.CollectLate()
+	saved, err := ipcmd.ReadSavedRules(r.In)
 	if err != nil {
 		return fmt.Errorf("rule restore: %w", err)
 	}
 	outcome := restoreOutcome{Version: 1}
-	chosen := make([]rpdb.Rule, 0, len(saved.Rules))
-	numbers := make([]int, 0, len(saved.Rules)) // of the chosen in the stream
-	for i, rule := range saved.Rules {
-		if r.opts.Family != 0 && rule.Family != rpdb.Family(r.opts.Family) {
-			outcome.LeftOut++
-			continue
-		}
-		chosen, numbers = append(chosen, rule), append(numbers, i)
-	}
+	chosen, numbers := r.ofFamily(saved.Rules)
+	outcome.LeftOut = len(saved.Rules) - len(chosen)
 	conn, err := r.open()
 	if err != nil {
 		return err
@@ -81,7 +75,10 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 	done, err := conn.RestoreRules(ctx, chosen)
 	var one *kernel.RestoreError
 	if errors.As(err, &one) {
-		i := numbers[one.Index]
+		i := one.Index
+		if numbers != nil {
+			i = numbers[i]
+		}
 		return fmt.Errorf("rule restore: rule %d of the stream, byte %d: %w", i+1, saved.Offsets[i], err)
 	}
 	if err != nil {
@@ -89,6 +86,20 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 	}
 	outcome.Added, outcome.There, outcome.Moved = done.Added, done.There, done.Moved
 	return r.tell(outcome, outcome.String())
+}
+
+// ofFamily returns the rules of the family that was asked for and their numbers
+// among all, nil if they are all.
+func (r *rules) ofFamily(all []rpdb.Rule) (chosen []rpdb.Rule, numbers []int) {
+	if r.opts.Family == 0 {
+		return all, nil
+	}
+	for i, rule := range all {
+		if rule.Family == rpdb.Family(r.opts.Family) {
+			chosen, numbers = append(chosen, rule), append(numbers, i)
+		}
+	}
+	return chosen, numbers
 }
 
 // String says it in one line.

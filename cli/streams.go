@@ -31,6 +31,17 @@ type interruptible struct {
 	r   io.Reader
 }
 
+// untilEnd returns standard input as what its reading ends with ctx. That of a file
+// ends by itself.
+func untilEnd(ctx context.Context, in io.Reader) io.Reader {
+	if f, ok := in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			return in
+		}
+	}
+	return &interruptible{ctx, in}
+}
+
 // Read reads into a buffer of its own, since a reading that was given up may
 // still end.
 func (i *interruptible) Read(p []byte) (int, error) {

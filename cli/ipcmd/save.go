@@ -1,10 +1,12 @@
 package ipcmd
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -71,6 +73,7 @@ func (s *session) restore() error {
 	if isTerminal(s.Stdin) {
 		return exit(255, "Can't restore rule dump from a terminal\n")
 	}
+	CollectLate()
 	start := placeIn(s.Stdin)
 	saved, err := ReadSavedRules(s.Stdin)
 	if err != nil {
@@ -131,28 +134,20 @@ func (e *SavedRuleError) Unwrap() error { return e.cause }
 // kernel computes is left out: sent back it would stick. The error is a
 // [*SavedRuleError] unless reading failed.
 func ReadSavedRules(from io.Reader) (SavedRules, error) {
-	var saved SavedRules
-	r := ipsave.NewReader(from, ipsave.Rules)
+	saved := roomFor(from)
+	var d kernel.RuleDecoder
+	r := ipsave.NewReader(bufio.NewReaderSize(from, 1<<15), ipsave.Rules)
 	for r.Next() {
 		m := r.Message()
-		wrong := &SavedRuleError{Number: len(saved.Rules) + 1, Offset: m.Offset}
-		rule, err := kernel.DecodeRule(m.Payload)
-		switch {
-		case m.Type != unix.RTM_NEWRULE:
-			wrong.Reason = fmt.Sprintf("a message of type %d is no rule", m.Type)
-		case len(m.Payload) > 0 && rpdb.Family(m.Payload[0]).Bits() == 0:
-			wrong.Reason, wrong.wrongFamily = fmt.Sprintf("family %d has no rules", m.Payload[0]), true
-		case err != nil:
-			wrong.Reason = err.Error()
-		default:
-			rule.Flags &^= rule.State()
-			if n := len(saved.Rules); n == cap(saved.Rules) { // append would grow a long list by a quarter
-				saved.Rules = slices.Grow(saved.Rules, max(16, n))
-			}
-			saved.Rules, saved.Offsets = append(saved.Rules, rule), append(saved.Offsets, m.Offset)
-			continue
+		rule, err := d.Decode(m.Payload)
+		if err != nil || m.Type != unix.RTM_NEWRULE {
+			return SavedRules{}, wrongRule(m, len(saved.Rules)+1, err)
 		}
-		return SavedRules{}, wrong
+		rule.Flags &^= rule.State()
+		if n := len(saved.Rules); n == cap(saved.Rules) { // append would grow a long list by a quarter
+			saved.Rules = slices.Grow(saved.Rules, max(16, n))
+		}
+		saved.Rules, saved.Offsets = append(saved.Rules, *rule), append(saved.Offsets, m.Offset)
 	}
 	var frame *ipsave.Error
 	switch err := r.Err(); {
@@ -164,4 +159,32 @@ func ReadSavedRules(from io.Reader) (SavedRules, error) {
 		return SavedRules{}, err
 	}
 	return saved, nil
+}
+
+// roomFor makes room for the rules of a file, of which only what is used counts:
+// a list that grows is touched twice. A rule with a priority takes 60 bytes at least,
+// if a kernel wrote it.
+func roomFor(from io.Reader) (room SavedRules) {
+	const most = 1 << 17 // a file may be long and hold no rules
+	if f, ok := from.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			n := min(info.Size()/60+1, most)
+			room.Rules, room.Offsets = make([]rpdb.Rule, 0, n), make([]int64, 0, n)
+		}
+	}
+	return room
+}
+
+// wrongRule says why a message is not a rule that can be restored.
+func wrongRule(m ipsave.Message, number int, err error) error {
+	wrong := &SavedRuleError{Number: number, Offset: m.Offset}
+	switch {
+	case m.Type != unix.RTM_NEWRULE:
+		wrong.Reason = fmt.Sprintf("a message of type %d is no rule", m.Type)
+	case len(m.Payload) > 0 && rpdb.Family(m.Payload[0]).Bits() == 0:
+		wrong.Reason, wrong.wrongFamily = fmt.Sprintf("family %d has no rules", m.Payload[0]), true
+	default:
+		wrong.Reason = err.Error()
+	}
+	return wrong
 }

@@ -184,6 +184,30 @@ func TestSavedRuleErrors(t *testing.T) {
 	}
 }
 
+// Of a file nothing is held but the rules, and that once.
+func TestReadingSavedRulesAllocatesLittle(t *testing.T) {
+	const count = 2000
+	rule := savedRule(t, rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Protocol: rpdb.ProtocolBoot, Action: rpdb.ToTable(7)})
+	file := filepath.Join(t.TempDir(), "rules")
+	if err := os.WriteFile(file, []byte(streams(t)["whole"][:4]+strings.Repeat(rule, count)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := testing.AllocsPerRun(5, func() {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		saved, err := ReadSavedRules(f)
+		if err != nil || len(saved.Rules) != count || len(saved.Offsets) != count {
+			t.Fatalf("%d rules, %v", len(saved.Rules), err)
+		}
+	})
+	if got > 30 {
+		t.Errorf("%v allocations for %d rules", got, count)
+	}
+}
+
 // A list of several datagrams is saved whole.
 func TestSaveThousands(t *testing.T) {
 	ns := kerneltest.Namespace(t)

@@ -152,7 +152,8 @@ func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.
 // next reads one message with its padding.
 func (r *Reader) next() {
 	start := r.offset
-	head, err := r.read(headerLen, nil)
+	head, err := r.read(headerLen, r.buf[:0])
+	r.buf = head
 	if err != nil {
 		if r.err = err; len(head) == 0 && isEnd(err) {
 			r.err = io.EOF

@@ -206,3 +206,21 @@ func FuzzSaveStream(f *testing.F) {
 		}
 	})
 }
+
+// However long a stream is, a reader needs the memory of one message.
+func TestReadingAllocatesNothingPerMessage(t *testing.T) {
+	data := stream(t, ipsave.Rules, make([]string, 1000)...)
+	got := testing.AllocsPerRun(10, func() {
+		r := ipsave.NewReader(bytes.NewReader(data), ipsave.Rules)
+		n := 0
+		for r.Next() {
+			n++
+		}
+		if r.Err() != nil || n != 1000 {
+			t.Fatal(n, r.Err())
+		}
+	})
+	if got > 5 {
+		t.Errorf("%v allocations", got)
+	}
+}
