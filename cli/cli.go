@@ -124,11 +124,14 @@ func (a *app) execute(ctx context.Context, args []string) error {
 }
 
 // Main runs the process's own command line with signals handled, and returns
-// the exit code.
+// the exit code. A process that was called by the name of ip(8) is ip.
 func Main() int { return mainBelow("") }
 
 // mainBelow is Main with the files of names below a root of their own.
 func mainBelow(root string) int {
+	if ipcmd.IsName(os.Args[0]) {
+		return ipcmd.Main()
+	}
 	if object, words := ipWords(os.Args[1:]); object == "ip" {
 		return ipCall(words, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}).Run()
 	}

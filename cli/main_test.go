@@ -22,5 +22,6 @@ func (t testMain) Run() int { return kerneltest.Main(t.m) }
 func TestMain(m *testing.M) {
 	testscript.Main(testMain{m}, map[string]func(){
 		"rpdb-program": func() { os.Exit(mainBelow(os.Getenv(rootVariable))) },
+		"iprule":       func() { os.Exit(mainBelow("")) },
 	})
 }

@@ -34,6 +34,13 @@ func objectOfName(name string) string {
 	return objectOf(name[2:])
 }
 
+// IsName reports whether a program that was called by a name is to be ip(8): by
+// "ip", or with an object behind it as in "iprule", in whatever folder.
+func IsName(name string) bool {
+	base := name[strings.LastIndexByte(name, '/')+1:]
+	return base == "ip" || strings.HasPrefix(base, "ip") && objectOfName(base) != ""
+}
+
 // unknownObject is the complaint about a word that no version of ip knows.
 func unknownObject(word string) error {
 	return fail(1, "Object \"%s\" is unknown, try \"ip help\".\n", word)

@@ -38,3 +38,15 @@ func TestFolderAsBatch(t *testing.T) {
 		}
 	}
 }
+
+// Programs that are to be ip, and those that only look so.
+func TestIsName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"ip": true, "/usr/local/sbin/ip": true, "iprule": true, "./iproute": true, "ipmonitor": true,
+		"": false, "rpdb": false, "/opt/ip/rpdb": false, "ip.real": false, "ipx": true, "ipset": false, "iptables": false, "rule": false, "i": false, "/": false,
+	} {
+		if got := IsName(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
