@@ -19,14 +19,14 @@ const (
 // ruleFields are all fields in the order of the listing (print_rule of ip). It
 // names every key once, for writing and for reading.
 var ruleFields = []lineField{
-	{key: "deleted", text: "Deleted ", kind: trueField, get: (*line).deleted},
-	{key: "family", text: "% ", get: (*line).ruleFamily},
+	{key: "deleted", group: groupHead, text: "Deleted ", kind: trueField, get: (*line).deleted},
+	{key: "family", group: groupHead, text: "% ", get: (*line).ruleFamily},
 	{key: "priority", text: "%:\t", kind: numberField, get: (*line).priority, setRule: (*RuleBuilder).priority},
-	{key: "not", text: "not ", kind: nullField, get: func(l *line) bool { return l.rule.Selector.Not }, setRule: (*RuleBuilder).not},
+	{key: "not", group: groupOthers, text: "not ", kind: nullField, get: func(l *line) bool { return l.rule.Selector.Not }, setRule: (*RuleBuilder).not},
 	{key: "src", text: "from %", get: (*line).ruleSrc, setRule: (*RuleBuilder).src},
-	{key: "srclen", text: "/%", kind: numberField, get: (*line).srcLen, setRule: (*RuleBuilder).srcLen},
-	{key: "dst", text: " to %", get: (*line).ruleDst, setRule: (*RuleBuilder).dst},
-	{key: "dstlen", text: "/%", kind: numberField, get: (*line).dstLen, setRule: (*RuleBuilder).dstLen},
+	{key: "srclen", group: groupLengths, text: "/%", kind: numberField, get: (*line).srcLen, setRule: (*RuleBuilder).srcLen},
+	{key: "dst", group: groupTo, text: " to %", get: (*line).ruleDst, setRule: (*RuleBuilder).dst},
+	{key: "dstlen", group: groupLengths, text: "/%", kind: numberField, get: (*line).dstLen, setRule: (*RuleBuilder).dstLen},
 	{key: "tos", group: groupMarks, text: " tos %", get: (*line).ruleTOS, setRule: (*RuleBuilder).tos},
 	{key: "fwmark", group: groupMarks, text: " fwmark %", get: (*line).fwmark, setRule: (*RuleBuilder).fwmark},
 	{key: "fwmask", group: groupMarks, text: "/%", get: (*line).fwmask, setRule: (*RuleBuilder).fwmask},
@@ -69,41 +69,74 @@ var ruleFields = []lineField{
 // RuleLister lists one rule after the other in the same memory, as the methods
 // of its view do: once it has seen the longest line, it allocates nothing. It
 // is not safe for concurrent use.
-type RuleLister struct{ line line }
+type RuleLister struct {
+	line line
+	// chosen are the fields that an entry may have which lacks what
+	// the last one did, as most of a list do.
+	chosen []*lineField
+	lacks  group
+}
 
 // NewRuleLister returns a lister with a view.
 func NewRuleLister(v RuleView) *RuleLister {
-	l := &RuleLister{newLine(RouteView{Raw: v.Raw, Color: v.Color, Details: v.Details, Family: v.Family}, v)}
+	l := &RuleLister{line: newLine(RouteView{Raw: v.Raw, Color: v.Color, Details: v.Details, Family: v.Family}, v)}
 	l.line.entry.Deleted = v.Deleted
 	return l
 }
 
 // AppendText appends what [RuleView.Rule] returns.
 func (l *RuleLister) AppendText(b []byte, r *rpdb.Rule) []byte {
-	l.line.ofRule(r)
+	l.ofRule(r)
 	return l.line.appendText(b)
 }
 
 // Fields does what [RuleView.Fields] does.
 func (l *RuleLister) Fields(r *rpdb.Rule, to Sink) {
-	l.line.ofRule(r)
+	l.ofRule(r)
 	l.line.send(to)
 }
 
 // ofRule makes the parts of a rule.
-func (l *line) ofRule(r *rpdb.Rule) {
-	l.parts, l.buf = l.parts[:0], l.buf[:0]
-	l.rule, l.lacks = r, 0
-	sel := &r.Selector
+func (l *RuleLister) ofRule(r *rpdb.Rule) {
+	l.line.parts, l.line.buf = l.line.parts[:0], l.line.buf[:0]
+	l.line.rule = r
+	l.line.lackOfRule()
+	if l.chosen == nil || l.lacks != l.line.lacks {
+		l.choose(ruleFields)
+	}
+	for _, f := range l.chosen {
+		l.line.field(f)
+	}
+}
+
+// choose chooses the fields of a list that the entry may have.
+func (l *RuleLister) choose(list []lineField) {
+	l.lacks, l.chosen = l.line.lacks, l.chosen[:0]
+	for i := range list {
+		if list[i].group&l.lacks == 0 {
+			l.chosen = append(l.chosen, &list[i])
+		}
+	}
+}
+
+// lackOfRule notes what the rule has nothing of.
+func (l *line) lackOfRule() {
+	l.lacks = 0
+	r, sel := l.rule, &l.rule.Selector
+	l.lack(groupHead, !l.entry.Deleted && !l.view.Family)
+	l.lack(groupTo, sel.To.Bits() <= 0)
+	l.lack(groupLengths, isWhole(sel.From) && isWhole(sel.To))
 	l.lack(groupLinks, sel.IIF == "" && sel.OIF == "")
 	l.lack(groupPorts, sel.SPort == rpdb.Ports{} && sel.DPort == rpdb.Ports{})
 	l.lack(groupMarks, sel.Mark == rpdb.Mark{} && sel.TOS == 0 && !sel.DSCP.IsSet() && sel.FlowLabel == rpdb.FlowLabel{})
-	l.lack(groupOthers, !sel.L3MDev && !sel.UIDRange.IsSet() && sel.IPProto == 0 && sel.TunID == 0)
+	l.lack(groupOthers, !sel.Not && !sel.L3MDev && !sel.UIDRange.IsSet() && sel.IPProto == 0 && sel.TunID == 0)
 	l.lack(groupSuppress, r.Suppress == rpdb.Suppressor{})
 	l.lack(groupRealms, r.Realms == 0)
 	l.lack(groupActions, r.Action.Type() == rpdb.ActionTable)
-	l.fields(ruleFields)
 }
+
+// isWhole reports whether the length of a prefix goes without saying.
+func isWhole(p netip.Prefix) bool { return p.Bits() <= 0 || p.IsSingleIP() }
 
 // Fields gives every field of a rule to a sink, in the order of the listing.
 // The keys are those of "ip -j rule", and "family" where the view has it.
@@ -139,7 +172,7 @@ func (l *line) dstLen() bool { return l.length(l.rule.Selector.To) }
 
 // length appends the length of a prefix, unless that goes without saying.
 func (l *line) length(p netip.Prefix) bool {
-	return p.Bits() > 0 && !p.IsSingleIP() && l.number(uint64(p.Bits()))
+	return !isWhole(p) && l.number(uint64(p.Bits()))
 }
 
 // address prints an address as inet_ntop(3) does, which writes IPv6 addresses

@@ -68,6 +68,10 @@ const (
 	groupUnknown
 	groupAnswer
 	groupIPv6
+
+	groupHead // what stands before the priority of a rule
+	groupTo
+	groupLengths // of the prefixes of a rule
 )
 
 // lack notes that the entry has nothing of a group.
@@ -279,7 +283,11 @@ func (l *line) prefix(p netip.Prefix) bool {
 func (l *line) appendText(b []byte) []byte {
 	for i := range l.parts {
 		p := &l.parts[i]
-		before, after, hasValue := strings.Cut(p.text, "%")
+		before, after := p.text, ""
+		value := strings.IndexByte(p.text, '%')
+		if value >= 0 {
+			before, after = p.text[:value], p.text[value+1:]
+		}
 		color := l.view.Color.escape(p.tint)
 		if color != "" && p.whole {
 			b = append(b, color...)
@@ -288,7 +296,7 @@ func (l *line) appendText(b []byte) []byte {
 		if color != "" && !p.whole {
 			b = append(b, color...)
 		}
-		if hasValue {
+		if value >= 0 {
 			b = append(b, l.buf[p.shown:p.end]...)
 		}
 		b = append(b, after...)

@@ -232,3 +232,28 @@ func TestRuleListingAllocates(t *testing.T) {
 		}
 	}
 }
+
+// What a rule is listed as does not depend on which rules came before it, whatever
+// those lack or have.
+func TestRuleListerForgets(t *testing.T) {
+	var rules []rpdb.Rule
+	for _, words := range []string{
+		"table 100", "from 192.0.2.0/24 table 100", "from 192.0.2.1 table 100", "to 198.51.100.0/24 table 100", "to 198.51.100.1 table 100",
+		"not from all table 100", "fwmark 1 table 100", "tos 4 table 100", "dscp 0 table 100", "iif lo table 100", "oif lo table 100",
+		"uidrange 0-0 table 100", "ipproto tcp table 100", "tun_id 7 table 100", "l3mdev", "sport 7 table 100", "dport 7-8 table 100",
+		"table 100 suppress_prefixlength 0", "realms 2 table 100", "goto 30000", "blackhole", "protocol static table 100",
+	} {
+		rules = append(rules, mustRule(t, rpdb.IPv4, "pref 20000 "+words))
+	}
+	for _, v := range []iproute2.RuleView{{}, {Family: true}, {Deleted: true, Details: true}} {
+		l := iproute2.NewRuleLister(v)
+		for _, before := range rules {
+			for _, r := range rules {
+				l.AppendText(nil, &before)
+				if got, want := string(l.AppendText(nil, &r)), v.Rule(r); got != want {
+					t.Fatalf("behind %q: %q, want %q", v.Rule(before), got, want)
+				}
+			}
+		}
+	}
+}
