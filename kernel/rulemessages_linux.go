@@ -35,26 +35,40 @@ func (l *RuleList) add(m netlink.Message) error {
 		l.blocks = append(l.blocks, make([]byte, 0, max(size, recordBlock)))
 		last++
 	}
-	b := binary.NativeEndian.AppendUint32(l.blocks[last], uint32(len(m.Data)))
+	l.blocks[last] = appendRecord(l.blocks[last], m)
+	return nil
+}
+
+// appendRecord appends the record of a message.
+func appendRecord(b []byte, m netlink.Message) []byte {
+	b = binary.NativeEndian.AppendUint32(b, uint32(len(m.Data)))
 	b = binary.NativeEndian.AppendUint16(b, m.Type)
 	b = binary.NativeEndian.AppendUint16(b, uint16(m.Flags))
-	l.blocks[last] = append(b, m.Data...)
-	return nil
+	return append(b, m.Data...)
 }
 
 // messages gives every record to each, one after the other in the same memory.
 func (l RuleList) messages(each func(*Message) error) error {
 	m := Message{Seq: l.seq, PID: l.pid}
 	for _, b := range l.blocks {
-		for len(b) > 0 {
-			end := recordHead + binary.NativeEndian.Uint32(b)
-			m.Type, m.Flags = binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
-			m.Payload = b[recordHead:end:end]
-			if err := each(&m); err != nil {
-				return err
-			}
-			b = b[end:]
+		if err := m.records(b, each); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// records makes the message that of one record after the other and gives it to
+// each.
+func (m *Message) records(b []byte, each func(*Message) error) error {
+	for len(b) > 0 {
+		end := recordHead + binary.NativeEndian.Uint32(b)
+		m.Type, m.Flags = binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
+		m.Payload = b[recordHead:end:end]
+		if err := each(m); err != nil {
+			return err
+		}
+		b = b[end:]
 	}
 	return nil
 }

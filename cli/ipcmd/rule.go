@@ -52,17 +52,28 @@ func (s *session) list(words []string) error {
 	if err != nil {
 		return parseFailure(err)
 	}
-	list, err := s.messages(s.opts.Listed())
-	p := s.rulePrinter(false)
+	all := filter.Empty()
+	var text Held
+	p := s.rulePrinterTo(&text, false)
+	before := s.names.state
+	again := func() {
+		text, s.names.state = Held{}, before
+		p = s.rulePrinterTo(&text, false)
+	}
+	sock, err := s.socket()
 	if err == nil {
-		err = list.Each(func(m *kernel.RuleMessage) error {
-			if filter.Match(m.Rule) {
+		err = sock.EachRule(context.Background(), s.opts.Listed(), again, func(m *kernel.RuleMessage) error {
+			if all || filter.Match(m.Rule) {
 				p.print(&m.Rule)
 			}
 			return nil
 		})
 	}
-	p.close() // with -json, an empty list if there is an error, as of a flush
+	if err != nil {
+		again() // with -json, an empty list, as of a flush
+	}
+	p.close()
+	text.WriteTo(s.out) // an error of standard output is noticed at the end
 	if err != nil {
 		return fail(255, "%sDump terminated\n", kernelText(err))
 	}

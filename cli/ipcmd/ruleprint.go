@@ -1,6 +1,8 @@
 package ipcmd
 
 import (
+	"io"
+
 	"rpdb"
 	"rpdb/format/ipjson"
 	"rpdb/format/iproute2"
@@ -13,18 +15,22 @@ type rulePrinter struct {
 	*session
 	view   iproute2.RuleView
 	lister *iproute2.RuleLister
+	to     io.Writer
 	json   *ipjson.Writer // nil for text
 	line   []byte
 }
 
 // rulePrinter returns a printer of rules, or of rules that are gone.
-func (s *session) rulePrinter(deleted bool) *rulePrinter {
-	p := &rulePrinter{session: s, view: iproute2.RuleView{
+func (s *session) rulePrinter(deleted bool) *rulePrinter { return s.rulePrinterTo(s.out, deleted) }
+
+// rulePrinterTo returns one that does not print to standard output.
+func (s *session) rulePrinterTo(to io.Writer, deleted bool) *rulePrinter {
+	p := &rulePrinter{session: s, to: to, view: iproute2.RuleView{
 		Numeric: s.opts.Numeric, Details: s.opts.Details, Raw: true, Deleted: deleted,
 		Color: s.palette(), State: &s.names.state, IPProto: s.names.ipProto(s.Stderr),
 	}}
 	if s.opts.JSON {
-		p.json = ipjson.NewWriter(s.out, s.opts.Pretty)
+		p.json = ipjson.NewWriter(to, s.opts.Pretty)
 	}
 	p.rename()
 	return p
@@ -50,7 +56,7 @@ func (p *rulePrinter) print(r *rpdb.Rule) {
 		return
 	}
 	p.line = append(p.lister.AppendText(p.line[:0], r), '\n')
-	p.out.Write(p.line)
+	p.to.Write(p.line) // an error of standard output is noticed at the end
 }
 
 // close ends the list, which may be empty.

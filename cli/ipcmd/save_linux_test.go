@@ -3,7 +3,9 @@ package ipcmd
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -222,8 +224,45 @@ func TestSaveThousands(t *testing.T) {
 	if err != nil || len(saved.Rules) != 2003 {
 		t.Errorf("%d rules, %v", len(saved.Rules), err)
 	}
-	if n := strings.Count(call(ns, nil, "rule").stdout, "\n"); n != 2003 {
-		t.Errorf("%d rules listed", n)
+}
+
+// A list of several datagrams is what the lists of its rules are, one by one.
+func TestListThousands(t *testing.T) {
+	ns := kerneltest.Namespace(t)
+	var batch, text strings.Builder
+	var objects []string
+	const many = 3000
+	for i := range many {
+		words := []string{
+			fmt.Sprintf("from 10.0.%d.%d lookup 100", i/256, i%256), fmt.Sprintf("from all fwmark %#x lookup main", i+1),
+			fmt.Sprintf("not from all to 10.1.0.0/%d goto 32766", 8+i%24), "from all iif lo blackhole",
+		}[i%4]
+		fmt.Fprintf(&batch, "rule add pref %d %s\n", i+1, strings.ReplaceAll(words, "from all", ""))
+		fmt.Fprintf(&text, "%d:\t%s\n", i+1, words)
+	}
+	if o := call(ns, []byte(batch.String()), "-batch -"); o.code != 0 {
+		t.Fatal(o)
+	}
+	o := call(ns, nil, "rule")
+	if want := "0:\tfrom all lookup local\n" + text.String() + "32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n"; o.stdout != want || o.code != 0 {
+		t.Errorf("%d bytes, want %d; code %d", len(o.stdout), len(want), o.code)
+	}
+	for line := range strings.Lines(o.stdout) {
+		priority, _, _ := strings.Cut(line, ":")
+		if len(objects) < 40 || len(objects) > many-40 {
+			one := call(ns, nil, "-j rule list pref "+priority).stdout
+			objects = append(objects, strings.TrimSuffix(strings.TrimPrefix(one, "["), "]\n"))
+		} else {
+			objects = append(objects, "")
+		}
+	}
+	all := call(ns, nil, "-j rule").stdout
+	if head, tail := "["+strings.Join(objects[:40], ",")+",", ","+strings.Join(objects[many-39:], ",")+"]\n"; !strings.HasPrefix(all, head) || !strings.HasSuffix(all, tail) {
+		t.Errorf("JSON: %.200q", all)
+	}
+	var rules []map[string]any
+	if err := json.Unmarshal([]byte(all), &rules); err != nil || len(rules) != many+3 {
+		t.Errorf("JSON: %d rules, %v", len(rules), err)
 	}
 }
 
