@@ -75,9 +75,12 @@ func (c *compiler) addRoute(in *rpdb.Route) {
 	}
 	if !rs.v6 {
 		c.noteRoute4(&r, in)
+		n := t.get4(in.Dst.Masked())
+		n.routes = append(n.routes, r)
+		return
 	}
-	n := t.get(in.Dst.Masked())
-	if src := selective(in.Src); rs.v6 && src.IsValid() {
+	n := nodeOf(t.lpm, in.Dst.Masked(), nil)
+	if src := selective(in.Src); src.IsValid() {
 		if n.sub == nil {
 			n.sub = new(bart.Table[*node])
 		}
@@ -277,17 +280,14 @@ func (c *compiler) finish(rs *ruleset) {
 }
 
 func (t *table) finish(v6 bool) {
+	if !v6 {
+		t.finish4()
+		return
+	}
 	connect(t.lpm)
 	for _, n := range t.lpm.All() {
-		if v6 {
-			n.sort6()
-			n.sortSources()
-			continue
-		}
-		n.sort4()
-		if n.prefix.Bits() == 0 && t.defaults > 1 {
-			n.prepareDefaults(t.id)
-		}
+		n.sort6()
+		n.sortSources()
 	}
 }
 

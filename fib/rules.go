@@ -177,14 +177,14 @@ func (f *FIB) customise(rs *ruleset) {
 		rs.tables[id] = newTable(id)
 		rs.tables[id].missing = merged.missing
 	}
-	for p, n := range merged.lpm.All() {
+	for _, n := range merged.nodes {
 		for i := range n.routes {
 			t := rs.tables[n.routes[i].table]
 			t.size++
-			if p.Bits() == 0 {
+			if n.prefix.Bits() == 0 {
 				t.defaults++
 			}
-			own := t.get(p)
+			own := t.get4(n.prefix)
 			own.routes = append(own.routes, n.routes[i])
 		}
 	}

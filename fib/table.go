@@ -2,6 +2,7 @@ package fib
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 
@@ -9,11 +10,14 @@ import (
 )
 
 // table is one routing table of one family. The structure of a table is a
-// longest-prefix-match trie of nodes; each node knows the next shorter prefix,
-// so that going on after an unusable route needs no second search.
+// longest-prefix match of nodes; each node knows the next shorter prefix, so that
+// going on after an unusable route needs no second search.
 type table struct {
-	id       rpdb.TableID
-	lpm      *bart.Table[*node]
+	id rpdb.TableID
+	// IPv4: its nodes, by prefix once the table is finished, and how they are found.
+	nodes    []*node
+	ranges   *ranges
+	lpm      *bart.Table[*node] // IPv6
 	size     int
 	defaults int  // number of IPv4 routes of length 0 (tb_num_default)
 	missing  bool // what it holds is not in the snapshot
@@ -116,16 +120,73 @@ func typeError(t rpdb.RouteType, v6 bool) rpdb.Errno {
 	return 0
 }
 
-// get returns the node of a prefix, making it if needed.
-func (t *table) get(p netip.Prefix) *node { return nodeOf(t.lpm, p, nil) }
+// lookup returns the node of the longest prefix that covers an address, nil if none
+// does.
+func (t *table) lookup(a netip.Addr) *node {
+	if t.ranges != nil {
+		return t.ranges.lookup(a)
+	}
+	n, _ := t.lpm.Lookup(a)
+	return n
+}
+
+// get4 returns a node of an IPv4 prefix to add a route to, before the table is
+// finished. Routes of one prefix mostly come together; where they do not there are
+// several nodes until then.
+func (t *table) get4(p netip.Prefix) *node {
+	if last := len(t.nodes) - 1; last >= 0 && t.nodes[last].prefix == p {
+		return t.nodes[last]
+	}
+	n := newNode(p, nil)
+	t.nodes = append(t.nodes, n)
+	return n
+}
+
+// finish4 brings the nodes and their routes into order, and links them.
+func (t *table) finish4() {
+	byPrefix := func(a, b *node) int { return a.prefix.Compare(b.prefix) }
+	if !slices.IsSortedFunc(t.nodes, byPrefix) { // as the kernel lists them
+		slices.SortStableFunc(t.nodes, byPrefix)
+	}
+	kept := t.nodes[:0]
+	for _, n := range t.nodes {
+		if last := len(kept) - 1; last >= 0 && kept[last].prefix == n.prefix {
+			kept[last].routes = append(kept[last].routes, n.routes...)
+			continue
+		}
+		kept = append(kept, n)
+	}
+	clear(t.nodes[len(kept):])
+	t.nodes = kept
+	for _, n := range t.nodes {
+		n.sort4()
+		if n.prefix.Bits() == 0 && t.defaults > 1 {
+			n.prepareDefaults(t.id)
+		}
+	}
+	t.ranges = newRanges(t.nodes)
+}
+
+// nodeOf returns the node of a prefix, making it if needed.
 
 func nodeOf(lpm *bart.Table[*node], p netip.Prefix, owner *node) *node {
 	n, ok := lpm.Get(p)
 	if !ok {
-		n = &node{prefix: p, owner: owner}
+		n = newNode(p, owner)
 		lpm.Insert(p, n)
 	}
 	return n
+}
+
+// newNode makes a node with room for one route beside it: most have no more, and
+// a lookup then finds both in one place.
+func newNode(p netip.Prefix, owner *node) *node {
+	both := &struct {
+		node
+		first [1]route
+	}{node: node{prefix: p, owner: owner}}
+	both.routes = both.first[:0]
+	return &both.node
 }
 
 // connect sets the up pointers of all nodes of a trie.

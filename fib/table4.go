@@ -11,7 +11,7 @@ import (
 // longest prefix first, in it by TOS and metric, and on from every route that
 // cannot be used.
 func (t *table) find4(k *key, rec *recorder) result {
-	n, _ := t.lpm.Lookup(k.dst)
+	n := t.lookup(k.dst)
 	for n != nil {
 		res, skipKey := n.find4(k, rec)
 		if res.outcome != miss {

@@ -31,7 +31,7 @@ func (t *table) find6(f *FIB, k *key, rec *recorder) result {
 // destination with source-specific routes of which none fits is left out,
 // plain routes included, unless it is the default.
 func (t *table) start6(k *key, rec *recorder) *node {
-	n, _ := t.lpm.Lookup(k.dst)
+	n := t.lookup(k.dst)
 	for n != nil && n.sub != nil {
 		if s, ok := n.sub.Lookup(k.src); ok {
 			return s

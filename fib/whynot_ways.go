@@ -42,7 +42,7 @@ func (q *inquiry) view(t *table) *tableView {
 // the longest prefix first.
 func covering(t *table, k *key) func(func(*node) bool) {
 	return func(yield func(*node) bool) {
-		n, _ := t.lpm.Lookup(k.dst)
+		n := t.lookup(k.dst)
 		for ; n != nil; n = n.up {
 			var s *node
 			if n.sub != nil {
