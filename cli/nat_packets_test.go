@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rpdb"
+	"rpdb/kernel/kerneltest"
+	"rpdb/nft"
+	"rpdb/policy"
+	"rpdb/sandbox"
+)
+
+// natHost is a router between inside hosts and two providers, which lead everything
+// here that the policies of the test translate from and to: packets are answered
+// however they leave. Hosts compute and verify all checksums.
+type natHost struct {
+	t     *testing.T
+	world *sandbox.World
+	dir   string
+}
+
+// natDocument maps the servers onto a block, and leads others by the same uplink as
+// they are.
+func natDocument(block string) string {
+	return `
+uplinks:
+  - {interface: eth0, name: isp-a, gateways: [192.168.0.1]}
+  - {interface: eth1, name: isp-b, gateways: [10.10.0.1]}
+rules:
+  - {name: plain, from: 10.2.0.0/24, lookup: isp-b}
+  - {name: servers, from: 10.1.0.0/24, lookup: isp-b, nat: ` + block + `}
+  - uplinks
+`
+}
+
+func newNATHost(t *testing.T, blocks ...string) *natHost {
+	t.Helper()
+	h := &natHost{t: t, dir: t.TempDir()}
+	var spec sandbox.Spec
+	for _, block := range blocks {
+		text := natDocument(block)
+		if err := os.WriteFile(filepath.Join(h.dir, block+".yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := policy.Parse(block, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := trySpec(doc)
+		spec.Uplinks = own.Uplinks
+		spec.Avoid = append(spec.Avoid, own.Uplinks[1].Routed...)
+	}
+	spec.Extra = []sandbox.Extra{
+		{Link: "lan0", Inside: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}},
+		{Link: "lan1", Inside: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24")}},
+	}
+	for i := range spec.Uplinks {
+		spec.Uplinks[i].Routed = append([]netip.Prefix{spec.Extra[0].Inside[0], spec.Extra[1].Inside[0]}, spec.Avoid...)
+	}
+	spec.Host = kerneltest.Namespace(t)
+	world, err := sandbox.Build(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { world.Close() })
+	h.world = world
+	return h
+}
+
+// rpdb runs the program on the router.
+func (h *natHost) rpdb(args ...string) string {
+	h.t.Helper()
+	cmd := program(h.t, append(args, "--state-dir", filepath.Join(h.dir, "state"))...)
+	cmd.Dir = h.dir
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := h.world.Host().Do(cmd.Start)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		h.t.Fatalf("rpdb %s: %v\n%s", strings.Join(args, " "), err, out.String())
+	}
+	return out.String()
+}
+
+// wantSeen sends packets of every kind from the first, the last and another server,
+// and from a host that another rule is for, and wants each to be seen by the world
+// from the address at its place in a block, by an interface, and answered. Where
+// there is a map for it, the world asks the servers by these addresses, too.
+func (h *natHost) wantSeen(when, block string, link rpdb.LinkName, mapped bool) {
+	h.t.Helper()
+	var probes []sandbox.Probe
+	want := map[netip.Addr]netip.Addr{}
+	to := netip.MustParseAddr(block).As4()
+	for _, last := range []byte{0, 7, 255} {
+		inside, outside := netip.AddrFrom4([4]byte{10, 1, 0, last}), netip.AddrFrom4([4]byte{to[0], to[1], to[2], last})
+		want[inside] = outside
+		probes = append(probes, sandbox.Probe{Inside: "lan0", Local: inside})
+		if mapped {
+			probes = append(probes, sandbox.Probe{Inside: "lan0", Local: inside, Direction: sandbox.Inbound, Uplink: "isp-b", Asked: outside})
+		}
+	}
+	other := netip.MustParseAddr("10.2.0.7")
+	want[other] = other
+	probes = append(probes, sandbox.Probe{Inside: "lan1", Local: other})
+	var all []sandbox.Probe
+	for _, p := range probes {
+		for _, p.Protocol = range []rpdb.IPProto{rpdb.TCP, rpdb.UDP, rpdb.ICMP} {
+			all = append(all, p)
+		}
+	}
+	outcomes, err := h.world.SendAll(h.t.Context(), all)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, o := range outcomes {
+		if o.Source != want[o.Probe.Local] || o.Link() != link || !o.Answered {
+			h.t.Errorf("%s: %v: left by %q as %v, answered %v; want %q, %v", when, o.Probe, o.Link(), o.Source, o.Answered, link, want[o.Probe.Local])
+		}
+	}
+}
+
+// table is what stands in nftables.
+func (h *natHost) table() nft.State {
+	h.t.Helper()
+	c, err := nft.Open(nft.Options{NetNS: h.world.Host().FD()})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := c.Read(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// TestNATFromFileToPackets follows a policy with nat through its life, in packets:
+// on trial, confirmed, replaced and taken back, repaired, removed.
+func TestNATFromFileToPackets(t *testing.T) {
+	const one, other = "203.0.113.0", "198.51.100.0"
+	h := newNATHost(t, one, other)
+	h.wantSeen("before", "10.1.0.0", "eth0", false)
+	h.rpdb("apply", one+".yaml", "--confirm", "10m")
+	h.wantSeen("on trial", one, "eth1", true)
+	h.rpdb("confirm")
+	h.wantSeen("confirmed", one, "eth1", true)
+
+	h.rpdb("apply", other+".yaml", "--confirm", "10m")
+	h.wantSeen("another on trial", other, "eth1", true)
+	h.rpdb("rollback")
+	h.wantSeen("taken back", one, "eth1", true)
+	if s := h.table(); len(s.Translations) != 1 || len(s.Unknown) > 0 {
+		t.Errorf("taken back: nftables has %+v", s)
+	}
+
+	c, err := nft.Open(nft.Options{NetNS: h.world.Host().FD()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.wantSeen("table deleted by others", "10.1.0.0", "eth1", false)
+	h.rpdb("repair")
+	h.wantSeen("repaired", one, "eth1", true)
+
+	h.rpdb("apply", other+".yaml")
+	h.wantSeen("another applied", other, "eth1", true)
+	h.rpdb("rollback", "--last", "1")
+	h.wantSeen("back at the first", one, "eth1", true)
+	h.rpdb("remove")
+	h.wantSeen("removed", "10.1.0.0", "eth0", false)
+	if s := h.table(); len(s.Translations)+len(s.Unknown) > 0 {
+		t.Errorf("removed: nftables has %+v", s)
+	}
+}
