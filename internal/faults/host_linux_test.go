@@ -19,6 +19,7 @@ import (
 	"rpdb/apply"
 	"rpdb/apply/journal"
 	"rpdb/kernel/kerneltest"
+	"rpdb/nft"
 	"rpdb/plan"
 )
 
@@ -36,14 +37,18 @@ rules:
 
 // policies are the documents of the tests, of both families: what each has that others have not is
 // added, changed or removed. B changes a table as a whole; C pins a rule outside
-// our range, and has a table there.
+// our range, and has a table there. N and M translate the same block differently.
 func policies() map[string]string {
 	uplink := "uplinks: [{interface: eth0, gateways: [192.0.2.1, '2001:db8::1']}]\n"
 	table := func(n int) string {
 		return fmt.Sprintf("tables: [{name: t, routes: [{to: default, via: 192.0.2.%[1]d}, {to: 198.51.100.0/24, via: 192.0.2.%[1]d},\n"+
 			"  {to: default, via: '2001:db8::%[1]d'}, {to: '2001:db8:51::/48', via: '2001:db8::%[1]d'}]}]\n", n)
 	}
+	natted := func(to string) string {
+		return uplink + table(1) + "rules: [{name: a, from: 10.1.0.0/24, lookup: t, nat: " + to + "}, {name: b, fwmark: 5, lookup: t}]\n"
+	}
 	return map[string]string{
+		"N": natted("203.0.113.0"), "M": natted("198.18.5.0"),
 		"A": uplink + table(1) + "rules: [{name: a, from: 10.1.0.0/16, lookup: t}, {name: a6, from: '2001:db8:a1::/48', lookup: t}, {name: b, fwmark: 5, lookup: t}]\n",
 		"B": uplink + table(2) + "rules: [{name: b, fwmark: 5, lookup: eth0}, {name: a, from: 10.2.0.0/16, lookup: t}, {name: a6, from: '2001:db8:a2::/48', lookup: t}]\n",
 		"C": uplink + "tables: [{number: 100, routes: [{to: default, via: 192.0.2.2}, {to: default, via: '2001:db8::2'}]}]\n" +
@@ -79,6 +84,7 @@ type host struct {
 	*kerneltest.Kernel
 	dir   string
 	state string // the state directory
+	nft   *nft.Conn
 	// mounts, if not nil, prepares the thread that starts a program.
 	mounts func() error
 }
@@ -87,6 +93,11 @@ func newHost(t *testing.T, lines ...string) *host {
 	t.Helper()
 	h := &host{Kernel: kerneltest.Real(t), dir: t.TempDir()}
 	h.state = filepath.Join(h.dir, "state")
+	var err error
+	if h.nft, err = nft.Open(nft.Options{NetNS: h.NetNS().FD()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.nft.Close() })
 	h.script(t, slices.Concat(links(), lines)...)
 	for name, text := range policies() {
 		if err := os.WriteFile(filepath.Join(h.dir, name+".yaml"), []byte(text), 0o644); err != nil {
@@ -211,10 +222,7 @@ type look struct {
 
 func (h *host) look(t *testing.T) look {
 	t.Helper()
-	s, err := h.Snapshot(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := h.snapshot(t)
 	var ours, others, torn []string
 	blocks := map[rpdb.Family]rpdb.Priority{}
 	for _, r := range s.Rules {
@@ -231,8 +239,7 @@ func (h *host) look(t *testing.T) look {
 			}
 			blocks[r.Family] = block
 			r.Priority = 0 // the order says it
-			r.Action = firstTwin(r.Action)
-			ours = append(ours, words(t, r))
+			ours = append(ours, words(t, firstTwinRule(r)))
 		}
 	}
 	rules := len(ours)
@@ -241,7 +248,7 @@ func (h *host) look(t *testing.T) look {
 			others = append(others, words(t, r))
 			continue
 		}
-		r.Table = firstTwinTable(r.Table)
+		r = r.MoveCopy(firstTwinTable(r.Table))
 		r.Nexthops = slices.Clone(r.Nexthops)
 		for i, n := range r.Nexthops {
 			if s.LinkName(n.Link) == "eth0" {
@@ -250,6 +257,11 @@ func (h *host) look(t *testing.T) look {
 		}
 		ours = append(ours, words(t, r))
 	}
+	for _, translation := range s.NAT.Translations {
+		translation.Realm, translation.Rule = firstTwinRealm(translation.Realm), 0
+		ours = append(ours, words(t, translation))
+	}
+	torn = append(torn, s.NAT.Unknown...)
 	slices.Sort(ours[rules:])
 	return look{strings.Join(ours, "\n"), strings.Join(others, "\n"), strings.Join(torn, "; ")}
 }
@@ -273,14 +285,27 @@ func firstTwinTable(t rpdb.TableID) rpdb.TableID {
 	return t
 }
 
-func firstTwin(a rpdb.Action) rpdb.Action {
-	switch a.Type() {
+// firstTwinRule is a rule that looks up the table of its policy, or leads to the
+// rule at the same place of the first block.
+func firstTwinRule(r rpdb.Rule) rpdb.Rule {
+	switch r.Action.Type() {
 	case rpdb.ActionTable:
-		return rpdb.ToTable(firstTwinTable(a.Table()))
+		return r.MoveCopy(firstTwinTable(r.Action.Table()))
 	case rpdb.ActionGoto:
-		return rpdb.Goto(a.Target() % 10000)
+		r.Action = rpdb.Goto(r.Action.Target() % 10000)
 	}
-	return a
+	return r
+}
+
+// firstTwinRealm is the realm of the table of a policy.
+func firstTwinRealm(realm uint16) uint16 {
+	for table := rpdb.TableID(83000); table < 84000; table++ {
+		if of, _ := rpdb.RealmOfCopy(table); of == realm {
+			realm, _ = rpdb.RealmOfCopy(firstTwinTable(table))
+			return realm
+		}
+	}
+	return realm
 }
 
 // litter lists the files of the state directory that no record needs.
@@ -354,13 +379,25 @@ func eventually(t *testing.T, what string, happens func() bool) {
 	t.Fatalf("it never came to this: %s", what)
 }
 
-// restore makes the rules and routes of the host what a snapshot has.
-func (h *host) restore(t *testing.T, to *rpdb.Snapshot) {
+// snapshot is what the kernel has, in nf_tables too.
+func (h *host) snapshot(t *testing.T) *rpdb.Snapshot {
 	t.Helper()
-	now, err := h.Snapshot(t.Context())
+	s, err := h.Snapshot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	is, err := h.nft.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.NAT = rpdb.NAT{Translations: rpdb.SortTranslations(is.Translations), Foreign: is.Foreign, Unknown: is.Unknown}
+	return s
+}
+
+// restore makes the rules, routes and translations of the host what a snapshot has.
+func (h *host) restore(t *testing.T, to *rpdb.Snapshot) {
+	t.Helper()
+	now := h.snapshot(t)
 	var changes []rpdb.Change
 	for _, r := range now.Rules {
 		if !slices.Contains(to.Rules, r) {
@@ -386,6 +423,9 @@ func (h *host) restore(t *testing.T, to *rpdb.Snapshot) {
 		if err := h.Do(t.Context(), c); err != nil {
 			t.Fatalf("restore the host: %v: %v", c, err)
 		}
+	}
+	if err := h.nft.Replace(t.Context(), to.NAT.Translations); err != nil {
+		t.Fatalf("restore the host: %v", err)
 	}
 }
 

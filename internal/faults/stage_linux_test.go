@@ -47,6 +47,12 @@ func operations() []operation {
 		{name: "rollback of a trial", lines: foreign(), made: []string{"A", "B"}, trial: true, meanwhile: among, args: []string{"rollback"}, then: [2]string{"A", "A"}},
 		{name: "rollback to a generation", lines: shared, made: []string{"A", "C"}, args: []string{"rollback", "--last", "1"}, then: [2]string{"C", "A"}},
 		{name: "remove", lines: shared, made: []string{"A", "C"}, meanwhile: among, args: []string{"remove"}, then: [2]string{"C", ""}},
+		{name: "apply a translation", lines: foreign(), made: []string{"A"}, args: []string{"apply", "N.yaml"}, then: [2]string{"A", "N"}},
+		{name: "apply another translation", lines: foreign(), made: []string{"N"}, args: []string{"apply", "M.yaml"}, then: [2]string{"N", "M"}},
+		{name: "apply another translation for trial", lines: foreign(), made: []string{"N"}, args: []string{"apply", "M.yaml", "--confirm", "1h"}, then: [2]string{"N", "N"}},
+		{name: "confirm a translation", lines: foreign(), made: []string{"N", "M"}, trial: true, args: []string{"confirm"}, then: [2]string{"N", "M"}},
+		{name: "rollback of a translation", lines: foreign(), made: []string{"N", "M"}, trial: true, args: []string{"rollback"}, then: [2]string{"N", "N"}},
+		{name: "remove a translation", lines: foreign(), made: []string{"N"}, args: []string{"remove"}, then: [2]string{"N", ""}},
 	}
 }
 
@@ -84,10 +90,7 @@ func newStage(t *testing.T, op operation) *stage {
 	}
 	s.killGuards(t)
 	s.script(t, op.meanwhile...)
-	var err error
-	if s.before, err = s.Snapshot(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s.before = s.snapshot(t)
 	s.template = s.state
 	s.refer(t)
 	return s
