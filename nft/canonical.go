@@ -25,13 +25,10 @@ func Canonical(list []rpdb.Translation) ([]rpdb.Translation, error) {
 			continue
 		}
 		seen[t] = true
-		for i := range all {
-			o := &all[i]
-			if err := together(o, &t); err != nil {
-				return nil, fmt.Errorf("%q and %q (%v): %w", headOf(*o), headOf(t), t.Family, err)
-			}
-		}
 		all = append(all, t)
+	}
+	if clash(all) {
+		return nil, clashing(all)
 	}
 	slices.SortStableFunc(all, func(a, b rpdb.Translation) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), order(a)-order(b))
@@ -44,6 +41,49 @@ func order(t rpdb.Translation) int {
 		return 1
 	}
 	return 0
+}
+
+// clash reports whether two of a list cannot stand side by side, without looking
+// at every two of it.
+func clash(list []rpdb.Translation) bool {
+	type tie struct {
+		family rpdb.Family
+		realm  uint16
+	}
+	ties := map[tie]bool{}
+	var inbound []*rpdb.Translation
+	for i := range list {
+		t := &list[i]
+		of := tie{t.Family, t.Realm}
+		if ties[of] {
+			return true
+		}
+		if ties[of] = true; t.Inbound {
+			inbound = append(inbound, t)
+		}
+	}
+	// Blocks overlap where one holds the other, so that, in order, one that
+	// overlaps any before it overlaps the last.
+	slices.SortFunc(inbound, func(a, b *rpdb.Translation) int { return a.To.Compare(b.To) })
+	for i := 1; i < len(inbound); i++ {
+		if together(inbound[i-1], inbound[i]) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// clashing names the first two of a list that cannot stand side by side.
+func clashing(list []rpdb.Translation) error {
+	for i := range list {
+		for j := range i {
+			a, b := &list[j], &list[i]
+			if err := together(a, b); err != nil {
+				return fmt.Errorf("%q and %q (%v): %w", headOf(*a), headOf(*b), b.Family, err)
+			}
+		}
+	}
+	return nil
 }
 
 // together says why two translations cannot stand side by side.

@@ -53,6 +53,15 @@ func (x index) has(r rule) bool {
 	return slices.ContainsFunc(x[r.comment], func(o rule) bool { return same(r, o) })
 }
 
+// remove takes a rule away once, and reports whether it was there.
+func (x index) remove(r rule) bool {
+	i := slices.IndexFunc(x[r.comment], func(o rule) bool { return same(r, o) })
+	if i >= 0 {
+		x[r.comment] = slices.Delete(x[r.comment], i, i+1)
+	}
+	return i >= 0
+}
+
 // expand returns the rules of one family's table for its translations, in the
 // order of the chains and then of the list. Rules that translations have in
 // common, such as the inbound map of two generations, stand once.
@@ -73,11 +82,22 @@ func expand(family rpdb.Family, list []rpdb.Translation) []rule {
 	if family == rpdb.IPv6 && slices.ContainsFunc(all, func(r rule) bool { return r.chain == "prerouting" }) {
 		all = append(all, neighbours())
 	}
-	place := func(r rule) int {
-		return slices.IndexFunc(chains(), func(c chain) bool { return c.name == r.chain })*8 + r.turn()
+	return inOrder(all, rule.turn)
+}
+
+// inOrder returns rules in the order of our chains, and those of one chain in turn.
+func inOrder(rules []rule, turn func(rule) int) []rule {
+	const turns = 8
+	places := make([][]rule, (len(chains())+1)*turns)
+	at := map[string]int{}
+	for i, c := range chains() {
+		at[c.name] = (i + 1) * turns
 	}
-	slices.SortStableFunc(all, func(a, b rule) int { return place(a) - place(b) })
-	return all
+	for _, r := range rules {
+		i := at[r.chain] + turn(r) // those of strange chains come first
+		places[i] = append(places[i], r)
+	}
+	return slices.Concat(places...)
 }
 
 // turn orders the rules of one chain: messages about neighbours leave it first,

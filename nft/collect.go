@@ -30,17 +30,19 @@ func collect(family rpdb.Family, rules []rule) (list []rpdb.Translation, unknown
 		return list, unknown
 	}
 	before := len(unknown)
-	left := slices.Clone(expected)
-	for _, r := range rules {
-		i := slices.IndexFunc(left, func(o rule) bool { return same(r, o) })
-		if i < 0 {
-			unknown = append(unknown, fmt.Sprintf("a rule in chain %s that is not ours%s", r.chain, described(r.comment)))
-			continue
-		}
-		left = slices.Delete(left, i, i+1)
+	left := index{}
+	for _, r := range expected {
+		left.add(r)
 	}
-	for _, r := range left {
-		unknown = append(unknown, fmt.Sprintf("no rule in chain %s%s", r.chain, described(r.comment)))
+	for _, r := range rules {
+		if !left.remove(r) {
+			unknown = append(unknown, fmt.Sprintf("a rule in chain %s that is not ours%s", r.chain, described(r.comment)))
+		}
+	}
+	for _, r := range expected {
+		if left.remove(r) {
+			unknown = append(unknown, fmt.Sprintf("no rule in chain %s%s", r.chain, described(r.comment)))
+		}
 	}
 	if len(unknown) == before {
 		unknown = append(unknown, fmt.Sprintf("the rules (%v) are in another order", family))

@@ -23,9 +23,6 @@ type Options struct {
 // concurrent use.
 type Conn struct{ nl *netlink.Conn }
 
-// sendBuffer has room for a transaction of some thousand translations.
-const sendBuffer = 8 << 20
-
 // Open connects to a namespace. Where the kernel has no netfilter at all the
 // error is [ErrUnsupported].
 func Open(o Options) (*Conn, error) {
@@ -35,16 +32,6 @@ func Open(o Options) (*Conn, error) {
 	}
 	if err != nil {
 		return nil, &Error{Op: "open", Object: "connection to nf_tables", Err: err}
-	}
-	// Without privilege in the first namespace the size is capped, which is no
-	// error: most transactions are small.
-	err = nl.Control(func(fd int) {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
-		}
-	})
-	if err != nil {
-		return nil, errors.Join(err, nl.Close())
 	}
 	return &Conn{nl}, nil
 }

@@ -13,6 +13,9 @@ var (
 	// ErrUnsupported says that the running kernel lacks nf_tables, or a part of
 	// it. It is errors.ErrUnsupported too.
 	ErrUnsupported = fmt.Errorf("not in this kernel: %w", errors.ErrUnsupported)
+	// ErrTooMany says that what is to stand does not go into one transaction, as
+	// this process may send it. Nothing is changed.
+	ErrTooMany = errors.New("too many for one transaction")
 	// ErrUnstable says that others kept changing nf_tables.
 	ErrUnstable = errors.New("nf_tables changed during every attempt")
 )

@@ -43,4 +43,9 @@ var (
 	Supported = supported
 	Lacking   = lacking
 	Comment   = commentOf
+	Clash     = clash
+	Clashing  = clashing
 )
+
+// MakeRoom prepares a connection for a transaction of a size.
+func (c *Conn) MakeRoom(size int) error { return c.makeRoom(size) }

@@ -236,11 +236,7 @@ func (c *Conn) rules(ctx context.Context, family rpdb.Family) ([]rule, error) {
 		}
 		return d.Err()
 	})
-	place := func(r rule) int {
-		return slices.IndexFunc(chains(), func(c chain) bool { return c.name == r.chain })
-	}
-	slices.SortStableFunc(all, func(a, b rule) int { return place(a) - place(b) })
-	return all, err
+	return inOrder(all, func(rule) int { return 0 }), err
 }
 
 // named lists the names of sets, objects and flow tables, all of which have the

@@ -46,11 +46,40 @@ func (c *Conn) transact(ctx context.Context, is standing, want []rpdb.Translatio
 	if t.err != nil {
 		return "translations", t.err
 	}
+	if err := c.makeRoom(t.batch.Size()); err != nil {
+		return fmt.Sprintf("%d translations", len(want)), err
+	}
 	refused, err := c.nl.Transact(ctx, &t.batch)
 	if refused < 0 {
 		return "translations", err
 	}
 	return t.objects[refused], lacking(err)
+}
+
+// makeRoom has the socket send as much at once as a transaction needs, which cannot
+// come in pieces. Who is not privileged over the whole machine cannot have more
+// than its limit.
+func (c *Conn) makeRoom(size int) error {
+	// The kernel doubles what it is told, and keeps some of it for itself.
+	const own = 4096
+	var room int
+	var failed error
+	err := c.nl.Control(func(fd int) {
+		if room, failed = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF); failed != nil || room >= size+own {
+			return
+		}
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size+own) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size+own)
+		}
+		room, failed = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+	})
+	switch {
+	case err != nil || failed != nil:
+		return errors.Join(err, failed)
+	case room < size+own:
+		return fmt.Errorf("%w: they take one message of %d bytes, and a process without privilege over the machine can send %d (twice net.core.wmem_max)", ErrTooMany, size, room-own)
+	}
+	return nil
 }
 
 // lacking tells what the kernel does not know from what it does not want.

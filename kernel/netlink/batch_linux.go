@@ -29,6 +29,9 @@ func (b *Batch) Add(e *Encoder) error {
 // Len returns the number of requests.
 func (b *Batch) Len() int { return len(b.ends) }
 
+// Size returns how many bytes the requests have together.
+func (b *Batch) Size() int { return len(b.b) }
+
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() { b.b, b.ends = b.b[:0], b.ends[:0] }
 
