@@ -77,19 +77,31 @@ func bootable(t *testing.T, dir string) {
 // installedProgram is where the pages have rpdb installed.
 const installedProgram = "/usr/sbin/rpdb"
 
-// TestExplainPage runs the examples of docs/explain.md on the host that it
-// describes.
+// TestExplainPage runs the examples of docs/explain.md on the hosts that it
+// describes, each of which has the policy that follows.
 func TestExplainPage(t *testing.T) {
 	data, err := os.ReadFile("../docs/explain.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := kerneltest.Real(t)
-	if err := kerneltest.Script(t.Context(), host, strings.Split(fences(string(data), "host")[0], "\n")...); err != nil {
-		t.Fatal(err)
+	parts := strings.Split(string(data), "```host\n")[1:]
+	if len(parts) < 2 {
+		t.Fatalf("the page has %d hosts only", len(parts))
 	}
-	if commands := checkConsole(t, host, t.TempDir(), string(data)); commands < 4 {
-		t.Errorf("the page shows %d commands only", commands)
+	for _, part := range parts {
+		lines, part, _ := strings.Cut(part, "\n```\n")
+		host, dir := kerneltest.Real(t), t.TempDir()
+		if err := kerneltest.Script(t.Context(), host, strings.Split(lines, "\n")...); err != nil {
+			t.Fatal(err)
+		}
+		for _, policy := range fences(part, "yaml") {
+			if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(policy), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if commands := checkConsole(t, host, dir, part); commands < 4 {
+			t.Errorf("this part of the page shows %d commands only:\n%s", commands, part)
+		}
 	}
 }
 
