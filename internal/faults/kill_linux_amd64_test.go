@@ -137,6 +137,9 @@ func (s *stage) reference(t *testing.T) (report, string) {
 	return r, said
 }
 
+// lastingOnly makes the long run shorter.
+var lastingOnly = flag.Bool("lasting", false, "kill each command before the calls alone that leave something")
+
 // TestKilledAtEverySystemCall kills a real process before each of its system calls
 // (E1, E2, D6), in the short run before those that leave something.
 func TestKilledAtEverySystemCall(t *testing.T) {
@@ -147,7 +150,7 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
 			chosen := lasting
-			if *allFaults {
+			if *allFaults && !*lastingOnly {
 				chosen = func(call) bool { return true }
 			}
 			points, missed := newStage(t, op).every(t, injury{}, chosen)
