@@ -202,52 +202,82 @@ func (w *bulk) write(ctx context.Context) error {
 	return err
 }
 
+// send writes the rules.
+func (w *bulk) send(ctx context.Context) error {
+	s := sending{op: "add", conn: w.conn, rules: w.rules, encode: func(e *netlink.Encoder, i int) {
+		encodeRuleIn(e, unix.RTM_NEWRULE, netlink.Create, &w.rules[i])
+	}}
+	_, err := s.carryOut(ctx, w.order)
+	return err
+}
+
+// sending is the sending of one request for each of many rules.
+type sending struct {
+	op     string
+	conn   *Conn
+	rules  []rpdb.Rule
+	encode func(e *netlink.Encoder, i int) // makes the request for one of the rules
+}
+
 // sentAtOnce is how many requests are made before they are sent: what the socket
 // takes in one piece. More would only need more memory.
 const sentAtOnce = 100
 
-// send writes the rules. The first refusal ends it.
-func (w *bulk) send(ctx context.Context) error {
+// carryOut sends the requests for the rules with the numbers of order, a piece at a
+// time in the same memory. A refusal ends it behind its piece; the first is a
+// [*BulkError]. Made are the numbers of those that were carried out.
+func (s *sending) carryOut(ctx context.Context, order []int) (made []int, err error) {
 	// Its events would be nothing but an overflow for who follows the list.
-	if err := w.conn.list.forget(); err != nil {
-		return opError("add", rulesFrom(w.rules), err)
+	if err := s.conn.list.forget(); err != nil {
+		return nil, opError(s.op, rulesFrom(s.rules), err)
 	}
-	var b requests
-	for some := range slices.Chunk(w.order, sentAtOnce) {
-		err := b.add(w.rules, some)
-		if err == nil {
-			_, err = w.conn.nl.ExecuteBatch(ctx, &b.batch, func(i int, err error) error {
-				return &BulkError{some[i], opError("add", w.rules[some[i]].String(), err)}
-			})
+	made = make([]int, 0, len(order))
+	var e netlink.Encoder
+	var b netlink.Batch
+	for some := range slices.Chunk(order, sentAtOnce) {
+		b.Reset()
+		for _, i := range some {
+			s.encode(&e, i)
+			if err := b.Add(&e); err != nil {
+				return made, s.refusal(i, err)
+			}
 		}
-		var one *BulkError
-		if err != nil && !errors.As(err, &one) {
-			err = opError("add", rulesFrom(w.rules), err)
-		}
-		if err != nil {
-			return err
+		done, err := s.piece(ctx, &b, some)
+		if made = append(made, done...); err != nil {
+			return made, err
 		}
 	}
-	return nil
+	return made, nil
 }
 
-// requests are some that are sent together. One after the other they need the
-// memory of the longest only.
-type requests struct {
-	batch netlink.Batch
-	one   netlink.Encoder
-}
-
-// add makes the requests that add some of the rules, in place of those before.
-func (b *requests) add(rules []rpdb.Rule, some []int) error {
-	b.batch.Reset()
-	for _, i := range some {
-		encodeRuleIn(&b.one, unix.RTM_NEWRULE, netlink.Create, &rules[i])
-		if err := b.batch.Add(&b.one); err != nil {
-			return &BulkError{i, opError("add", rules[i].String(), err)}
+// piece sends the requests for some of the rules, and returns those that were carried
+// out.
+func (s *sending) piece(ctx context.Context, b *netlink.Batch, some []int) (made []int, err error) {
+	var first error
+	var refused []int
+	sent, err := s.conn.nl.ExecuteBatch(ctx, b, func(i int, err error) error {
+		if refused = append(refused, i); first == nil {
+			first = s.refusal(some[i], err)
+		}
+		return nil
+	})
+	if err != nil {
+		err = opError(s.op, rulesFrom(s.rules), err)
+	}
+	made = some[:sent]
+	if first != nil {
+		made = nil
+		for i, n := range some[:sent] {
+			if !slices.Contains(refused, i) {
+				made = append(made, n)
+			}
 		}
 	}
-	return nil
+	return made, cmp.Or(first, err)
+}
+
+func (s *sending) refusal(i int, err error) error {
+	return &BulkError{i, opError(s.op, s.rules[i].String(), err)}
 }
 
 // verify reads the rules back. A list that was torn while it was read may lose
@@ -361,28 +391,52 @@ func (w *bulk) isOurs(i int, stored *rpdb.Rule) bool {
 // the list it never is. Nor is anything done if one of them is not there (ENOENT).
 //
 // It reads back whether they are gone. The kernel's refusal of one is a
-// [*BulkError], and others may be deleted then. Should somebody slip in a rule at
-// the very moment that is deleted in the place of another, it is put back, behind
-// others of its priority. No rules are no work.
+// [*BulkError]; where others are deleted then, they are in a [*PartError] around it.
+// Should somebody slip in a rule at the very moment that is deleted in the place of
+// another, it is put back, behind others of its priority. No rules are no work.
+//
+// Those that go to another place go first, of whatever priority: while one is there
+// the kernel walks over its list for each rule that it deletes.
 func (c *Conn) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
 	if len(rules) == 0 {
 		return nil
 	}
 	s := strike{conn: c, rules: rules, rest: map[rpdb.Family][]rpdb.Rule{}}
-	if err := s.encode(ctx); err != nil {
+	if err := s.find(ctx); err != nil {
 		return err
 	}
-	err := s.send(ctx)
-	return errors.Join(err, opError("delete", rulesFrom(rules), s.verify(context.WithoutCancel(ctx), err == nil)))
+	made, err := s.send(ctx)
+	err = errors.Join(err, opError("delete", rulesFrom(rules), s.verify(context.WithoutCancel(ctx), err == nil)))
+	if err != nil && len(made) > 0 {
+		return &PartError{made, err}
+	}
+	return err
 }
+
+// PartError says that of many rules some were deleted before something went wrong,
+// and unwraps to what did.
+type PartError struct {
+	gone []int
+	Err  error
+}
+
+// Error says how many were deleted.
+func (e *PartError) Error() string { return fmt.Sprintf("%v; deleted are %d", e.Err, len(e.gone)) }
+
+// Unwrap returns what went wrong.
+func (e *PartError) Unwrap() error { return e.Err }
+
+// Deleted returns which rules were deleted, in no order: their numbers among those
+// that were given.
+func (e *PartError) Deleted() []int { return slices.Clone(e.gone) }
 
 // strike is the deletion of many rules under way.
 type strike struct {
-	conn  *Conn
-	rules []rpdb.Rule
+	conn   *Conn
+	rules  []rpdb.Rule
+	stored []*rpdb.Rule // the same as they are stored, host bits and all
 	// rest is what is to be left at the places of rules.
-	rest  map[rpdb.Family][]rpdb.Rule
-	batch netlink.Batch
+	rest map[rpdb.Family][]rpdb.Rule
 }
 
 // standing are the rules of a family while some are deleted.
@@ -410,11 +464,11 @@ func (s *standing) window(p rpdb.Priority) {
 
 // strike finds the rule that is stored for r, and deletes it, if that is what the
 // kernel would do.
-func (s *standing) strike(r rpdb.Rule) (stored *rpdb.Rule, err error) {
+func (s *standing) strike(r *rpdb.Rule) (stored *rpdb.Rule, err error) {
 	s.window(r.Priority)
 	at := s.from
 	for ; at < s.end; at++ {
-		if !s.gone[at] && same(s.rules[at], r) {
+		if !s.gone[at] && (s.rules[at] == *r || same(s.rules[at], *r)) {
 			break
 		}
 	}
@@ -430,8 +484,8 @@ func (s *standing) strike(r rpdb.Rule) (stored *rpdb.Rule, err error) {
 	return &s.rules[at], nil
 }
 
-// encode makes the requests, as the kernel stores the rules: host bits and all.
-func (s *strike) encode(ctx context.Context) error {
+// find looks where the rules stand.
+func (s *strike) find(ctx context.Context) error {
 	there := map[rpdb.Family]*standing{}
 	for _, f := range familiesOf(s.rules) {
 		list, _, err := s.conn.dumpRules(ctx, f)
@@ -440,19 +494,14 @@ func (s *strike) encode(ctx context.Context) error {
 		}
 		there[f] = &standing{rules: list, gone: make([]bool, len(list))}
 	}
-	var e netlink.Encoder
-	for i, r := range s.rules {
+	s.stored = make([]*rpdb.Rule, len(s.rules))
+	for i := range s.rules {
+		r := &s.rules[i]
 		stored, err := there[r.Family].strike(r)
 		if err != nil {
 			return &BulkError{i, opError("delete", r.String(), err)}
 		}
-		encodeRuleIn(&e, unix.RTM_DELRULE, 0, stored)
-		if stored.Realms == 0 && stored.Family == rpdb.IPv4 {
-			e.Uint32(fraFlow, 0) // as in encodeRuleDeletion
-		}
-		if err := s.batch.Add(&e); err != nil {
-			return &BulkError{i, opError("delete", r.String(), err)}
-		}
+		s.stored[i] = stored
 	}
 	for f, t := range there {
 		s.rest[f] = t.rest()
@@ -477,19 +526,25 @@ func (s *standing) rest() []rpdb.Rule {
 	return rest
 }
 
-// send deletes the rules. The first refusal ends it.
-func (s *strike) send(ctx context.Context) error {
-	if err := s.conn.list.forget(); err != nil {
-		return opError("delete", rulesFrom(s.rules), err)
+// send deletes the rules and returns which went. What a goto agrees with is another
+// goto, so that these keep their order; and what goes later finds less in its way.
+func (s *strike) send(ctx context.Context) (made []int, err error) {
+	order := make([]int, 0, len(s.rules))
+	for _, first := range []bool{true, false} {
+		for i := range s.rules {
+			if (s.rules[i].Action.Type() == rpdb.ActionGoto) == first {
+				order = append(order, i)
+			}
+		}
 	}
-	_, err := s.conn.nl.ExecuteBatch(ctx, &s.batch, func(i int, err error) error {
-		return &BulkError{i, opError("delete", s.rules[i].String(), err)}
-	})
-	var one *BulkError
-	if err != nil && !errors.As(err, &one) {
-		err = opError("delete", rulesFrom(s.rules), err)
-	}
-	return err
+	all := sending{op: "delete", conn: s.conn, rules: s.rules, encode: func(e *netlink.Encoder, i int) {
+		stored := s.stored[i]
+		encodeRuleIn(e, unix.RTM_DELRULE, 0, stored)
+		if stored.Realms == 0 && stored.Family == rpdb.IPv4 {
+			e.Uint32(fraFlow, 0) // as in encodeRuleDeletion
+		}
+	}}
+	return all.carryOut(ctx, order)
 }
 
 // verify looks whether anything else went, which it puts back, and, if all was
@@ -506,9 +561,27 @@ func (s *strike) verify(ctx context.Context, all bool) error {
 	return errors.Join(errs...)
 }
 
+// near returns those of the rules of a family that stand at a priority of one that was
+// to go: as a rule none, and else few.
+func (s *strike) near(now []rpdb.Rule) (near []rpdb.Rule) {
+	struck := make(map[rpdb.Priority]bool, len(s.rules))
+	for i := range s.rules {
+		struck[s.rules[i].Priority] = true
+	}
+	for i := range now {
+		if struck[now[i].Priority] {
+			near = append(near, now[i])
+		}
+	}
+	return near
+}
+
 func (s *strike) compare(ctx context.Context, f rpdb.Family, now []rpdb.Rule, all bool) error {
 	rest := s.rest[f]
-	left := without(now, rest)
+	left := without(s.near(now), rest)
+	if len(left) == 0 {
+		return nil
+	}
 	remain := without(left, without(left, s.rules)) // of what was to go
 	if len(remain) == 0 {
 		return nil // what else is gone others have deleted

@@ -163,7 +163,6 @@ func TestManyRulesSlippedIn(t *testing.T) {
 	foreign.Selector.From = prefix("192.0.2.7/24")
 	force(t, c, plain)
 	s := strike{conn: c, rules: []rpdb.Rule{plain}, rest: map[rpdb.Family][]rpdb.Rule{rpdb.IPv4: {foreign}}}
-	must(t, s.batch.Add(encodeRule(unix.RTM_DELRULE, 0, plain)))
 	var other *OtherRuleError
 	if err := s.verify(t.Context(), true); !errors.As(err, &other) || other.Hit != foreign {
 		t.Errorf("got %v", err)
@@ -194,18 +193,78 @@ func BenchmarkManyRules(b *testing.B) {
 	}
 }
 
-// Of writing a list nothing grows with it but its order.
+// Of writing and deleting a list little grows with it but what it is read into.
 func TestManyRulesAllocations(t *testing.T) {
+	_, c := namespace(t)
 	rules := block(1000, 1000, 1)
-	got := testing.AllocsPerRun(10, func() {
-		w := newBulk(nil, rules, walkOf(rules))
-		must(t, w.check())
-		var b requests
-		for some := range slices.Chunk(w.order, sentAtOnce) {
-			must(t, b.add(rules, some))
+	got := testing.AllocsPerRun(5, func() {
+		must(t, c.AddRules(t.Context(), rules))
+		must(t, c.DeleteRules(t.Context(), rules))
+	}) / float64(len(rules))
+	if got > 0.5 {
+		t.Errorf("%.2f allocations for each rule", got)
+	}
+}
+
+// Where the kernel refuses one, it is known what went: those behind it that were
+// sent together with it, too, and nothing later.
+func TestManyRulesOfWhichSomeGo(t *testing.T) {
+	_, c := namespace(t)
+	rules := block(1000, 250, 1)
+	for _, i := range []int{60, 70} {
+		rules[i].Flags |= rpdb.RulePermanent
+	}
+	must(t, c.AddRules(t.Context(), rules))
+	err := c.DeleteRules(t.Context(), rules)
+	var one *BulkError
+	var part *PartError
+	if !errors.As(err, &one) || one.Index != 60 || !errors.Is(err, syscall.EPERM) || !errors.As(err, &part) {
+		t.Fatalf("got %v", err)
+	}
+	left := slices.Clone(rules)
+	for _, i := range part.Deleted() {
+		left[i].Family = 0
+	}
+	left = slices.DeleteFunc(left, func(r rpdb.Rule) bool { return r.Family == 0 })
+	if got := rulesOf(t, c, 1000, 2000); !slices.Equal(got, left) || len(left) != len(rules)-98 {
+		t.Errorf("%d rules are left, and %d by the error", len(got), len(left))
+	}
+	// Of those that are refused at the first none is deleted.
+	if err := c.DeleteRules(t.Context(), rules[60:61]); errors.As(err, &part) || !errors.Is(err, syscall.EPERM) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Rules that go elsewhere are deleted first, in their order among each other, and
+// each of the others is found where it stands.
+func TestManyRulesWithGotos(t *testing.T) {
+	ns, c := namespace(t)
+	s := openSocket(t, ns)
+	for _, flush := range []bool{false, true} {
+		var rules []rpdb.Rule
+		for i := range 240 {
+			r := rpdb.Rule{Family: rpdb.IPv4, Priority: rpdb.Priority(1000 + i/12), Action: rpdb.ToTable(100)}
+			switch i % 4 {
+			case 1:
+				r.Action = rpdb.Goto(2000)
+			case 2:
+				r.Action, r.Selector.Not = rpdb.Goto(3000), true
+				r.Selector.Mark = rpdb.Mark{Value: 1, Mask: 1}
+			case 3:
+				r.Action, r.Selector.Mark = rpdb.RawAction(rpdb.ActionUnspec, 100, 0), rpdb.Mark{Value: 1, Mask: 1}
+			}
+			rules = append(rules, r)
 		}
-	})
-	if got > 30 {
-		t.Errorf("%v allocations for %d rules", got, len(rules))
+		target := rpdb.Rule{Family: rpdb.IPv4, Priority: 2000, Action: rpdb.Nop()}
+		must(t, c.AddRules(t.Context(), append(rules, target)))
+		if flush {
+			must(t, s.FlushRules(t.Context(), unix.AF_INET, func(r *rpdb.Rule) bool { return 1000 <= r.Priority && r.Priority < 2000 }))
+		} else {
+			must(t, c.DeleteRules(t.Context(), rules))
+		}
+		if got := rulesOf(t, c, 1000, 2000); !slices.Equal(got, []rpdb.Rule{target}) {
+			t.Errorf("flush %v: left are %v", flush, got)
+		}
+		must(t, c.DeleteRules(t.Context(), []rpdb.Rule{target}))
 	}
 }

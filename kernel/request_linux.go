@@ -81,8 +81,9 @@ const flushRounds = 10
 // behind one of its priority which is not chosen and agrees with it is left,
 // and the error is an [*OtherRuleError]. A refusal ends the flush with a
 // [*Refusal]; what was deleted before stays deleted, and up to a hundred rules
-// behind it may be.
-func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(rpdb.Rule) bool) error {
+// behind it may be. Those that go to another place are deleted first: while one is
+// there the kernel walks over its list for each rule that it deletes.
+func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(*rpdb.Rule) bool) error {
 	for range flushRounds {
 		list, consistent, err := s.ListRules(ctx, family)
 		if err != nil {
@@ -98,45 +99,97 @@ func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(rpdb.
 
 // deleteChosen goes over a list once and returns how many rules went. In the order
 // of the list each deletion takes the rule that is meant at the kernel's first look,
-// and a hundred go together.
-func (s *Socket) deleteChosen(ctx context.Context, list RuleList, doomed func(rpdb.Rule) bool) (deleted int, err error) {
-	var kept []rpdb.Rule // of the priority at hand
-	var spared error
-	var batch netlink.Batch
-	var buf []byte
-	err = list.Each(func(m *RuleMessage) error {
-		if len(kept) > 0 && kept[0].Priority != m.Rule.Priority {
-			kept = kept[:0]
-		}
-		if !doomed(m.Rule) {
-			kept = append(kept, m.Rule)
-			return nil
-		}
-		if hit, ok := firstHit(m.Rule, kept); ok {
-			spared = errors.Join(spared, &OtherRuleError{Hit: hit})
-			kept = append(kept, m.Rule)
-			return nil
-		}
-		e := netlink.NewEncoder(buf, unix.RTM_DELRULE, 0, m.Payload)
-		if err := batch.Add(e); err != nil {
-			return err
-		}
-		buf, err = e.Message() // which was added
-		return err
-	})
+// also when those that go to another place went before: they agree with no others.
+func (s *Socket) deleteChosen(ctx context.Context, list RuleList, doomed func(*rpdb.Rule) bool) (deleted int, err error) {
+	chosen, gotos, spared, err := choose(list, doomed)
 	if err != nil {
 		return 0, err
 	}
-	overtaken := 0
-	sent, err := s.nl.ExecuteBatch(ctx, &batch, func(_ int, err error) error {
-		overtaken++
-		if errors.Is(err, unix.ENOENT) { // somebody else was faster
+	if gotos > 0 {
+		if deleted, err = s.deleteOf(ctx, list, chosen, chosenGoto); err != nil {
+			return deleted, err
+		}
+	}
+	more, err := s.deleteOf(ctx, list, chosen, chosenRule)
+	if err == nil {
+		err = spared
+	}
+	return deleted + more, err
+}
+
+// choice is what is to become of a rule of a list.
+type choice uint8
+
+const (
+	keptRule choice = iota
+	chosenRule
+	chosenGoto
+)
+
+// choose returns the choice for every rule of a list, and which chosen ones have to
+// be spared, as errors: they stand behind one that agrees with them.
+func choose(list RuleList, doomed func(*rpdb.Rule) bool) (chosen []choice, gotos int, spared, err error) {
+	chosen = make([]choice, 0, list.Len())
+	var kept []rpdb.Rule // of the priority at hand
+	var d RuleDecoder
+	err = list.messages(func(m *Message) error {
+		r, err := d.Decode(m.Payload)
+		if err != nil {
+			return err
+		}
+		if len(kept) > 0 && kept[0].Priority != r.Priority {
+			kept = kept[:0]
+		}
+		what := keptRule
+		if doomed(r) {
+			what = chosenRule
+			if hit, ok := firstHit(*r, kept); ok {
+				what, spared = keptRule, errors.Join(spared, &OtherRuleError{Hit: hit})
+			}
+		}
+		switch {
+		case what == keptRule:
+			kept = append(kept, *r)
+		case r.Action.Type() == rpdb.ActionGoto:
+			what = chosenGoto
+			gotos++
+		}
+		chosen = append(chosen, what)
+		return nil
+	})
+	return chosen, gotos, spared, err
+}
+
+// deleteOf deletes what was chosen so of a list, a piece at a time.
+func (s *Socket) deleteOf(ctx context.Context, list RuleList, chosen []choice, what choice) (deleted int, err error) {
+	var e netlink.Encoder
+	var b netlink.Batch
+	send := func() error {
+		overtaken := 0
+		sent, err := s.nl.ExecuteBatch(ctx, &b, func(_ int, err error) error {
+			overtaken++
+			if errors.Is(err, unix.ENOENT) { // somebody else was faster
+				return nil
+			}
+			return err
+		})
+		deleted += max(sent-overtaken, 0)
+		b.Reset()
+		return err
+	}
+	i := 0
+	err = list.messages(func(m *Message) error {
+		if i++; chosen[i-1] != what {
 			return nil
 		}
-		return err
+		e.Reset(unix.RTM_DELRULE, 0, m.Payload)
+		if err := b.Add(&e); err != nil || b.Len() < sentAtOnce {
+			return err
+		}
+		return send()
 	})
-	if err != nil {
-		return max(sent-overtaken, 0), err
+	if err == nil && b.Len() > 0 {
+		err = send()
 	}
-	return sent - overtaken, spared
+	return deleted, err
 }

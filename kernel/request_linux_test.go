@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/kernel/netlink"
 )
 
 func openSocket(t testing.TB, ns *NetNS) *Socket {
@@ -63,7 +64,7 @@ func TestFlushManyRules(t *testing.T) {
 	for i := range 3000 {
 		force(t, c, rpdb.Rule{Family: rpdb.IPv6, Priority: rpdb.Priority(10 + i), Action: rpdb.ToTable(100)})
 	}
-	must(t, s.FlushRules(t.Context(), unix.AF_INET6, func(r rpdb.Rule) bool { return r.Action.Table() == 100 }))
+	must(t, s.FlushRules(t.Context(), unix.AF_INET6, func(r *rpdb.Rule) bool { return r.Action.Table() == 100 }))
 	rules, consistent, err := s.ListRules(t.Context(), unix.AF_INET6)
 	must(t, err)
 	if rules.Len() != 2 || !consistent {
@@ -83,14 +84,14 @@ func TestFlushSparesWhatItCannotReach(t *testing.T) {
 	force(t, c, plain)
 	force(t, c, inverted)
 	var other *OtherRuleError
-	err := s.FlushRules(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Selector.Not })
+	err := s.FlushRules(t.Context(), unix.AF_INET, func(r *rpdb.Rule) bool { return r.Selector.Not })
 	if !errors.As(err, &other) || other.Hit != plain {
 		t.Errorf("got %v", err)
 	}
 	if rules := snapshot(t, c).RulesOf(rpdb.IPv4); len(rules) != 5 {
 		t.Errorf("left: %+v", rules)
 	}
-	must(t, s.FlushRules(t.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Priority == 100 }))
+	must(t, s.FlushRules(t.Context(), unix.AF_INET, func(r *rpdb.Rule) bool { return r.Priority == 100 }))
 	if rules := snapshot(t, c).RulesOf(rpdb.IPv4); len(rules) != 3 {
 		t.Errorf("left: %+v", rules)
 	}
@@ -131,7 +132,7 @@ func TestFlushOfManyRules(t *testing.T) {
 			foreign = append(foreign, r)
 		}
 	}
-	chosen := func(r rpdb.Rule) bool {
+	chosen := func(r *rpdb.Rule) bool {
 		return !slices.Contains(foreign, r.Canonical()) && r.Protocol == rpdb.ProtocolRPDB
 	}
 	for _, f := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -153,9 +154,49 @@ func BenchmarkFlush(b *testing.B) {
 				b.StopTimer()
 				must(b, c.AddRules(b.Context(), rules))
 				b.StartTimer()
-				must(b, s.FlushRules(b.Context(), unix.AF_INET, func(r rpdb.Rule) bool { return r.Protocol == rpdb.ProtocolRPDB }))
+				must(b, s.FlushRules(b.Context(), unix.AF_INET, func(r *rpdb.Rule) bool { return r.Protocol == rpdb.ProtocolRPDB }))
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/rule")
 		})
+	}
+}
+
+// A list of several datagrams that an event comes into is not of one moment; one that
+// nobody disturbs is, and so is a short one.
+func TestDumpWatchedIsDisturbed(t *testing.T) {
+	ns, c := namespace(t)
+	s := openSocket(t, ns)
+	watch := func(meanwhile func()) bool {
+		t.Helper()
+		n := 0
+		quiet, err := s.nl.DumpWatched(t.Context(), dumpOfRules(unix.AF_INET), unix.RTNLGRP_IPV4_RULE, func(netlink.Message) error {
+			if n++; n == 1 {
+				meanwhile()
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, netlink.InterruptedError{}) {
+			t.Error(err)
+		}
+		return quiet
+	}
+	other := rpdb.Rule{Family: rpdb.IPv4, Priority: 7, Action: rpdb.Nop()}
+	disturb := func() { must(t, do(c, addRule(other))); must(t, do(c, deleteRule(other))) }
+	nothing := func() {}
+	if !watch(disturb) {
+		t.Error("a list of one datagram is of no one moment")
+	}
+	must(t, c.AddRules(t.Context(), block(1000, 1200, 1)))
+	if !watch(nothing) {
+		t.Error("a list that nobody disturbs is of no one moment")
+	}
+	if watch(disturb) {
+		t.Error("a list that was disturbed is of one moment")
+	}
+	if !watch(nothing) {
+		t.Error("what disturbed a list disturbs the next one")
+	}
+	if quiet, err := s.nl.DumpWatched(t.Context(), dumpOfRules(unix.AF_INET), 0, func(netlink.Message) error { return nil }); quiet || err != nil {
+		t.Errorf("a long list without a group to hear is of one moment: %v, %v", quiet, err)
 	}
 }

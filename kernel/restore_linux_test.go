@@ -360,7 +360,7 @@ func TestRestoreOnAKernel(t *testing.T) {
 		random.Shuffle(len(want), func(i, j int) { want[i], want[j] = want[j], want[i] })
 		slices.SortStableFunc(want, rpdb.Rule.Compare)
 		begin := func() {
-			must(t, s.FlushRules(t.Context(), unix.AF_INET, func(rpdb.Rule) bool { return true }))
+			must(t, s.FlushRules(t.Context(), unix.AF_INET, func(*rpdb.Rule) bool { return true }))
 			for _, r := range have {
 				force(t, c, r)
 			}

@@ -159,8 +159,8 @@ func (s *session) flush(words []string) error {
 	if err != nil {
 		return fail(255, "%s", kernelText(err))
 	}
-	err = sock.FlushRules(context.Background(), s.opts.Listed(), func(r rpdb.Rule) bool {
-		return r.Priority != 0 && filter.Match(r)
+	err = sock.FlushRules(context.Background(), s.opts.Listed(), func(r *rpdb.Rule) bool {
+		return r.Priority != 0 && filter.Match(*r)
 	})
 	s.rulePrinter(false).close()
 	var refused *kernel.Refusal

@@ -262,13 +262,16 @@ func (c *Conn) DumpWatched(ctx context.Context, e *Encoder, group uint32, each f
 	events := 0
 	datagrams, err := c.dump(ctx, e, each, func() { events++ })
 	c.leave(group)
-	if datagrams <= 1 || err != nil {
-		return err == nil, err
+	for { // what comes now is of this list: the next one would take it for its own
+		more, perr := c.Poll(func(Message) error { events++; return nil })
+		if perr != nil {
+			events++
+		}
+		if !more {
+			break
+		}
 	}
-	for more := true; more && err == nil; {
-		more, err = c.Poll(func(Message) error { events++; return nil })
-	}
-	return err == nil && events == 0, err
+	return err == nil && (datagrams <= 1 || events == 0), err
 }
 
 // dump is Dump, and calls other for every message that belongs to no answer of
