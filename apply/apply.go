@@ -170,26 +170,28 @@ func (r *Result) clean(ctx context.Context, k Kernel, o Options) error {
 // take back if it fails: the same, and a replacement that failed, since it may
 // have been made in part. What others have done meanwhile is in neither.
 func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done, undo []plan.Step, err error) {
-	ones := 0 // up to here they are made one by one
+	ones := 0              // up to here they are made one by one
+	made := map[int]bool{} // but for these
 	for i := 0; i < len(steps); i++ {
 		s := steps[i]
 		if err := ctx.Err(); err != nil {
 			return done, undo, fmt.Errorf("apply step %d: %w", i+1, err)
 		}
 		if i >= ones {
-			run, made, err := runMany(context.WithoutCancel(ctx), k, steps[i:])
-			switch {
-			case err != nil:
+			run, at, err := runMany(context.WithoutCancel(ctx), k, steps[i:])
+			if err != nil {
 				return done, append(undo, run...), &StepError{Index: i, Step: s, Err: err}
-			case made:
-				o.tell(run)
-				done, undo = append(done, run...), append(undo, run...)
-				i += len(run) - 1
-				continue
 			}
 			ones = i + len(run)
+			for _, n := range at {
+				made[i+n] = true
+			}
 		}
 		o.tell(steps[i : i+1])
+		if made[i] {
+			done, undo = append(done, s), append(undo, s)
+			continue
+		}
 		// The end of ctx between sending and acknowledgement would leave it
 		// open whether the change was made.
 		err := k.Do(context.WithoutCancel(ctx), s.Change)

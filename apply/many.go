@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"rpdb"
@@ -11,8 +12,9 @@ import (
 // bulk is a Kernel that adds and deletes many rules at once, in a fraction of the
 // time. AddRules adds all or none to priorities at which no rule stands, the last
 // one first; DeleteRules deletes in the order that is given, and may have deleted
-// some where it fails. Both read back. An error of AddRules that unwraps to two
-// says that some may stand after all.
+// some where it fails: then the error is, or wraps, one that says which, as the
+// numbers of the rules, by a method Deleted() []int. Both read back. An error of
+// AddRules that unwraps to two says that some may stand after all.
 type bulk interface {
 	AddRules(ctx context.Context, rules []rpdb.Rule) error
 	DeleteRules(ctx context.Context, rules []rpdb.Rule) error
@@ -57,23 +59,38 @@ func rulesOf(steps []plan.Step) []rpdb.Rule {
 }
 
 // runMany makes the first steps at once, if they are many of one kind. It returns
-// these, and whether they are made. If not they are to be made one by one, and that
-// will say what is wrong. With an error all of them may stand, or none.
-func runMany(ctx context.Context, k Kernel, steps []plan.Step) (run []plan.Step, made bool, err error) {
+// these, and the numbers of those that are made: all, or some deletions, or none. The
+// others are to be made one by one, and that will say what is wrong. With an error
+// all of them may stand, or none.
+func runMany(ctx context.Context, k Kernel, steps []plan.Step) (run []plan.Step, made []int, err error) {
 	run = manyOf(steps)
 	b := bulkOf(k)
 	if b == nil || len(run) == 0 {
-		return run, false, nil
+		return run, nil, nil
 	}
 	if run[0].Change.Op == rpdb.Delete {
-		return run, b.DeleteRules(ctx, rulesOf(run)) == nil, nil
+		err = b.DeleteRules(ctx, rulesOf(run))
+		var part interface {
+			error
+			Deleted() []int
+		}
+		if errors.As(err, &part) {
+			return run, part.Deleted(), nil
+		}
+	} else {
+		err = b.AddRules(ctx, rulesOf(run))
+		// Two reasons: what was written could not be taken away.
+		if _, left := err.(interface{ Unwrap() []error }); left {
+			return run, nil, fmt.Errorf("add %d rules: %w", len(run), err)
+		}
 	}
-	err = b.AddRules(ctx, rulesOf(run))
-	// Two reasons: what was written could not be taken away.
-	if _, left := err.(interface{ Unwrap() []error }); left {
-		return run, false, fmt.Errorf("add %d rules: %w", len(run), err)
+	if err != nil {
+		return run, nil, nil
 	}
-	return run, err == nil, nil
+	for i := range run {
+		made = append(made, i)
+	}
+	return run, made, nil
 }
 
 // undoMany takes the last steps back at once, if they are many additions that

@@ -24,7 +24,15 @@ type bulkSite struct {
 	single int // calls of Do
 	// unable has the kernel refuse many rules at once; stuck leaves some of them.
 	unable, stuck bool
+	// halfway has it refuse a deletion, and make the others of the first half.
+	halfway bool
 }
+
+// someDeleted is what kernel.PartError is.
+type someDeleted struct{ numbers []int }
+
+func (someDeleted) Error() string    { return "refused, and some deleted" }
+func (e someDeleted) Deleted() []int { return e.numbers }
 
 func (s *bulkSite) Do(ctx context.Context, c rpdb.Change) error {
 	s.single++
@@ -62,10 +70,18 @@ func (s *bulkSite) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
 	if s.unable {
 		return syscall.EIO
 	}
-	for _, r := range rules {
+	var made []int
+	for i, r := range rules {
+		switch {
+		case s.halfway && i == 7:
+			continue
+		case s.halfway && i == len(rules)/2:
+			return fmt.Errorf("delete rules: %w", someDeleted{made})
+		}
 		if err := s.faults.call(func() error { return s.Memory.Do(ctx, rpdb.RuleChange(rpdb.Delete, r)) }); err != nil {
 			return err
 		}
+		made = append(made, i)
 	}
 	return nil
 }
@@ -157,6 +173,33 @@ func TestManyRulesAtOnce(t *testing.T) {
 		if now := s.foreign(t); now != foreign {
 			t.Errorf("foreign:\n%s\nand before\n%s", now, foreign)
 		}
+	}
+}
+
+// Of many deletions that are made in part, and then one by one, each is told and
+// counted once.
+func TestManyDeletionsHalfway(t *testing.T) {
+	steps := func(halfway bool) (done []plan.Step) {
+		s := newBulkSite(t)
+		for i, d := range []rpdb.Desired{manyRules(100, 1), manyRules(120, 2)} {
+			s.halfway, s.single = halfway && i == 1, 0
+			out, _, err := s.apply(t, d, fmt.Sprint("policy ", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := s.left(t, d); len(left) > 0 {
+				t.Errorf("policy %d: still needed: %v", i, left)
+			}
+			done = out.Result.Done
+		}
+		if halfway && (s.single < 100 || s.single > 120) {
+			t.Errorf("%d changes were made one by one", s.single)
+		}
+		return done
+	}
+	want, got := steps(false), steps(true)
+	if len(got) != len(want) {
+		t.Errorf("%d steps are told, want %d", len(got), len(want))
 	}
 }
 

@@ -154,11 +154,9 @@ func (r *rules) flush(ctx context.Context, words []string) error {
 			}
 			doomed = append(doomed, rule)
 		}
-		if conn.DeleteRules(ctx, doomed) == nil {
-			outcome.Deleted += len(doomed)
-			continue
-		}
-		for _, rule := range doomed { // one by one, to see which
+		remain := deleteMany(ctx, conn, doomed)
+		outcome.Deleted += len(doomed) - len(remain)
+		for _, rule := range remain { // one by one, to see which
 			var other *kernel.OtherRuleError
 			switch err := conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, rule)); {
 			case err == nil:
@@ -180,6 +178,28 @@ func (r *rules) flush(ctx context.Context, words []string) error {
 			plural(outcome.Kept, "stays", "stay"), plural(outcome.Kept, "it", "them"))
 	}
 	return r.tell(outcome, text)
+}
+
+// deleteMany deletes rules at once as far as that goes, and returns the others.
+func deleteMany(ctx context.Context, conn *kernel.Conn, doomed []rpdb.Rule) (remain []rpdb.Rule) {
+	err := conn.DeleteRules(ctx, doomed)
+	var part *kernel.PartError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &part):
+		return doomed
+	}
+	gone := map[int]bool{}
+	for _, i := range part.Deleted() {
+		gone[i] = true
+	}
+	for i, rule := range doomed {
+		if !gone[i] {
+			remain = append(remain, rule)
+		}
+	}
+	return remain
 }
 
 // tell prints what was done, as JSON or in one line.
