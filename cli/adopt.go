@@ -96,7 +96,6 @@ func (a *app) chosenRules(words []string) (func(rpdb.Rule) bool, error) {
 		return nil, nil
 	}
 	r := a.newRules()
-	r.names = a.loadNames()
 	families, filters, err := r.filters("list", words)
 	var wrong *usageError
 	if errors.As(err, &wrong) {

@@ -132,12 +132,18 @@ func mainBelow(root string) int {
 	if ipcmd.IsName(os.Args[0]) {
 		return ipcmd.Main()
 	}
-	if object, words := ipWords(os.Args[1:]); object == "ip" {
-		return ipCall(words, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}).Run()
+	std := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	switch object, words := ipWords(os.Args[1:]); {
+	case object == "ip":
+		return ipCall(words, std).Run()
+	case object == "rule" && listsRules(words):
+		// Nothing is left undone when a signal ends it, and to prepare for one takes as
+		// long as the list.
+		return run(context.Background(), os.Args[1:], std, root)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	return run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, root)
+	return run(ctx, os.Args[1:], std, root)
 }
 
 const rootLong = `rpdb explains, checks and changes the routing policy database of Linux:

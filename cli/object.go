@@ -60,8 +60,21 @@ type objectCall struct {
 	object string
 	usage  string // what its help prints
 	opts   ipcmd.Options
-	names  rpdb.Names
+	named  *rpdb.Names // nil before they are read
 }
+
+// names returns the names of what the call is about. They are read when they are
+// first asked for.
+func (o *objectCall) names() rpdb.Names {
+	if o.named == nil {
+		n := o.loadNames()
+		o.named = &n
+	}
+	return *o.named
+}
+
+// forgetNames is called when something else has become what the call is about.
+func (o *objectCall) forgetNames() { o.named = nil }
 
 // options reads the options in front of the verb, or behind it, and returns what
 // stands behind them.
@@ -85,7 +98,7 @@ func (o *objectCall) options(args []string) ([]string, error) {
 		return nil, &usageError{fmt.Sprintf("%s: %v is no family of %ss", o.object, f, o.object), "use -4 or -6"}
 	}
 	o.netns, o.opts = opts.NetNS, opts
-	o.names = o.loadNames() // of the namespace
+	o.forgetNames() // for those of the namespace
 	return words, nil
 }
 

@@ -118,7 +118,7 @@ func (r *routes) verb(ctx context.Context, verb iproute2.RouteVerb, words []stri
 func (r *routes) open(ctx context.Context) (err error) {
 	if r.fromFile() {
 		r.file, _, err = r.state(ctx)
-		r.names = r.loadNames() // of the text
+		r.forgetNames() // for those of the text
 		return err
 	}
 	return r.inNetNS(func(o kernel.Options) error {
@@ -141,7 +141,7 @@ func (r *routes) close() {
 }
 
 func (r *routes) context(f rpdb.Family) iproute2.RouteContext {
-	c := iproute2.RouteContext{Family: f, Names: r.names, VRF: r.vrf}
+	c := iproute2.RouteContext{Family: f, Names: r.names(), VRF: r.vrf}
 	if c.LinkIndex = r.linkIndex; r.file == nil {
 		c.LinkIndex = r.socket.LinkIndex
 	}
@@ -167,7 +167,7 @@ func (r *routes) vrf(name string) (rpdb.TableID, bool) {
 func (r *routes) view() iproute2.RouteView {
 	linkName := r.linkNames()
 	return iproute2.RouteView{
-		Names: r.names, LinkName: linkName,
+		Names: r.names(), LinkName: linkName,
 		Numeric: r.opts.Numeric, Details: r.opts.Details, OneLine: r.opts.OneLine, Stats: r.opts.Stats > 0,
 		Family: r.opts.Family == 0, Exact: r.opts.JSON,
 	}

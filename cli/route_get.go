@@ -90,7 +90,7 @@ func (r *routes) ask(ctx context.Context, p *routePrinter, q question) (rpdb.Rou
 		return answer.Route, err
 	}
 	d := decide(s, q, verdict, answer.Route)
-	v := iproute2.RuleView{Names: r.names, Numeric: r.opts.Numeric, Details: r.opts.Details}
+	v := iproute2.RuleView{Names: r.names(), Numeric: r.opts.Numeric, Details: r.opts.Details}
 	if !refused {
 		return answer.Route, p.printAnswer(entry(answer), d, v)
 	}
@@ -110,7 +110,7 @@ func (r *routes) ask(ctx context.Context, p *routePrinter, q question) (rpdb.Rou
 func (r *routes) askEngine(p *routePrinter, q question) (rpdb.Route, error) {
 	d := decide(r.file, q, rpdb.Decision{}, rpdb.Route{})
 	d.unasked = notOfKernel
-	v := iproute2.RuleView{Names: r.names, Numeric: r.opts.Numeric, Details: r.opts.Details}
+	v := iproute2.RuleView{Names: r.names(), Numeric: r.opts.Numeric, Details: r.opts.Details}
 	answer := d.answer(r.file, q)
 	if d.decision.Disposition.Delivered() {
 		return answer.Route, p.printAnswer(answer, d, v)

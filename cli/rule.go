@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"rpdb"
-	"rpdb/format/ipjson"
+	"rpdb/cli/ipcmd"
 	"rpdb/format/iproute2"
 )
 
@@ -33,11 +32,19 @@ func (a *app) ruleCommand() *cobra.Command {
 	}
 }
 
-// rules is one call of "rpdb rule".
-type rules struct {
-	objectCall
-	nat []rpdb.Translation // of the rules that are listed
+// listsRules reports whether the words of "rpdb rule" certainly do no more than to
+// list the rules of the host.
+func listsRules(words []string) bool {
+	opts, rest, err := ipcmd.ParseOptions(words)
+	if err != nil || opts.Batch != nil || len(rest) == 0 {
+		return err == nil && opts.Batch == nil
+	}
+	verb, err := iproute2.ParseRuleVerb(rest[0])
+	return err == nil && verb == iproute2.RuleList && !slices.ContainsFunc(rest, func(w string) bool { return strings.HasPrefix(w, "--") })
 }
+
+// rules is one call of "rpdb rule".
+type rules struct{ objectCall }
 
 func (a *app) newRules() *rules {
 	return &rules{objectCall: objectCall{app: a, object: "rule", usage: ruleUsage + iproute2.RuleHelp()}}
@@ -119,112 +126,18 @@ func (r *rules) honoured(verb string) []string {
 }
 
 func (r *rules) context(f rpdb.Family) iproute2.RuleContext {
-	return iproute2.RuleContext{Family: f, Names: r.names}
+	return iproute2.RuleContext{Family: f, Names: r.names()}
 }
 
 // filters reads the words that choose rules, for the families that they can be
 // about.
 func (r *rules) filters(verb string, words []string) ([]rpdb.Family, []iproute2.RuleFilter, error) {
 	return perFamily(&r.objectCall, verb, func(f rpdb.Family) (iproute2.RuleFilter, error) {
+		if len(words) == 0 { // no names are needed
+			return iproute2.RuleFilter{}, nil
+		}
 		return r.context(f).ParseWideFilter(words)
 	})
-}
-
-// list prints the rules of both families, or of the one given, that the words
-// choose.
-func (r *rules) list(ctx context.Context, words []string) error {
-	families, filters, err := r.filters("list", words)
-	if err != nil {
-		return err
-	}
-	read, closeSource, err := r.source(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeSource()
-	var chosen []rpdb.Rule
-	for i, f := range families {
-		list, err := read(f)
-		if err != nil {
-			return err
-		}
-		for _, rule := range list {
-			if filters[i].Match(rule) {
-				chosen = append(chosen, rule)
-			}
-		}
-	}
-	if r.nat, err = r.translations(ctx, chosen); err != nil {
-		return err
-	}
-	return r.print(chosen, false)
-}
-
-// translations returns what nftables does to the packets of rules, where one of
-// them looks as if it did something. To those who may not read it it does nothing.
-func (r *rules) translations(ctx context.Context, list []rpdb.Rule) ([]rpdb.Translation, error) {
-	asks := func(rule rpdb.Rule) bool {
-		return rpdb.IsCopyRealm(rule.Realms.To()) && hasRealm(rule, rule.Realms.To())
-	}
-	if !slices.ContainsFunc(list, asks) {
-		return nil, nil
-	}
-	var s rpdb.Snapshot
-	if r.fromFile() {
-		state, _, err := r.state(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return state.NAT.Translations, nil
-	}
-	conn, err := r.open()
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	err = hostDoors{conn}.readNAT(ctx, &s)
-	return s.NAT.Translations, err
-}
-
-// source returns what reads the rules of a family: from a file, if one was
-// given, else from the kernel.
-func (r *rules) source(ctx context.Context) (read func(rpdb.Family) ([]rpdb.Rule, error), closeSource func(), err error) {
-	if r.fromFile() {
-		s, _, err := r.state(ctx)
-		r.names = r.loadNames() // of the text
-		return func(f rpdb.Family) ([]rpdb.Rule, error) { return s.RulesOf(f), nil }, func() {}, err
-	}
-	conn, err := r.open()
-	if err != nil {
-		return nil, nil, err
-	}
-	return func(f rpdb.Family) ([]rpdb.Rule, error) { return conn.Rules(ctx, f) }, func() { conn.Close() }, nil
-}
-
-// print writes rules, or rules that were deleted, each with its family unless
-// one was asked for.
-func (r *rules) print(list []rpdb.Rule, deleted bool) error {
-	v := iproute2.RuleView{
-		Names: r.names, Numeric: r.opts.Numeric, Details: r.opts.Details, Family: r.opts.Family == 0,
-		Deleted: deleted, Color: r.opts.Palette(r.plain().Out, os.Getenv),
-	}
-	if !r.opts.JSON {
-		w := newPrinter(r.Out)
-		for _, rule := range list {
-			w.printf("%s\n", v.Rule(rule)+natOf(rule, r.nat))
-		}
-		return w.err
-	}
-	w := ipjson.NewWriter(r.Out, r.opts.Pretty)
-	for _, rule := range list {
-		w.Begin()
-		v.Fields(rule, w)
-		if text := natOf(rule, r.nat); text != "" {
-			w.String("nat", "", strings.TrimPrefix(text, " nat "))
-		}
-		w.End()
-	}
-	return w.Close()
 }
 
 const ruleUsage = `Usage: rpdb rule [ -4 | -6 ] [ -j ] [ -n NETNS | SOURCE ] [ list [ FILTER ] ]

@@ -79,7 +79,7 @@ func (r *rules) put(ctx context.Context, conn *kernel.Conn, q asked) error {
 		return err
 	}
 	if r.opts.Echo {
-		return r.print([]rpdb.Rule{q.rule}, false)
+		return r.print(ctx, []rpdb.Rule{q.rule}, false)
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func (r *rules) delete(ctx context.Context, words []string) error {
 	if err := conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, there[0])); err != nil || !r.opts.Echo {
 		return err
 	}
-	return r.print(there, true)
+	return r.print(ctx, there, true)
 }
 
 // near is the command that deletes a rule of the priority that was given, ""
@@ -244,7 +244,7 @@ func (r *rules) near(ctx context.Context, conn *kernel.Conn, q asked) string {
 	if len(found) != 1 {
 		return ""
 	}
-	command := iproute2.RuleCommand(rpdb.Delete, found[0], r.names)
+	command := iproute2.RuleCommand(rpdb.Delete, found[0], r.names())
 	return "rpdb " + strings.TrimPrefix(command, "ip ")
 }
 

@@ -20,6 +20,11 @@ func (a *app) loadNames() rpdb.Names {
 		return *a.textNames
 	}
 	n, _ := a.files().Load()
+	return withOurs(n)
+}
+
+// withOurs returns names with that of our protocol, unless it has another one.
+func withOurs(n rpdb.Names) rpdb.Names {
 	protocols := map[rpdb.Protocol]string{rpdb.ProtocolRPDB: "rpdb"}
 	maps.Copy(protocols, n.Protocols)
 	n.Protocols = protocols

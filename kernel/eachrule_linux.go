@@ -11,35 +11,41 @@ import (
 	"rpdb/kernel/netlink"
 )
 
-// EachRule reads the rules of a family, which may be any number, as they were at
-// one moment, and gives each of them to use, in order and in the same memory: use
-// may keep the rule, and of the message nothing. A list that turns out to be torn
-// is read once more, after again was called to forget what use was given. An
-// error of use ends the reading and is returned.
+// EachRule reads the rules of some families, which may be any numbers, as they were
+// at one moment, and gives each of them to use, in order and in the same memory: use
+// may keep the rule, and of the message nothing. If one of the lists turns out to be
+// torn, all are read once more, after again was called to forget what use was given.
+// An error of use ends the reading and is returned.
 //
-// It holds a few blocks of messages however long the list is. While the kernel
-// makes the next part of a long list use has the last one, on a goroutine of its
-// own; it is called for one rule at a time, and not after EachRule has returned.
-// It must not use the socket. See [Socket.ListRules] for what is not noticed.
-func (s *Socket) EachRule(ctx context.Context, family uint8, again func(), use func(*RuleMessage) error) error {
+// It holds a few blocks of messages however long a list is. While the kernel makes
+// the next part of a long one use has the last, on a goroutine of its own; it is
+// called for one rule at a time, and not after EachRule has returned. It must not use
+// the socket. See [Socket.ListRules] for what is not noticed.
+func (s *Socket) EachRule(ctx context.Context, families []uint8, again func(), use func(*RuleMessage) error) error {
 	for range maxReadings {
-		quiet, err := s.eachRule(ctx, family, use)
+		quiet, err := s.eachOf(ctx, families, use)
 		if quiet || err != nil {
 			return err
 		}
 		again()
 	}
-	return &UnstableError{Class: fmt.Sprintf("rules (family %d)", family), Attempts: maxReadings}
+	return &UnstableError{Class: "rules", Attempts: maxReadings}
 }
 
-func (s *Socket) eachRule(ctx context.Context, family uint8, use func(*RuleMessage) error) (quiet bool, err error) {
-	r := ruleReading{use: use}
-	quiet, err = s.nl.DumpWatched(ctx, dumpOfRules(family), eventGroup(EventRule, rpdb.Family(family)), r.add)
-	used := r.end()
-	if errors.Is(err, netlink.InterruptedError{}) || errors.Is(err, netlink.OverflowError{}) {
-		quiet, err = false, nil
+// eachOf reads every family once, up to the first torn list.
+func (s *Socket) eachOf(ctx context.Context, families []uint8, use func(*RuleMessage) error) (quiet bool, err error) {
+	for _, f := range families {
+		r := ruleReading{use: use}
+		quiet, err = s.nl.DumpWatched(ctx, dumpOfRules(f), eventGroup(EventRule, rpdb.Family(f)), r.add)
+		used := r.end()
+		if errors.Is(err, netlink.InterruptedError{}) || errors.Is(err, netlink.OverflowError{}) {
+			quiet, err = false, nil
+		}
+		if err = errors.Join(err, used); !quiet || err != nil {
+			return false, err
+		}
 	}
-	return quiet, errors.Join(err, used)
+	return true, nil
 }
 
 // ruleReading takes the messages of a list and has them used block by block: those

@@ -62,7 +62,7 @@ func (s *session) list(words []string) error {
 	}
 	sock, err := s.socket()
 	if err == nil {
-		err = sock.EachRule(context.Background(), s.opts.Listed(), again, func(m *kernel.RuleMessage) error {
+		err = sock.EachRule(context.Background(), []uint8{s.opts.Listed()}, again, func(m *kernel.RuleMessage) error {
 			if all || filter.Match(m.Rule) {
 				p.print(&m.Rule)
 			}

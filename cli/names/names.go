@@ -72,15 +72,44 @@ func (f Files) etc() string {
 // read or understood comes back as the error, joined, beside the names that
 // could.
 func (f Files) Load() (rpdb.Names, error) {
-	var n rpdb.Names
-	l := f.loader(func(kind rttables.Kind, source string, data []byte) error {
-		return rttables.Parse(&n, kind, source, data)
-	})
+	r := f.Reader()
 	for _, kind := range rttables.Kinds() {
-		l.kind(kind)
+		r.Need(kind)
 	}
-	return n, errors.Join(l.errs...)
+	return r.names, errors.Join(r.files.errs...)
 }
+
+// Reader reads names kind by kind, as they are needed. It is not safe for
+// concurrent use; see [Files.Reader].
+type Reader struct {
+	names rpdb.Names
+	files *loader
+	read  [rttables.Scopes + 1]bool // by kind
+}
+
+// Reader returns a reader that has read nothing.
+func (f Files) Reader() *Reader {
+	r := &Reader{}
+	r.files = f.loader(func(kind rttables.Kind, source string, data []byte) error {
+		return rttables.Parse(&r.names, kind, source, data)
+	})
+	return r
+}
+
+// Need reads the names of a kind, as far as they can be, and reports whether it
+// did: it does once.
+func (r *Reader) Need(kind rttables.Kind) bool {
+	if r.read[kind] {
+		return false
+	}
+	r.read[kind] = true
+	r.files.kind(kind)
+	return true
+}
+
+// Names returns the names that were read. They are not to be changed, and those of
+// another kind are not in them when it is read.
+func (r *Reader) Names() rpdb.Names { return r.names }
 
 // Tables returns every line that names a table, in the order of reading: the
 // last one of a number is what listings show. The error is as for [Files.Load].

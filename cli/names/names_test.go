@@ -8,6 +8,7 @@ import (
 
 	"rpdb"
 	"rpdb/cli/names"
+	"rpdb/format/rttables"
 )
 
 // machine makes files below a root of their own, each from its path and text.
@@ -51,6 +52,24 @@ func TestPlacesAndPrecedence(t *testing.T) {
 	}
 	if n.Protocol(82) != "rpdb" || n.Realm(3) != "cosmos" || n.Group(7) != "lan" || n.DSFields[0xb8] != "EF" {
 		t.Errorf("other names: %+v", n)
+	}
+}
+
+// Kinds that nobody needs are not read, and those that are come in any order.
+func TestReader(t *testing.T) {
+	r := machine(t, map[string]string{
+		"etc/iproute2/rt_tables": "7 seven\n", "etc/iproute2/rt_protos": "82 rpdb\n", "etc/iproute2/group": "3 lan\n",
+	}).Reader()
+	if !r.Need(rttables.Protocols) || r.Need(rttables.Protocols) {
+		t.Error("a kind is read once")
+	}
+	if n := r.Names(); n.Protocol(82) != "rpdb" || n.Table(7) != "7" || n.Group(3) != "3" {
+		t.Errorf("with protocols: %+v", n)
+	}
+	r.Need(rttables.Tables)
+	r.Need(rttables.DSFields)
+	if n := r.Names(); n.Protocol(82) != "rpdb" || n.Table(7) != "seven" || n.Group(3) != "3" {
+		t.Errorf("with tables: %+v", n)
 	}
 }
 
