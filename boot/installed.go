@@ -20,8 +20,15 @@ type Installed struct {
 	Enabled bool
 }
 
-// repairCall finds what a line calls to repair, as it is in all our files.
-var repairCall = regexp.MustCompile(`(?m)^[^#\n]*?((?:/[A-Za-z0-9._+-]+)+) repair( |$)`)
+// repairCalls returns the programs that lines of a text call to repair, as those of
+// all our files do.
+func repairCalls(text string) (programs []string) {
+	line := regexp.MustCompile(`(?m)^[^#\n]*?((?:/[A-Za-z0-9._+-]+)+) repair( |$)`) // not made when the program starts
+	for _, call := range line.FindAllStringSubmatch(text, -1) {
+		programs = append(programs, call[1])
+	}
+	return programs
+}
 
 // Installed looks at the files on record. Nothing is changed.
 func (t *Tree) Installed() (Installed, error) {
@@ -49,8 +56,8 @@ func (t *Tree) Installed() (Installed, error) {
 		}
 		in.Enabled = true
 		in.Watch = in.Watch || e.Path == watchPath
-		for _, call := range repairCall.FindAllStringSubmatch(have.text, -1) {
-			in.Programs[call[1]] = t.CheckProgram(call[1])
+		for _, program := range repairCalls(have.text) {
+			in.Programs[program] = t.CheckProgram(program)
 		}
 	}
 	return in, nil

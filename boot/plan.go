@@ -121,7 +121,7 @@ func (p *Plan) want(f File) error {
 // has edited, though the record of it is gone, as after a removal that left it: it
 // has our marker still, or calls us.
 func isEdited(have found) bool {
-	return strings.Contains(have.text, Marker) || repairCall.MatchString(have.text)
+	return strings.Contains(have.text, Marker) || len(repairCalls(have.text)) > 0
 }
 
 // errOccupied is a place where something stands that is not ours.

@@ -28,8 +28,10 @@ func (e *ProgramError) Hint() string {
 	return "install it, as with \"install -m 755 rpdb /usr/local/sbin/\", and call that one; or name it with --program"
 }
 
-// plain is a path that units and shells read as it is.
-var plain = regexp.MustCompile(`^(/[A-Za-z0-9._+-]+)+$`)
+// isPlain reports whether units and shells read a path as it is.
+func isPlain(p string) bool {
+	return regexp.MustCompile(`^(/[A-Za-z0-9._+-]+)+$`).MatchString(p) // not made when the program starts
+}
 
 // CheckProgram checks that a program, an absolute path in the tree, will be there
 // at boot, and that nobody but root can put another in its place.
@@ -41,7 +43,7 @@ func (t *Tree) CheckProgram(p string) error {
 }
 
 func (t *Tree) checkProgram(p string) error {
-	if !plain.MatchString(p) || path.Clean(p) != p {
+	if !isPlain(p) || path.Clean(p) != p {
 		return errors.New("its path must be absolute, and of letters, digits and ._+- only")
 	}
 	// Either gone after a boot, or hidden from services.

@@ -352,12 +352,10 @@ func (m *merger) verify(text, addition string) error {
 	return nil
 }
 
-// madeUp is the name of a rule that has none, which says its place. No goto can
-// have it, as it has a space.
-var madeUp = regexp.MustCompile(`^rule [0-9]+$`)
-
-// nameless returns rules without the names that say their places.
+// nameless returns rules without the names that say their places, which those have
+// that were given none. No goto can have such a name, as it has a space.
 func nameless(rules []rpdb.DesiredRule) []rpdb.DesiredRule {
+	madeUp := regexp.MustCompile(`^rule [0-9]+$`) // not made when the program starts
 	out := copyOf(rules)
 	for i := range out {
 		if madeUp.MatchString(out[i].Name) {

@@ -33,15 +33,48 @@ const (
 	etherQinQOld EtherType = 0x9100 // of older switches
 )
 
-var etherTypeNames = map[EtherType]string{
-	EtherIPv4: "IPv4", EtherIPv6: "IPv6", 0x0806: "ARP", 0x8035: "RARP", 0x8847: "MPLS", 0x8848: "MPLS multicast", 0x8863: "PPPoE discovery",
-	0x8864: "PPPoE session", 0x888e: "EAPOL", 0x88cc: "LLDP", 0x88e5: "MACsec", 0x88f7: "PTP", 0x8902: "CFM", 0x9000: "loopback test",
-	etherVLAN: "VLAN tag", etherQinQ: "VLAN tag", etherQinQOld: "VLAN tag", 0x4305: "batman-adv",
+// name returns the name of a type, "" for one without.
+func (t EtherType) name() string {
+	switch t {
+	case EtherIPv4:
+		return "IPv4"
+	case EtherIPv6:
+		return "IPv6"
+	case 0x0806:
+		return "ARP"
+	case 0x8035:
+		return "RARP"
+	case 0x8847:
+		return "MPLS"
+	case 0x8848:
+		return "MPLS multicast"
+	case 0x8863:
+		return "PPPoE discovery"
+	case 0x8864:
+		return "PPPoE session"
+	case 0x888e:
+		return "EAPOL"
+	case 0x88cc:
+		return "LLDP"
+	case 0x88e5:
+		return "MACsec"
+	case 0x88f7:
+		return "PTP"
+	case 0x8902:
+		return "CFM"
+	case 0x9000:
+		return "loopback test"
+	case etherVLAN, etherQinQ, etherQinQOld:
+		return "VLAN tag"
+	case 0x4305:
+		return "batman-adv"
+	}
+	return ""
 }
 
 // String returns the name, or "ethertype 0x1234" for one without.
 func (t EtherType) String() string {
-	if name, ok := etherTypeNames[t]; ok {
+	if name := t.name(); name != "" {
 		return name
 	}
 	switch {

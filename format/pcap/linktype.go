@@ -21,17 +21,64 @@ const (
 	LinkSLL2     LinkType = 276 // "cooked" packets of Linux, with direction and interface
 )
 
-var linkTypeNames = map[LinkType]string{
-	LinkNull: "loopback of BSD", LinkEthernet: "Ethernet", linkRawOld: "raw IP", LinkRaw: "raw IP", LinkLoop: "loopback of OpenBSD",
-	LinkSLL: "Linux cooked", LinkIPv4: "raw IPv4", LinkIPv6: "raw IPv6", LinkSLL2: "Linux cooked v2",
-	6: "Token Ring", 9: "PPP", 50: "PPP in HDLC", 51: "PPPoE", 105: "802.11", 119: "802.11 with Prism header", 127: "802.11 with radiotap header",
-	163: "802.11 with AVS header", 189: "USB", 192: "PPI", 195: "802.15.4", 203: "IPNET of Solaris", 220: "USB of Linux", 227: "CAN",
-	239: "netfilter log", 253: "netlink",
+// name returns the name of a type, "" for one without.
+func (t LinkType) name() string {
+	switch t {
+	case LinkNull:
+		return "loopback of BSD"
+	case LinkEthernet:
+		return "Ethernet"
+	case linkRawOld, LinkRaw:
+		return "raw IP"
+	case LinkLoop:
+		return "loopback of OpenBSD"
+	case LinkSLL:
+		return "Linux cooked"
+	case LinkIPv4:
+		return "raw IPv4"
+	case LinkIPv6:
+		return "raw IPv6"
+	case LinkSLL2:
+		return "Linux cooked v2"
+	case 6:
+		return "Token Ring"
+	case 9:
+		return "PPP"
+	case 50:
+		return "PPP in HDLC"
+	case 51:
+		return "PPPoE"
+	case 105:
+		return "802.11"
+	case 119:
+		return "802.11 with Prism header"
+	case 127:
+		return "802.11 with radiotap header"
+	case 163:
+		return "802.11 with AVS header"
+	case 189:
+		return "USB"
+	case 192:
+		return "PPI"
+	case 195:
+		return "802.15.4"
+	case 203:
+		return "IPNET of Solaris"
+	case 220:
+		return "USB of Linux"
+	case 227:
+		return "CAN"
+	case 239:
+		return "netfilter log"
+	case 253:
+		return "netlink"
+	}
+	return ""
 }
 
 // String returns the number and, where it is known, the name: "105 (802.11)".
 func (t LinkType) String() string {
-	if name, ok := linkTypeNames[t]; ok {
+	if name := t.name(); name != "" {
 		return fmt.Sprintf("%d (%s)", uint16(t), name)
 	}
 	return fmt.Sprintf("%d", uint16(t))
