@@ -246,9 +246,10 @@ func (s *Session) stillTrue(ctx context.Context, k blinkered, prop Proposal, p p
 }
 
 // sameState reports whether two states have the same rules and routes in the same
-// order, and so one plan: nothing else goes into it.
+// order, and translate the same, and so one plan: nothing else goes into it.
 func sameState(a, b *rpdb.Snapshot) bool {
-	return slices.Equal(a.Rules, b.Rules) && slices.EqualFunc(a.Routes, b.Routes, rpdb.Route.Equal)
+	return slices.Equal(a.Rules, b.Rules) && slices.EqualFunc(a.Routes, b.Routes, rpdb.Route.Equal) &&
+		reflect.DeepEqual(a.NAT, b.NAT) && a.Missing.Has(rpdb.PartNAT) == b.Missing.Has(rpdb.PartNAT)
 }
 
 // messages are what a plan sends.

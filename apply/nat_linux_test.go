@@ -1,6 +1,7 @@
 package apply_test
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"testing"
@@ -122,5 +123,33 @@ func TestForeignTableDoesNotKeepATrial(t *testing.T) {
 	_, _, err = apply.Drift(c, state, host)
 	if blocked, ok := err.(*apply.BlockedError); !ok || len(blocked.By) != 1 {
 		t.Errorf("drift: %v", err)
+	}
+}
+
+// TestTranslationMadeAfterThePlan is not lost: the plan writes the whole table, as
+// it was when it was made.
+func TestTranslationMadeAfterThePlan(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	if err := s.apply(t, "N", 0); err != nil {
+		t.Fatal(err)
+	}
+	realm, _ := rpdb.RealmOfCopy(rpdb.FirstHandCopy)
+	var byHand []rpdb.Translation
+	_, err := s.session(t, func(session *apply.Session) error {
+		prop := s.proposal(t, "M")
+		byHand = rpdb.SortTranslations(append(slices.Clone(prop.Before.NAT.Translations), rpdb.Translation{
+			Family: rpdb.IPv4, Kind: rpdb.TranslateMasquerade, Realm: realm, Rule: 500, CopyOf: 100,
+		}))
+		if err := s.Memory.Do(t.Context(), rpdb.NATChange(rpdb.Replace, byHand)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := session.Apply(t.Context(), prop)
+		return err
+	})
+	if !errors.As(err, new(*apply.StaleError)) {
+		t.Errorf("got %v", err)
+	}
+	if now := must(s.Memory.Snapshot(t.Context())).NAT.Translations; !slices.Equal(now, byHand) {
+		t.Errorf("nftables holds %v, and held %v", now, byHand)
 	}
 }
