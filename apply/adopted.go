@@ -96,11 +96,22 @@ func (s *Session) giving(prop Proposal) (Proposal, journal.Adopted) {
 // ofOthers reports whether a step has failed that gives something back.
 func ofOthers(err error) bool {
 	var failed *StepError
-	if !errors.As(err, &failed) {
-		return false
+	return errors.As(err, &failed) && !givenBack([]rpdb.Change{failed.Step.Change}).IsZero()
+}
+
+// givenBack returns what some of the changes made that is not ours. What was to be
+// given back and was there already is not among it: somebody else has made that.
+func givenBack(changes []rpdb.Change) (a journal.Adopted) {
+	for _, c := range changes {
+		switch {
+		case c.Op == rpdb.Delete:
+		case c.Rule != nil && c.Rule.Protocol != rpdb.ProtocolRPDB:
+			a.Rules = append(a.Rules, *c.Rule)
+		case c.Route != nil && c.Route.Protocol != rpdb.ProtocolRPDB:
+			a.Routes = append(a.Routes, *c.Route)
+		}
 	}
-	c := failed.Step.Change
-	return c.Op != rpdb.Delete && (c.Rule != nil && c.Rule.Protocol != rpdb.ProtocolRPDB || c.Route != nil && c.Route.Protocol != rpdb.ProtocolRPDB)
+	return a
 }
 
 // giveBack returns the meanings of the generation to go back to, each with what
@@ -113,8 +124,8 @@ func (s *Session) giveBack(p journal.Pending, all []rpdb.Desired, host *rpdb.Sna
 		return all
 	}
 	body, err := s.Journal.Body(e)
-	gave := body.Desired
-	if err != nil || body.Adopted.IsZero() && len(gave.ForeignRules)+len(gave.ForeignRoutes) == 0 {
+	gave := givenBack(body.Changes)
+	if err != nil || body.Adopted.IsZero() && gave.IsZero() {
 		return all
 	}
 	routes := slices.DeleteFunc(slices.Clone(body.Adopted.Routes), func(r rpdb.Route) bool {
@@ -126,7 +137,7 @@ func (s *Session) giveBack(p journal.Pending, all []rpdb.Desired, host *rpdb.Sna
 	var with []rpdb.Desired
 	for _, d := range all {
 		d.ForeignRules, d.ForeignRoutes = body.Adopted.Rules, routes
-		d.GoneRules, d.GoneRoutes = gave.ForeignRules, gave.ForeignRoutes
+		d.GoneRules, d.GoneRoutes = gave.Rules, gave.Routes
 		with = append(with, d)
 	}
 	return append(with, all...)

@@ -107,6 +107,32 @@ func TestWhoIsOwed(t *testing.T) {
 	}
 }
 
+// TestWhatOthersMadeAgainStays: a trial that was to give it back has not made it, and
+// its end takes nothing of it away.
+func TestWhatOthersMadeAgainStays(t *testing.T) {
+	s := newTemplate(t, false, "A", "D", "B").site(t)
+	scriptOn(t, s, "ip rule add pref 200 from 192.0.2.96 lookup 8", "ip route add 203.0.113.0/24 via 192.0.2.9 table 8")
+	before := s.foreign(t)
+	_, err := s.session(t, func(session *apply.Session) error {
+		prop := s.proposal(t, "A")
+		prop.To, prop.Confirm = 1, time.Minute
+		if _, err := session.Apply(t.Context(), prop); err != nil {
+			return err
+		}
+		if s.foreign(t) == before {
+			t.Error("what nobody has made again is not given back")
+		}
+		_, err := session.RollBack(t.Context(), "by eve")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.foreign(t); got != before {
+		t.Errorf("others have\n%s\nand had\n%s", got, before)
+	}
+}
+
 // TestWhatCannotBeGivenBack is no reason to keep ours in force, and said.
 func TestWhatCannotBeGivenBack(t *testing.T) {
 	had := asOf(t, "").foreign(t)
