@@ -54,6 +54,22 @@ func (s *Session) owed(host *rpdb.Snapshot) []journal.Owed {
 	return owed
 }
 
+// owedBesides returns what is owed but for what is adopted once more: that is owed by
+// the generation that has it now.
+func owedBesides(now journal.Adopted, owed []journal.Owed) []journal.Owed {
+	var rest []journal.Owed
+	for _, o := range owed {
+		o.Rules = slices.DeleteFunc(slices.Clone(o.Rules), func(r rpdb.Rule) bool {
+			return slices.ContainsFunc(now.Rules, func(n rpdb.Rule) bool { return n.Canonical() == r.Canonical() })
+		})
+		o.Routes = slices.DeleteFunc(slices.Clone(o.Routes), func(r rpdb.Route) bool { return slices.ContainsFunc(now.Routes, r.Equal) })
+		if !o.IsZero() {
+			rest = append(rest, o)
+		}
+	}
+	return rest
+}
+
 // giving returns a proposal with what it gives back: whose policy is an earlier
 // generation's, what later ones adopted; and to take everything away, what the
 // policy holds. What somebody took out of a policy stays his decision.

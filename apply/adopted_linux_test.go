@@ -1,6 +1,7 @@
 package apply_test
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -110,7 +111,8 @@ func TestWhoIsOwed(t *testing.T) {
 // TestWhatOthersMadeAgainStays: a trial that was to give it back has not made it, and
 // its end takes nothing of it away.
 func TestWhatOthersMadeAgainStays(t *testing.T) {
-	s := newTemplate(t, false, "A", "D", "B").site(t)
+	s := newTemplate(t, false, "A", "D").site(t)
+	s.propose(t, "B", 0)
 	scriptOn(t, s, "ip rule add pref 200 from 192.0.2.96 lookup 8", "ip route add 203.0.113.0/24 via 192.0.2.9 table 8")
 	before := s.foreign(t)
 	_, err := s.session(t, func(session *apply.Session) error {
@@ -174,5 +176,27 @@ func TestWhenPacketsSeeWhatIsGivenBack(t *testing.T) {
 		if n != 4 {
 			t.Errorf("%q: %d are given back", made, n)
 		}
+	}
+}
+
+// TestAdoptedTwice: what is adopted, taken out of the policy, made again by its maker
+// and adopted again is given back once.
+func TestAdoptedTwice(t *testing.T) {
+	had := asOf(t, "").foreign(t)
+	s := newTemplate(t, false, "A", "D").site(t)
+	s.propose(t, "B", 0)
+	scriptOn(t, s, hostLines()[9:13]...)
+	if got := s.foreign(t); got != had {
+		t.Fatalf("made again:\n%s\nwant\n%s", got, had)
+	}
+	s.propose(t, "D", 0)
+	seen := map[string]int{}
+	for _, c := range s.propose(t, "A", 1).Plan.Changes {
+		if seen[string(must(json.Marshal(c.Change)))]++; seen[string(must(json.Marshal(c.Change)))] > 1 {
+			t.Errorf("twice: %v", c.Change)
+		}
+	}
+	if got := s.foreign(t); got != had {
+		t.Errorf("others have\n%s\nand had\n%s", got, had)
 	}
 }

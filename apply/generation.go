@@ -182,7 +182,8 @@ func (s *Session) record(prop Proposal, p plan.Plan, out *Outcome) error {
 	for _, c := range p.Changes {
 		body.Changes = append(body.Changes, c.Change)
 	}
-	body.Adopted, body.Owed = adopted(p), prop.owed
+	body.Adopted = adopted(p)
+	body.Owed = owedBesides(body.Adopted, prop.owed)
 	body.Links = linksOf(body, prop.Before)
 	sum, err := s.Journal.WriteBody(s.state.Next+1, body)
 	if err != nil {
