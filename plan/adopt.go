@@ -119,12 +119,18 @@ func notAdopted(there, old []rpdb.Rule) string {
 			return "another rule stands behind it, which would come first"
 		}
 	}
+	return othersStruck(there, old)
+}
+
+// othersStruck says why rules cannot be deleted without that of another, which is
+// not ours to move, "" if they can.
+func othersStruck(there, doomed []rpdb.Rule) string {
 	for i, o := range there {
-		if !slices.Contains(old, o) {
+		if !slices.Contains(doomed, o) {
 			continue
 		}
 		for _, r := range there[:i] {
-			if r.Protocol != rpdb.ProtocolRPDB && !slices.Contains(old, r) && strikes(o.Canonical(), r.Canonical()) {
+			if r.Protocol != rpdb.ProtocolRPDB && !slices.Contains(doomed, r) && strikes(o.Canonical(), r.Canonical()) {
 				return fmt.Sprintf("one of protocol %d stands before it, which the kernel would delete in its place", r.Protocol)
 			}
 		}
@@ -205,10 +211,20 @@ const goneReason = "was given back, and that is undone"
 // takeRule plans that a rule of another goes, unless the policy takes its place.
 func (h *handOver) takeRule(r rpdb.Rule) {
 	same := func(o rpdb.Rule) bool { return o.Canonical() == r.Canonical() }
-	if slices.ContainsFunc(h.actual.Rules, same) && !AdoptsRule(h.desired, r) {
-		h.gone = append(h.gone, ruleStep(rpdb.Delete, r, goneReason))
-		h.plan.Transient = append(h.plan.Transient, fmt.Sprintf("%v goes by itself, after the others", r))
+	there := slices.DeleteFunc(h.actual.RulesOf(r.Family), func(o rpdb.Rule) bool {
+		goes := slices.ContainsFunc(h.desired.GoneRules, func(g rpdb.Rule) bool { return g.Canonical() == o.Canonical() })
+		return o.Priority != r.Priority || goes && !same(o)
+	})
+	i := slices.IndexFunc(there, same)
+	if i < 0 || AdoptsRule(h.desired, r) {
+		return
 	}
+	if why := othersStruck(there, there[i:i+1]); why != "" {
+		h.plan.Notes = append(h.plan.Notes, fmt.Sprintf("%v was given back and stays: at the same priority %s", r, why))
+		return
+	}
+	h.gone = append(h.gone, ruleStep(rpdb.Delete, r, goneReason))
+	h.plan.Transient = append(h.plan.Transient, fmt.Sprintf("%v goes by itself, after the others", r))
 }
 
 // takeRoute plans that a route of another goes, or that the policy's takes its

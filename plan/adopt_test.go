@@ -205,6 +205,24 @@ rule 100 (IPv4) goes by itself, after the others`; got != want {
 	if got, want := told(leads(t, s, again)), told(leads(t, s, adopting(mine))); got != want {
 		t.Errorf("where the policy adopts it:\n%s\nwant\n%s", got, want)
 	}
+	// The kernel would delete the narrow one in the place of the other, and it is
+	// not ours to move.
+	wide, narrow := mine, mine
+	wide.Selector.From = netip.Prefix{}
+	both := &rpdb.Snapshot{Rules: []rpdb.Rule{narrow, wide}}
+	if got, want := told(leads(t, both, rpdb.Desired{GoneRules: []rpdb.Rule{wide}})),
+		"rule 100 (IPv4) was given back and stays: at the same priority one of protocol 3 stands before it, which the kernel would delete in its place"; got != want {
+		t.Errorf("behind a rule of others:\n%s\nwant\n%s", got, want)
+	}
+	if got, want := told(leads(t, both, rpdb.Desired{GoneRules: []rpdb.Rule{wide, narrow}})), `switch delete rule 100 (IPv4) protocol 3
+switch delete rule 100 (IPv4) protocol 3`; !strings.HasPrefix(got, want) {
+		t.Errorf("behind one that goes, too:\n%s\nwant\n%s", got, want)
+	}
+	both.Rules = []rpdb.Rule{wide, narrow}
+	if got, want := told(leads(t, both, rpdb.Desired{GoneRules: []rpdb.Rule{wide}})),
+		"switch delete rule 100 (IPv4) protocol 3\nrule 100 (IPv4) goes by itself, after the others"; got != want {
+		t.Errorf("before a rule of others:\n%s\nwant\n%s", got, want)
+	}
 	changed := mine
 	changed.Action = rpdb.ToTable(7)
 	if p := leads(t, &rpdb.Snapshot{Rules: []rpdb.Rule{changed}}, rpdb.Desired{GoneRules: s.Rules}); !p.Empty() {
