@@ -105,6 +105,9 @@ func (c *Conn) readOnce(ctx context.Context) (s standing, err error) {
 		if len(list) == 0 && len(unknown)+len(more) == 0 {
 			s.Unknown = append(s.Unknown, t.String()+" is empty")
 		}
+		if t.flags != 0 { // with "dormant" its chains see no packet
+			s.Unknown = append(s.Unknown, fmt.Sprintf("%v has the flags %#x, which are not ours", t, t.flags))
+		}
 	}
 	return s, nil
 }

@@ -87,6 +87,7 @@ func TestTampering(t *testing.T) {
 		"a rule changed":          {"flush chain ip rpdb srcnat; add rule ip rpdb srcnat ip saddr 10.1.0.0/24 snat to 203.0.113.9 comment \"rule 10010: nat 203.0.113.0/24, inbound\"", []int{1, 2, 3}},
 		"no priority back":        {"flush chain ip6 rpdb restore", []int{0, 1, 2}},
 		"a family less":           {"delete table ip6 rpdb", []int{0, 1, 2}},
+		"a table put to sleep":    {"add table ip rpdb { flags dormant; comment \"nat of rpdb, format 1\"; }", all},
 		"nothing left of a table": {"flush table ip6 rpdb", []int{0, 1, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,6 +73,7 @@ func supported(err error) error {
 type table struct {
 	family  rpdb.Family
 	comment string
+	flags   uint32 // 0 as we write it
 }
 
 func (t table) ours() bool {
@@ -95,6 +96,8 @@ func (c *Conn) tables(ctx context.Context) (all []table, err error) {
 			switch d.Type() {
 			case 1:
 				name = d.String()
+			case 2:
+				t.flags = d.NetUint32()
 			case 6:
 				t.comment = commentOf(d.Data())
 			}
