@@ -160,60 +160,92 @@ func (r *restoration) run(ctx context.Context) (Restored, error) {
 // restore adds at once what goes to places without rules, if that is much, and
 // brings the others into order one by one.
 func (r *restoration) restore(ctx context.Context, there []rpdb.Rule) (done Restored, err error) {
-	fresh, rest := r.split(there)
-	if fresh, rest, err = r.addMany(ctx, fresh, rest); err != nil {
+	todo := r.split(there)
+	added, rest, err := r.addMany(ctx, todo)
+	if err != nil {
 		return done, err
 	}
 	r.choose(rest, there)
 	done, changed, err := r.write(ctx)
-	if done.Added += len(fresh); err == nil && (changed || len(fresh) == 0) { // which are read back
+	done.Added += added
+	done.There += len(r.rules) - len(todo.all)
+	if err == nil && changed { // what was added at once is read back
 		err = r.verify(ctx)
 	}
 	return done, err
 }
 
-// split returns which of the rules go to places without rules, and which do not,
-// both as they will stand. Of a list that is whole, or gone, most are of one kind.
-func (r *restoration) split(there []rpdb.Rule) (fresh, rest []int) {
+// todo are the rules that may be missing, as they will stand.
+type todo struct {
+	all   []int // both of these
+	fresh []int // that go to places without rules
+	rest  []int // that go to others
+}
+
+// split looks what is to be done. Of a list that is whole, or gone, most rules are
+// of one kind: places that begin with what is wanted there are left out, which is
+// found without making anything of them.
+func (r *restoration) split(there []rpdb.Rule) (t todo) {
 	walk := walkOf(r.rules)
-	fresh = make([]int, 0, len(walk))
-	for _, i := range walk {
-		p := placeAt(r.rules, i)
+	for len(walk) > 0 {
+		p := placeAt(r.rules, walk[0])
+		n := 1
+		for n < len(walk) && placeAt(r.rules, walk[n]) == p {
+			n++
+		}
 		for len(there) > 0 && placeOf(&there[0]).compare(p) < 0 {
 			there = there[1:]
 		}
-		if len(there) > 0 && placeOf(&there[0]) == p {
-			rest = append(rest, i)
-		} else {
-			fresh = append(fresh, i)
+		switch want := walk[:n]; {
+		case len(there) == 0 || placeOf(&there[0]) != p:
+			t.fresh, t.all = append(t.fresh, want...), append(t.all, want...)
+		case !r.beginsWith(there, want):
+			t.rest, t.all = append(t.rest, want...), append(t.all, want...)
 		}
+		walk = walk[n:]
 	}
-	return fresh, rest
+	return t
 }
 
-// addMany adds the fresh rules, if they are many, and returns them and what is still
-// to be looked at. If it fails that is all of them, and will tell why.
-func (r *restoration) addMany(ctx context.Context, fresh, rest []int) (added, left []int, err error) {
-	if len(fresh) < r.many {
-		return nil, walkOf(r.rules), nil
+// beginsWith reports whether a list begins with the rules of some numbers.
+func (r *restoration) beginsWith(list []rpdb.Rule, numbers []int) bool {
+	if len(list) < len(numbers) {
+		return false
 	}
-	back, err := r.kernel.addMany(ctx, r.rules, fresh)
+	for i, n := range numbers {
+		if list[i] != r.rules[n] && !same(list[i], r.rules[n]) {
+			return false
+		}
+	}
+	return true
+}
+
+// addMany adds the fresh rules, if they are many, and returns how many it added and
+// what is still to be looked at. If it fails that is all, and will tell why.
+func (r *restoration) addMany(ctx context.Context, t todo) (added int, left []int, err error) {
+	if len(t.fresh) < r.many {
+		return 0, t.all, nil
+	}
+	back, err := r.kernel.addMany(ctx, r.rules, t.fresh)
 	remain := errors.As(err, new(*LeftError))
 	if err == nil || remain {
 		r.back = back
 	}
 	switch {
 	case err == nil:
-		return fresh, rest, nil
+		return len(t.fresh), t.rest, nil
 	case remain || ctx.Err() != nil:
-		return nil, nil, err
+		return 0, nil, err
 	}
-	return nil, walkOf(r.rules), nil
+	return 0, t.all, nil
 }
 
 // choose makes some of the rules, as they will stand, those that are brought into
 // order one by one.
 func (r *restoration) choose(some []int, there []rpdb.Rule) {
+	if len(some) == 0 {
+		return
+	}
 	chosen := make([]rpdb.Rule, len(some))
 	for i, n := range some {
 		chosen[i] = r.rules[n]

@@ -416,6 +416,27 @@ func TestRestoreManyOnAKernel(t *testing.T) {
 	}
 }
 
+// A list that is there as it should be, or gone, is not made anything of but numbers.
+func TestSplittingAListAllocatesLittle(t *testing.T) {
+	rules := block(1000, 1000, 4)
+	for what, c := range map[string]struct {
+		there []rpdb.Rule
+		want  todo
+	}{
+		"whole": {slices.Clone(rules), todo{}},
+		"gone":  {rpdb.DefaultRules(rpdb.IPv4), todo{all: walkOf(rules), fresh: walkOf(rules)}},
+	} {
+		r := restoration{rules: rules}
+		var got todo
+		if n := testing.AllocsPerRun(10, func() { got = r.split(c.there) }); n > 50 {
+			t.Errorf("%s: %v allocations for %d rules", what, n, len(rules))
+		}
+		if !slices.Equal(got.all, c.want.all) || !slices.Equal(got.fresh, c.want.fresh) || len(got.rest) > 0 {
+			t.Errorf("%s: to do are %d, %d of them fresh", what, len(got.all), len(got.fresh))
+		}
+	}
+}
+
 // What was added at once goes again if something else is refused.
 func TestRestoreManyAndARefusal(t *testing.T) {
 	_, c := namespace(t)
