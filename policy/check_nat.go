@@ -20,8 +20,6 @@ func checkNAT(p *parser, m entries, r *Rule) {
 	switch {
 	case r.Family == 0:
 		fail(bad("is for one family").try("write family: ipv4, or from"))
-	case r.Family == rpdb.IPv6:
-		fail(bad("IPv6 has no realms, by which packets of a rule could be known"))
 	case !to.addr.IsValid(): // masquerade
 	case m.has("from") && !from.IsValid(): // reported already
 		return
@@ -79,10 +77,14 @@ func (r *Rule) settleBlock() *problem {
 		return bad("from selects everything, which is no block")
 	case to.bits == from.Bits() && block.Overlaps(from):
 		return bad("the block %v overlaps %v, which it would take the place of", block, from)
+	case r.nat.neutral && r.Family == rpdb.IPv4:
+		return bad("checksum-neutral is for IPv6: the addresses of IPv4 have no word to spare")
+	case r.nat.neutral && to.bits > 64:
+		return bad("checksum-neutral is for prefixes of at most /64, since it changes one word behind them")
 	case to.bits == from.Bits():
 		return nil
-	case r.nat.stateless:
-		return bad("one address in the place of all takes connection tracking, and stateless has none")
+	case r.nat.stateless || r.nat.neutral:
+		return bad("one address in the place of all takes connection tracking, and without state there is none")
 	}
 	if in, _ := r.nat.inbound.Get(); in {
 		return bad("packets for one address cannot be mapped onto all of %v", from)
@@ -103,6 +105,8 @@ func (r *Rule) translation() rpdb.Translation {
 	switch {
 	case to.bits != t.From.Bits(), t.To.IsSingleIP() && !t.Inbound && !r.nat.stateless:
 		t.Kind, t.Inbound = rpdb.TranslateAddress, false
+	case r.nat.neutral:
+		t.Kind, t.NoTrack = rpdb.TranslateNeutral, r.nat.notrack
 	case r.nat.stateless:
 		t.Kind, t.NoTrack = rpdb.TranslateStateless, r.nat.notrack
 	}

@@ -56,7 +56,7 @@ func actionFields() []field[Rule] {
 		{"suppress_prefixlength", "Refuses what `lookup` finds if its prefix is this long or shorter; 0: default routes", length.shape, false, optional(length, func(r *Rule) *rpdb.Opt[int32] { return &r.SuppressPrefixLength })},
 		{"suppress_ifgroup", "Refuses what `lookup` finds if it leaves by an interface of this group", group.shape, false, placed(group, func(r *Rule) *Located[string] { return &r.SuppressIfGroup })},
 		{"realms", "The realms of what `lookup` finds, IPv4 only", realmsText().shape, false, placed(realmsText(), func(r *Rule) *Located[string] { return &r.Realms })},
-		{"nat", "Translates the source of forwarded packets that `lookup` leads on, IPv4 only", natShape(), false, readNAT},
+		{"nat", "Translates the source of forwarded packets that `lookup` leads on", natShape(), false, readNAT},
 	}
 }
 

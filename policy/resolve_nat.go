@@ -7,8 +7,8 @@ import (
 	"rpdb"
 )
 
-// translated returns a rule that looks up a copy of its table, by whose realm
-// nftables knows its packets, and adds the routes of the copy. What the table
+// translated returns a rule that looks up a copy of its table, by whose realm, or
+// in IPv6 program, nftables knows its packets, and adds the routes of the copy. What the table
 // waits for, the copy waits for too.
 func (r *resolver) translated(doc Rule, want rpdb.DesiredRule) rpdb.DesiredRule {
 	from := want.Rule.Action.Table()
@@ -24,9 +24,12 @@ func (r *resolver) translated(doc Rule, want rpdb.DesiredRule) rpdb.DesiredRule 
 	}
 	r.ids[to] = true
 	r.out.Tables = append(r.out.Tables, rpdb.DesiredTable{ID: to})
-	realm, _ := rpdb.RealmOfCopy(to)
 	want.Translation, want.CopyOf = t, from
-	want.Rule.Action, want.Rule.Realms = rpdb.ToTable(to), rpdb.NewRealms(0, realm)
+	want.Rule.Action = rpdb.ToTable(to)
+	if want.Rule.Family == rpdb.IPv4 {
+		realm, _ := rpdb.RealmOfCopy(to)
+		want.Rule.Realms = rpdb.NewRealms(0, realm)
+	}
 	r.copyRoutes(doc.Name, want.Rule.Family, from, to)
 	return want
 }
@@ -34,7 +37,6 @@ func (r *resolver) translated(doc Rule, want rpdb.DesiredRule) rpdb.DesiredRule 
 // copyRoutes adds the routes of a table to another one, each by nexthops of its
 // own, as realms make them.
 func (r *resolver) copyRoutes(rule string, f rpdb.Family, from, to rpdb.TableID) {
-	realm, _ := rpdb.RealmOfCopy(to)
 	for _, w := range slices.Clone(r.out.Routes) {
 		if w.Route.Table != from || w.Route.Family != f {
 			continue
@@ -42,7 +44,7 @@ func (r *resolver) copyRoutes(rule string, f rpdb.Family, from, to rpdb.TableID)
 		w.Name = fmt.Sprintf("%s: copy of %s", rule, w.Name)
 		w.Adopts = nil
 		w.Route.Table = to
-		w.Route = withRealm(w.Route, rpdb.NewRealms(0, realm))
+		w.Route = tied(w.Route)
 		r.out.Routes = append(r.out.Routes, w)
 	}
 	for _, w := range slices.Clone(r.out.Waiting) {
@@ -54,18 +56,34 @@ func (r *resolver) copyRoutes(rule string, f rpdb.Family, from, to rpdb.TableID)
 	}
 }
 
-// withRealm returns a route whose packets have realms: of a single way they are
-// the route's, and of several each has its own.
-func withRealm(route rpdb.Route, realms rpdb.Realms) rpdb.Route {
-	if len(route.Nexthops) == 1 {
+// tied returns a route of a copy whose packets nftables knows. In IPv4 they have
+// realms: of a single way those are the route's, and of several each has its own. In
+// IPv6 each way has a program.
+func tied(route rpdb.Route) rpdb.Route {
+	realm, _ := rpdb.RealmOfCopy(route.Table)
+	realms := rpdb.NewRealms(0, realm)
+	if len(route.Nexthops) == 1 && route.Family == rpdb.IPv4 {
 		route.Realms = realms
 		return route
 	}
 	route.Nexthops = slices.Clone(route.Nexthops)
-	for i := range route.Nexthops {
-		route.Nexthops[i].Realms = realms
+	for i, n := range route.Nexthops {
+		switch {
+		case route.Family == rpdb.IPv4:
+			route.Nexthops[i].Realms = realms
+		case route.Type == rpdb.RouteUnicast:
+			route.Nexthops[i] = n.WithCopyProgram(route.Table)
+		}
 	}
 	return route
+}
+
+// hasProgram reports whether a route carries the program of a copy.
+func hasProgram(route rpdb.Route, of rpdb.TableID) bool {
+	return slices.ContainsFunc(route.Nexthops, func(n rpdb.Nexthop) bool {
+		t, ok := n.CopyTable()
+		return ok && t == of
+	})
 }
 
 // notTranslated says why the packets of a rule cannot be translated on this
@@ -122,7 +140,7 @@ func (r *resolver) copyNumber(rule rpdb.Rule, t rpdb.Translation) rpdb.TableID {
 	for _, have := range r.host.Rules {
 		n := logical(have.Action.Table())
 		same := have.Protocol == rpdb.ProtocolRPDB && have.Family == rule.Family && have.Selector.Canonical() == rule.Selector.Canonical()
-		if same && looksUpCopy(have) && n >= firstOtherTable && n <= lastOtherTable && !r.ids[n] && r.fits(have.Action.Table(), t) {
+		if same && r.looksUpCopy(have) && n >= firstOtherTable && n <= lastOtherTable && !r.ids[n] && r.fits(have.Action.Table(), t) {
 			return n
 		}
 	}
@@ -145,7 +163,7 @@ func (r *resolver) fits(table rpdb.TableID, t rpdb.Translation) bool {
 }
 
 // realmUsed reports whether others use the realm of a table or of its twin, as
-// either half.
+// either half, or its program.
 func (r *resolver) realmUsed(table rpdb.TableID) bool {
 	one, _ := rpdb.RealmOfCopy(table)
 	two, _ := rpdb.RealmOfCopy(table + twinDistance)
@@ -158,6 +176,6 @@ func (r *resolver) realmUsed(table rpdb.TableID) bool {
 		}
 	}
 	return slices.ContainsFunc(r.host.Routes, func(route rpdb.Route) bool {
-		return route.Protocol != rpdb.ProtocolRPDB && (uses(route.Realms) || slices.ContainsFunc(route.Nexthops, func(n rpdb.Nexthop) bool { return uses(n.Realms) }))
+		return route.Protocol != rpdb.ProtocolRPDB && (uses(route.Realms) || hasProgram(route, table) || hasProgram(route, table+twinDistance) || slices.ContainsFunc(route.Nexthops, func(n rpdb.Nexthop) bool { return uses(n.Realms) }))
 	})
 }

@@ -93,7 +93,7 @@ type ruleOnHost struct {
 func (r *resolver) presentOthers() {
 	there, count := map[ruleOnHost]rpdb.TableID{}, map[ruleOnHost]int{}
 	for _, rule := range r.host.Rules {
-		if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable && !looksUpCopy(rule) {
+		if rule.Protocol == rpdb.ProtocolRPDB && rule.Action.Type() == rpdb.ActionTable && !r.looksUpCopy(rule) {
 			k := ruleOnHost{family: rule.Family, selector: rule.Selector.Canonical()}
 			count[k]++
 			there[ruleOnHost{k.family, k.selector, count[k]}] = logical(rule.Action.Table())
@@ -134,11 +134,18 @@ func (r *resolver) presentOthers() {
 	}
 }
 
-// looksUpCopy reports whether a rule has a table of its own, as one whose packets
-// are translated.
-func looksUpCopy(r rpdb.Rule) bool {
-	realm, ok := rpdb.RealmOfCopy(r.Action.Table())
-	return ok && r.Realms == rpdb.NewRealms(0, realm)
+// looksUpCopy reports whether a rule of the host has a table of its own, as one
+// whose packets are translated. Of IPv6 the rule does not tell, but the routes of
+// the table, and nftables.
+func (r *resolver) looksUpCopy(rule rpdb.Rule) bool {
+	table := rule.Action.Table()
+	realm, ok := rpdb.RealmOfCopy(table)
+	if !ok || rule.Family == rpdb.IPv4 {
+		return ok && rule.Realms == rpdb.NewRealms(0, realm)
+	}
+	ofTable := func(t rpdb.Translation) bool { return t.Family == rpdb.IPv6 && t.Realm == realm }
+	return slices.ContainsFunc(r.host.Routes, func(x rpdb.Route) bool { return x.Table == table && hasProgram(x, table) }) ||
+		slices.ContainsFunc(r.host.NAT.Translations, ofTable)
 }
 
 // settle gives a table without a number a free one of a range, and adds the

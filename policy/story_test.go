@@ -228,6 +228,14 @@ func tellRealm(r rpdb.Realms) string {
 	return fmt.Sprintf(" realms %d/%d", r.From(), r.To())
 }
 
+func tellProgram(n rpdb.Nexthop) string {
+	t, ok := n.CopyTable()
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf(" program of %d", t)
+}
+
 // tellTranslation says what becomes of the source, and of which table the one
 // that is looked up is a copy.
 func tellTranslation(w rpdb.DesiredRule) string {
@@ -249,7 +257,7 @@ func tellRoute(s *rpdb.Snapshot, r rpdb.Route) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %v table %d", r.Type, r.Dst, r.Table)
 	for _, n := range r.Nexthops {
-		fmt.Fprintf(&b, " [via %v dev %s weight %d flags %d%s]", n.Via, s.LinkName(n.Link), n.Weight, n.Flags, tellRealm(n.Realms))
+		fmt.Fprintf(&b, " [via %v dev %s weight %d flags %d%s]", n.Via, s.LinkName(n.Link), n.Weight, n.Flags, tellRealm(n.Realms)+tellProgram(n))
 	}
 	if r.PrefSrc.IsValid() {
 		fmt.Fprintf(&b, " src %v", r.PrefSrc)
