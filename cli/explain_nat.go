@@ -77,11 +77,16 @@ func ofRule(t rpdb.Translation, flow rpdb.Flow, d rpdb.Decision) bool {
 
 // addressOn returns the address that masquerade gives a packet: the first of its
 // interface, one of the gateway's network before others (inet_select_addr). It
-// is invalid where there is none, or where several ways are possible.
+// is invalid where there is none, or where several ways are possible. In IPv6 it is
+// the only one that is not of the link alone, and invalid if there are more, since
+// the kernel compares them with the destination (ipv6_dev_get_saddr).
 func addressOn(s *rpdb.Snapshot, d rpdb.Decision) (best netip.Addr) {
 	link, ok := s.LinkByName(d.Link)
 	if !ok || len(d.Either) > 1 {
 		return best
+	}
+	if d.Prefix.Addr().Is6() {
+		return onlyAddress(s.AddressesOf(rpdb.IPv6, link.Index))
 	}
 	for _, a := range s.AddressesOf(rpdb.IPv4, link.Index) {
 		switch addr := a.Prefix.Addr(); {
@@ -93,6 +98,20 @@ func addressOn(s *rpdb.Snapshot, d rpdb.Decision) (best netip.Addr) {
 		}
 	}
 	return best
+}
+
+func onlyAddress(list []rpdb.Address) (only netip.Addr) {
+	for _, a := range list {
+		addr := a.Prefix.Addr()
+		if addr.IsLinkLocalUnicast() || !a.Usable() || a.Flags&rpdb.AddressDeprecated != 0 {
+			continue
+		}
+		if only.IsValid() {
+			return netip.Addr{}
+		}
+		only = addr
+	}
+	return only
 }
 
 // translation prints what our table of nftables does to the packet.

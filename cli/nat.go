@@ -74,10 +74,11 @@ func natOf(r rpdb.Rule, all []rpdb.Translation) string {
 	return ""
 }
 
-// hasRealm reports whether a rule is the one whose packets have a realm.
+// hasRealm reports whether a rule is the one whose packets have a realm. Rules of
+// IPv6 have none themselves: there the routes of the table have a program for it.
 func hasRealm(r rpdb.Rule, realm uint16) bool {
 	own, ok := rpdb.RealmOfCopy(r.Action.Table())
-	return ok && own == realm && r.Realms == rpdb.NewRealms(0, realm)
+	return ok && own == realm && (r.Family == rpdb.IPv6 || r.Realms == rpdb.NewRealms(0, realm))
 }
 
 // natWords spells a change of what nftables holds.

@@ -187,7 +187,7 @@ func (p *rulePrinter) readNames(r *rpdb.Rule) (read bool) {
 // for the first rule that looks as if it had one; to those who may not read them
 // there are none.
 func (p *rulePrinter) natOf(r *rpdb.Rule) (string, error) {
-	if to := r.Realms.To(); !rpdb.IsCopyRealm(to) || !hasRealm(*r, to) {
+	if realm, ok := rpdb.RealmOfCopy(r.Action.Table()); !ok || !hasRealm(*r, realm) {
 		return "", nil
 	}
 	if !p.hasNAT {

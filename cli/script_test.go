@@ -29,6 +29,8 @@ import (
 //	               a comment
 //	socket ...     make a socket on the host: see socketOfScript
 //
+// and the condition [programs]: whether the kernel takes programs of routes from here.
+//
 // $TESTPID is the process that holds the sockets.
 //
 // The files of names are those of the script: etc/iproute2/rt_tables and so on.
@@ -48,6 +50,12 @@ func TestScripts(t *testing.T) {
 					env.Setenv(rootVariable, env.WorkDir)
 					env.Setenv("TESTPID", strconv.Itoa(os.Getpid()))
 					return nil
+				},
+				Condition: func(what string) (bool, error) {
+					if what != "programs" {
+						return false, fmt.Errorf("no condition is called %q", what)
+					}
+					return kerneltest.FirstUserNamespace(), nil
 				},
 				UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -128,9 +128,7 @@ func (n natProber) probes() (probes []namedProbe, untried []string) {
 		if d.Translation == (rpdb.Translation{}) {
 			continue
 		}
-		if d.Rule.Family == rpdb.IPv4 {
-			d.Translation.Realm, _ = rpdb.RealmOfCopy(d.Rule.Action.Table())
-		}
+		d.Translation.Realm, _ = rpdb.RealmOfCopy(d.Rule.Action.Table())
 		made, err := n.of(d)
 		if err != nil {
 			untried = append(untried, fmt.Sprintf("rule %s (%v): %v", d.Name, d.Rule.Family, err))
@@ -215,10 +213,16 @@ func (n natProber) row(p sandbox.Probe, d rpdb.DesiredRule, name string) ([]name
 			return nil, err
 		}
 		decides := n.decides(d, q.Flow())
-		required := decides && (d.Translation.Inbound || !d.Translation.Kind.Stateless())
+		required := decides && (d.Translation.Inbound || !d.Translation.Kind.Stateless()) && !unmapped(d.Translation, p.Local)
 		row = append(row, namedProbe{name: name, probe: q, required: required, rule: d.Name, elsewhere: !decides})
 	}
 	return row, nil
+}
+
+// unmapped reports whether a checksum-neutral map drops an address.
+func unmapped(t rpdb.Translation, a netip.Addr) bool {
+	_, ok := t.Source(a)
+	return t.Kind == rpdb.TranslateNeutral && !ok
 }
 
 // inbound makes probes to the addresses that an inbound map has.

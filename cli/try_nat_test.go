@@ -141,6 +141,47 @@ rules:
 	}
 }
 
+// TestTryNAT6 tries every form of IPv6, beside rules that take packets from their
+// blocks away to the same uplink.
+func TestTryNAT6(t *testing.T) {
+	kerneltest.NeedPrograms(t)
+	out := afterPolicy(t, `
+uplinks:
+  - {interface: eth0, name: isp1, gateways: ["2001:db8:a::1"]}
+  - {interface: eth1, name: isp2, gateways: ["2001:db8:b::1"]}
+tables:
+  - {name: special, routes: [{to: default, via: "2001:db8:b::1"}]}
+rules:
+  - {name: stays, to: "fd00::/8", lookup: main}
+  - {name: mail, from: "fd00:1::/65", ipproto: tcp, dport: 25, lookup: isp2}
+  - {name: block, from: "fd00:1::/64", lookup: isp2, nat: "2001:db8:51::"}
+  - {name: neutral, from: "fd00:2::/64", lookup: isp2, nat: {to: "2001:db8:52::", checksum-neutral: true}}
+  - {name: site, from: "fd00:22::/48", lookup: special, nat: {to: "2001:db8:53::", checksum-neutral: true, notrack: true}}
+  - {name: stateless, from: "fd00:3::/64", lookup: isp2, nat: {to: "2001:db8:54::", stateless: true}}
+  - {name: one, from: "fd00:4::/64", lookup: isp2, nat: "2001:db8:55::9/128"}
+  - {name: masq, from: "fd00:5::/64", lookup: isp2, nat: masquerade}
+  - uplinks
+`)
+	wantRows(t, out, map[string]string{
+		"fd00:1:: -> outside":                    "eth1 " + allOK + "seen as 2001:db8:51:: (rule block)",
+		"fd00:1::7 -> outside":                   "eth1 " + allOK + "seen as 2001:db8:51::7 (rule block)",
+		"fd00:1::ffff:ffff:ffff:ffff -> outside": "eth1 " + allOK + "seen as 2001:db8:51:0:ffff:ffff:ffff:ffff (rule block)",
+		"outside -> 2001:db8:51::7 by isp2":      "eth1 " + allOK + "reaches fd00:1::7 (rule block)",
+		"rule mail (IPv6)":                       "eth1 dropped untranslated (rule mail)",
+		"fd00:2::7 -> outside":                   "eth1 " + allOK + "seen as 2001:db8:52:0:cef7::7 (rule neutral)",
+		"fd00:2::ffff:ffff:ffff:ffff -> outside": "- nothing,nothing,nothing its address cannot be mapped without a change of checksums",
+		"fd00:22::7 -> outside":                  "eth1 " + allOK + "seen as 2001:db8:53:cf16::7 (rule site)",
+		"fd00:3::7 -> outside":                   "eth1 " + allOK + "seen as 2001:db8:54::7 (rule stateless)",
+		"outside -> 2001:db8:54:: by isp2":       "eth1 " + allOK + "reaches fd00:3:: (rule stateless)",
+		"fd00:4::ffff:ffff:ffff:ffff -> outside": "eth1 " + allOK + "seen as 2001:db8:55::9 (rule one)",
+		"fd00:5::7 -> outside":                   "eth1 " + allOK + "seen as 2001:db8:b::10 (rule masq)",
+		"fd00:2::7 -> fd00:1::7":                 "inside0 " + allOK + "untranslated (rule stays)",
+	})
+	if !strings.Contains(out, "reaches fd00:2::7 (rule neutral)") || strings.Contains(out, "FAILED") || strings.Contains(out, "not tried") {
+		t.Error(out)
+	}
+}
+
 // TestTryNATWithoutSource: where a rule selects no source, anybody inside has one.
 func TestTryNATWithoutSource(t *testing.T) {
 	wantRows(t, afterPolicy(t, `

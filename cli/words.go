@@ -74,7 +74,8 @@ func (w words) route(r rpdb.Route) string {
 
 func (w words) table(t rpdb.TableID) string { return safe(w.rules.Names.Table(t)) }
 
-// change is the command that makes a change, to be pasted into a shell.
+// change is the command that makes a change, to be pasted into a shell; but for the
+// program of a copy, which no ip loads and which stands behind as a comment.
 // Only our own protocol stands as a number: elsewhere its name is not known.
 func (w words) change(c rpdb.Change) string {
 	if c.NAT != nil {
@@ -83,5 +84,18 @@ func (w words) change(c rpdb.Change) string {
 	v := w.routes
 	v.Names.Protocols = maps.Clone(v.Names.Protocols)
 	delete(v.Names.Protocols, rpdb.ProtocolRPDB)
-	return safeLines(iproute2.Change(c, v))
+	return safeLines(iproute2.Change(c, v)) + programOf(c.Route)
+}
+
+// programOf names the program of a copy that a route carries, with a blank in
+// front, "" for none.
+func programOf(r *rpdb.Route) string {
+	if r == nil || len(r.Nexthops) == 0 {
+		return ""
+	}
+	if t, ok := r.Nexthops[0].CopyTable(); ok {
+		name, _ := rpdb.CopyProgram(t)
+		return " # out " + name
+	}
+	return ""
 }
