@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rpdb/kernel/kerneltest"
 )
 
 // program returns this test binary as the program rpdb.
@@ -28,6 +30,9 @@ func TestTryExamples(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
+			if filepath.Base(file) == "nptv6.yaml" {
+				kerneltest.NeedPrograms(t)
+			}
 			var stderr strings.Builder
 			cmd := program(t, "try", "--json", file)
 			cmd.Stderr = &stderr
