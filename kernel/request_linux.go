@@ -84,17 +84,32 @@ const flushRounds = 10
 // behind it may be. Those that go to another place are deleted first: while one is
 // there the kernel walks over its list for each rule that it deletes.
 func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(*rpdb.Rule) bool) error {
-	for range flushRounds {
-		list, consistent, err := s.ListRules(ctx, family)
+	told := eventGroup(EventRule, rpdb.Family(family)) != 0
+	done, err := flush(told, func() (deleted int, whole bool, err error) {
+		list, whole, err := s.ListRules(ctx, family)
 		if err != nil {
-			return err
+			return 0, false, err
 		}
-		deleted, err := s.deleteChosen(ctx, list, doomed)
-		if err != nil || consistent || deleted == 0 {
-			return err
+		deleted, err = s.deleteChosen(ctx, list, doomed)
+		return deleted, whole, err
+	})
+	if !done {
+		return &UnstableError{Class: fmt.Sprintf("rules (family %d)", family), Attempts: flushRounds}
+	}
+	return err
+}
+
+// flush looks until a list was whole: one that was torn may lack what is to go. Where
+// changes are not told nobody knows that of a long list, and one of which nothing was
+// deleted is the last.
+func flush(told bool, look func() (deleted int, whole bool, err error)) (done bool, err error) {
+	for range flushRounds {
+		deleted, whole, err := look()
+		if err != nil || whole || deleted == 0 && !told {
+			return true, err
 		}
 	}
-	return &UnstableError{Class: fmt.Sprintf("rules (family %d)", family), Attempts: flushRounds}
+	return false, nil
 }
 
 // deleteChosen goes over a list once and returns how many rules went. In the order

@@ -143,6 +143,36 @@ func TestFlushOfManyRules(t *testing.T) {
 	}
 }
 
+// A list that others have torn may lack the very rules that are to go.
+func TestFlushLooksAgain(t *testing.T) {
+	type look struct {
+		deleted int
+		whole   bool
+	}
+	for _, c := range []struct {
+		name  string
+		told  bool
+		looks []look // the last again and again
+		want  int
+		done  bool
+	}{
+		{"nothing to do", true, []look{{0, true}}, 1, true},
+		{"torn, and nothing in it", true, []look{{0, false}, {3, true}}, 2, true},
+		{"torn for ever", true, []look{{0, false}}, flushRounds, false},
+		{"a family without events", false, []look{{3, false}, {0, false}}, 2, true},
+	} {
+		looked := 0
+		done, err := flush(c.told, func() (int, bool, error) {
+			l := c.looks[min(looked, len(c.looks)-1)]
+			looked++
+			return l.deleted, l.whole, nil
+		})
+		if looked != c.want || done != c.done || err != nil {
+			t.Errorf("%s: done %t after %d looks, %v", c.name, done, looked, err)
+		}
+	}
+}
+
 // BenchmarkFlush deletes the rules of a list.
 func BenchmarkFlush(b *testing.B) {
 	for _, n := range []int{1000, 10000, 50000} {
