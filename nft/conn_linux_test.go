@@ -1,6 +1,7 @@
 package nft_test
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"os/exec"
 	"runtime"
@@ -8,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rpdb"
 	"rpdb/kernel"
 	"rpdb/kernel/kerneltest"
 	"rpdb/kernel/netlink"
@@ -122,4 +124,36 @@ func TestConformance(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestMemoryTakesTheSameLists: the kernel in memory, on which whole transactions are
+// tried, refuses the lists that this package refuses, and no others.
+func TestMemoryTakesTheSameLists(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 82))
+	k := kerneltest.NewMemory()
+	outside := map[rpdb.Family]netip.Prefix{rpdb.IPv4: prefix("203.0.113.0/24"), rpdb.IPv6: prefix("2001:db8:5::/64")}
+	inside := map[rpdb.Family]netip.Prefix{rpdb.IPv4: prefix(block4), rpdb.IPv6: prefix(block6)}
+	taken := 0
+	const rounds = 2000
+	for range rounds {
+		list := nfttest.Random(r, 1+r.IntN(3))
+		for i := range list {
+			x := &list[i]
+			x.Realm = 10500 + uint16(r.IntN(3))
+			if x.Kind.Maps() && r.IntN(2) == 0 {
+				x.From, x.To = inside[x.Family], outside[x.Family]
+			}
+		}
+		_, want := nft.Canonical(list)
+		got := k.Do(t.Context(), rpdb.NATChange(rpdb.Replace, list))
+		if (got == nil) != (want == nil) {
+			t.Fatalf("%+v: in memory %v, here %v", list, got, want)
+		}
+		if got == nil {
+			taken++
+		}
+	}
+	if taken < rounds/10 || taken > rounds*9/10 {
+		t.Errorf("%d of %d lists are taken", taken, rounds)
+	}
 }

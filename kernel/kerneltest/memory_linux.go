@@ -152,18 +152,18 @@ func (m *Memory) do(c rpdb.Change) error {
 }
 
 // putNAT holds translations as package nft does, so that a transaction of rules
-// and translations has one kernel: of one realm only one can be.
+// and translations has one kernel: of one realm of a family only one can be.
 func (m *Memory) putNAT(list []rpdb.Translation) error {
 	list = rpdb.SortTranslations(list)
 	for i, t := range list {
 		if err := t.Valid(); err != nil {
 			return refuse(syscall.EINVAL, err.Error())
 		}
-		same := func(o rpdb.Translation) bool { return t.Realm != 0 && o.Realm == t.Realm }
-		maps := func(o rpdb.Translation) bool {
-			return t.Inbound && o.Inbound && t.To.Overlaps(o.To) && (t.To != o.To || t.From != o.From)
+		beside := func(o rpdb.Translation) bool {
+			maps := t.Inbound && o.Inbound && t.To.Overlaps(o.To) && (t.To != o.To || t.From != o.From || t.Kind != o.Kind)
+			return o.Family == t.Family && (o.Realm == t.Realm || maps)
 		}
-		if slices.ContainsFunc(list[:i], same) || slices.ContainsFunc(list[:i], maps) {
+		if slices.ContainsFunc(list[:i], beside) {
 			return refuse(syscall.EINVAL, "two translations for the same packets")
 		}
 	}
