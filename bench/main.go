@@ -104,13 +104,29 @@ func (e *env) build(root string) error {
 	}
 	e.peer, e.ip, e.rpdb = peer, e.file("ip"), e.file("rpdb")
 	for _, program := range []string{e.ip, e.rpdb} {
-		c := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/"+filepath.Base(program))
-		c.Dir = root
-		if text, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w: %s", filepath.Base(program), err, text)
+		if err := install(root, program); err != nil {
+			return fmt.Errorf("build %s: %w", filepath.Base(program), err)
 		}
 	}
 	return nil
+}
+
+// install builds a program as the Makefile does and copies it to its place, as
+// install(1) would: what lies where the linker wrote it is in smaller pieces of the
+// page cache, and starts a quarter slower.
+func install(root, program string) error {
+	linked := program + ".linked"
+	c := exec.Command("go", "build", "-trimpath", "-o", linked, "./cmd/"+filepath.Base(program))
+	c.Dir = root
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	binary, err := os.ReadFile(linked)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(program, binary, 0o755)
 }
 
 // report writes the page and the plot, or without a folder for them the table.
