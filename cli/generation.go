@@ -43,6 +43,7 @@ type site struct {
 	journal *journal.Journal
 	app     *app
 	netns   uint64
+	changes bool // whether this is to change something, not to look alone
 }
 
 // openSite opens the namespace that was asked for, and its state directory.
@@ -51,7 +52,7 @@ func (a *app) openSite(readOnly bool) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{conn: conn, app: a}
+	s := &site{conn: conn, app: a, changes: !readOnly}
 	if s.netns, err = inode(conn.NetNS()); err == nil {
 		s.journal, err = a.openJournal(s.netns, readOnly)
 	}
@@ -80,7 +81,12 @@ func (a *app) openJournal(netns uint64, readOnly bool) (*journal.Journal, error)
 }
 
 // kernel is the door to everything that a policy changes here.
-func (s *site) kernel() hostDoors { return hostDoors{s.conn} }
+func (s *site) kernel() apply.Kernel {
+	if s.changes {
+		return changingDoors{hostDoors{s.conn}}
+	}
+	return hostDoors{s.conn}
+}
 
 func (s *site) close() {
 	s.journal.Close()

@@ -39,6 +39,19 @@ func (d hostDoors) Do(ctx context.Context, c rpdb.Change) error {
 	return conn.Replace(ctx, c.NAT.Translations)
 }
 
+// changingDoors are for who changes something: what may not be seen cannot be led
+// from one generation to the other, and its rules would stand without it.
+type changingDoors struct{ hostDoors }
+
+// Snapshot is that of the doors, or an error where it lacks the translations.
+func (d changingDoors) Snapshot(ctx context.Context) (*rpdb.Snapshot, error) {
+	s, err := d.hostDoors.Snapshot(ctx)
+	if err == nil && s.Missing.Has(rpdb.PartNAT) {
+		return nil, fmt.Errorf("read translations of nf_tables: %w", unix.EPERM)
+	}
+	return s, err
+}
+
 func (d hostDoors) nft() (*nft.Conn, error) { return nft.Open(nft.Options{NetNS: d.NetNS().FD()}) }
 
 // readNAT adds to a state what nftables holds. The kernel tells it to nobody

@@ -14,7 +14,7 @@ import (
 )
 
 // TestApplyWithoutPrivilege runs apply in a host that belongs to another user
-// namespace: everything can be read, and nothing changed.
+// namespace: all but nf_tables can be read, and nothing changed.
 func TestApplyWithoutPrivilege(t *testing.T) {
 	host := kerneltest.Real(t)
 	err := kerneltest.Script(t.Context(), host,
@@ -54,7 +54,7 @@ func TestApplyWithoutPrivilege(t *testing.T) {
 			t.Errorf("stderr lacks %q:\n%s", want, stderr.String())
 		}
 	}
-	if want := "Failed; nothing was changed.\n"; stdout.String() != want {
+	if stdout.Len() > 0 { // it came to no plan
 		t.Errorf("stdout %q", stdout.String())
 	}
 	after, err := host.Snapshot(t.Context())

@@ -209,13 +209,13 @@ func TestPredictionOfASource(t *testing.T) {
 	}
 }
 
-// withoutNFT starts a program for which the kernel has no netfilter.
-func withoutNFT(cmd *exec.Cmd) error {
+// withoutNFT starts a program that gets no connection to netfilter, with an error.
+func withoutNFT(cmd *exec.Cmd, errno unix.Errno) error {
 	runtime.LockOSThread() // and ends with the goroutine: the thread stays as it is
 	const (
 		load, equal, give = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 		number, arguments = 0, 16 // of struct seccomp_data, each argument 8 bytes
-		refuse, allow     = 0x00050000 | uint32(unix.EPROTONOSUPPORT), 0x7fff0000
+		refuse, allow     = 0x00050000, 0x7fff0000
 	)
 	filter := []unix.SockFilter{
 		{Code: load, K: number},
@@ -224,7 +224,7 @@ func withoutNFT(cmd *exec.Cmd) error {
 		{Code: equal, Jf: 3, K: unix.AF_NETLINK},
 		{Code: load, K: arguments + 16},
 		{Code: equal, Jf: 1, K: unix.NETLINK_NETFILTER},
-		{Code: give, K: refuse},
+		{Code: give, K: refuse | uint32(errno)},
 		{Code: give, K: allow},
 	}
 	f := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
@@ -259,7 +259,7 @@ func TestNATWithoutNFTables(t *testing.T) {
 		cmd.Stderr = &stderr
 		started := make(chan error)
 		go func() {
-			started <- host.NetNS().Do(func() error { return withoutNFT(cmd) })
+			started <- host.NetNS().Do(func() error { return withoutNFT(cmd, unix.EPROTONOSUPPORT) })
 		}()
 		if err := <-started; err != nil {
 			t.Fatal(err)
