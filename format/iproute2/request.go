@@ -18,6 +18,19 @@ type RuleContext struct {
 	// "rt_realms", "rt_dsfield", "group", and "protocols" for IP protocols. If
 	// it is not nil, it alone says what a name means; numbers are read here.
 	Numbers func(file, name string) (uint32, bool)
+	// Translate says that nat translates, as it does in a policy, and is not the
+	// action of ip-rule(8) that no kernel knows any more: see [RuleRequest.NAT].
+	Translate bool
+}
+
+// RuleNAT is what stands behind nat where that translates: an address, with the
+// length that was written behind it or -1; no address is masquerade, which 0 means
+// too.
+type RuleNAT struct {
+	Addr     netip.Addr
+	Bits     int
+	Word     string // as it was typed
+	Position int    // index of the word in the words given
 }
 
 // Families that ip has options for and that have no policy rules.
@@ -60,6 +73,7 @@ type RuleRequest struct {
 	LongTable     rpdb.Opt[rpdb.TableID] // 256 and more; wins over Table
 	Goto          rpdb.Opt[rpdb.Priority]
 	Gateway       rpdb.Opt[netip.Addr] // of nat; the kernel ignores it
+	NAT           rpdb.Opt[RuleNAT]    // in the place of that with [RuleContext.Translate]; not sent
 	Mark          rpdb.Opt[uint32]
 	MarkMask      rpdb.Opt[uint32]
 	Realms        rpdb.Opt[rpdb.Realms]
@@ -132,7 +146,7 @@ func (c RuleContext) parse(words []string, del bool) (RuleRequest, error) {
 
 // request is parse that also takes no words at all.
 func (c RuleContext) request(words []string, del bool) (RuleRequest, error) {
-	p := requestParser{reader: c.reader(words), family: c.Family}
+	p := requestParser{reader: c.reader(words), family: c.Family, translate: c.Translate}
 	p.parse(del)
 	return p.q, p.failure()
 }

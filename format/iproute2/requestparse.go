@@ -21,6 +21,7 @@ type requestParser struct {
 	tableDone bool         // main is not to be filled in
 	lastTable rpdb.TableID // of the last keyword table
 	seen      map[string]bool
+	translate bool // of RuleContext
 }
 
 func (p *requestParser) parse(del bool) {
@@ -286,7 +287,32 @@ func (p *requestParser) flowLabel() {
 	p.q.sent.attribute(fraFlowMask, binary.BigEndian.AppendUint32(nil, l.Mask))
 }
 
+// translation reads what is behind nat where that translates.
+func (p *requestParser) translation() {
+	word := p.next()
+	text, length, hasLength := strings.Cut(word, "/")
+	addr, err := netip.ParseAddr(text)
+	n := RuleNAT{Addr: addr, Bits: -1, Word: word, Position: p.pos - 1}
+	if hasLength {
+		bits, err := parseUint(length, 10, 8)
+		if n.Bits = int(bits); err != nil || n.Bits > addr.BitLen() {
+			p.fail(BadArgument, word, "the length behind the address is wrong")
+		}
+	}
+	switch {
+	case word == "masquerade", word == "0", err == nil && addr.IsUnspecified() && !hasLength:
+		n.Addr = netip.Addr{}
+	case err != nil || addr.Zone() != "":
+		p.fail(BadArgument, word, "neither an address nor the word masquerade")
+	}
+	p.q.NAT = rpdb.Some(n)
+}
+
 func (p *requestParser) nat() {
+	if p.translate {
+		p.translation()
+		return
+	}
 	word := p.next()
 	if p.err == nil {
 		p.q.nats++

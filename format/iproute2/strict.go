@@ -128,7 +128,9 @@ func (q RuleRequest) refuseAction(r rpdb.Rule) (reasons []string) {
 	a := r.Action
 	table := a.Type() == rpdb.ActionTable
 	target, jumps := q.Goto.Get()
-	refuse(q.nats > 0, "nat: the kernel has no route NAT, it would store a rule that drops the packets; a rule of a policy with the key nat translates (rpdb apply)")
+	refuse(q.nats > 0, "nat: the kernel has no route NAT, it would store a rule that drops the packets; \"rpdb rule add ... nat\", and a rule of a policy with the key nat, translate")
+	refuse(q.NAT.IsSet() && (!table || q.L3MDev), "nat translates packets that a table leads on: name the table, and no other action")
+	refuse(q.NAT.IsSet() && q.Realms.IsSet(), "realms: a rule with nat has a realm of its own, by which its packets are known")
 	refuse(table && a.Table() == 0 && !q.L3MDev, "a rule without an action: the kernel would make up a table; give one, or nop")
 	if q.given.Table && !table && q.nats == 0 {
 		q.actions = append(q.actions, fmt.Sprintf("table %d", a.Table()))
