@@ -129,6 +129,12 @@ func (e *RollbackError) Unwrap() []error { return append([]error{e.Cause}, e.Lef
 //
 // Run must not be called twice at once for one namespace.
 func Run(ctx context.Context, k Kernel, p plan.Plan, desired rpdb.Desired, o Options) (Result, error) {
+	return Make(ctx, k, p, func(s *rpdb.Snapshot) (plan.Plan, error) { return plan.Diff(s, desired) }, o)
+}
+
+// Make is [Run] for a plan that was not made for a policy: again makes it anew for
+// the state that was reached.
+func Make(ctx context.Context, k Kernel, p plan.Plan, again func(*rpdb.Snapshot) (plan.Plan, error), o Options) (Result, error) {
 	if p.Empty() {
 		return Result{}, nil
 	}
@@ -136,7 +142,7 @@ func Run(ctx context.Context, k Kernel, p plan.Plan, desired rpdb.Desired, o Opt
 	var after *rpdb.Snapshot
 	var left []plan.Step
 	if err == nil {
-		after, left, err = verify(ctx, k, desired)
+		after, left, err = verify(ctx, k, again)
 	}
 	if err != nil {
 		result, err := rollback(context.WithoutCancel(ctx), k, undo, err)
@@ -236,12 +242,12 @@ func stands(ctx context.Context, k Kernel, c rpdb.Change) bool {
 // verify reads the state back and plans again: a plan that does more than to
 // clean is a difference between what was promised and what is. It returns the
 // steps that clean.
-func verify(ctx context.Context, k Kernel, desired rpdb.Desired) (*rpdb.Snapshot, []plan.Step, error) {
+func verify(ctx context.Context, k Kernel, again func(*rpdb.Snapshot) (plan.Plan, error)) (*rpdb.Snapshot, []plan.Step, error) {
 	after, err := k.Snapshot(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("verify: %w", err)
 	}
-	left, err := plan.Diff(after, desired)
+	left, err := again(after)
 	if err != nil {
 		return nil, nil, fmt.Errorf("verify: %w", err)
 	}

@@ -51,6 +51,8 @@ type Outcome struct {
 	Pending *journal.Pending
 	// Withheld, if not nil, says why nothing of others was given back.
 	Withheld error
+	// Before is the state that a repair looked at; nil from all else.
+	Before *rpdb.Snapshot
 }
 
 // PolicyHash is how a record names the text of a policy.

@@ -119,6 +119,7 @@ func (s *Session) Repair(ctx context.Context) (Outcome, error) {
 	if err != nil {
 		return out, err
 	}
+	out.Before = host
 	p, desired, err := s.repairs(e, host)
 	if err != nil {
 		return out, err
