@@ -13,6 +13,7 @@ import (
 	"rpdb/analysis/passes/residents"
 	"rpdb/analysis/passes/shadowed"
 	"rpdb/analysis/passes/stalesource"
+	"rpdb/analysis/passes/translation"
 	"rpdb/analysis/passes/unresolved"
 )
 
@@ -23,6 +24,7 @@ func All() []*analysis.Analyzer {
 		answers.Analyzer(),
 		missingdefault.Analyzer(),
 		nat.Analyzer(),
+		translation.Analyzer(),
 		emptytable.Analyzer(),
 		shadowed.Analyzer(),
 		duplicate.Analyzer(),

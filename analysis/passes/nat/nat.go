@@ -18,13 +18,14 @@ func Analyzer() *analysis.Analyzer {
 
 func run(p *analysis.Pass) error {
 	for _, r := range p.Snapshot.Rules {
-		what := "an unknown action"
+		what, cure := "an unknown action", ""
 		switch r.Action.Type() {
 		case rpdb.ActionTable, rpdb.ActionGoto, rpdb.ActionNop,
 			rpdb.ActionBlackhole, rpdb.ActionUnreachable, rpdb.ActionProhibit:
 			continue
 		case rpdb.ActionNAT:
 			what = "the action nat, which no kernel knows any more"
+			cure = "; \"rpdb rule add ... nat ADDRESS\" makes a rule that translates"
 		case rpdb.ActionUnspec:
 			what = "no action"
 		}
@@ -33,7 +34,7 @@ func run(p *analysis.Pass) error {
 			Family:   r.Family,
 			Subject:  analysis.OfRule(r),
 			Message:  fmt.Sprintf("rule %d drops every packet that it matches: it has %s", r.Priority, what),
-			Reason:   fmt.Sprintf("action number %d", uint8(r.Action.Type())),
+			Reason:   fmt.Sprintf("action number %d%s", uint8(r.Action.Type()), cure),
 			Fixes:    analysis.DeleteRule(p.Snapshot, r),
 		})
 	}
