@@ -175,7 +175,10 @@ type applyDocument struct {
 	// Withheld says why nothing of others was given back; absent if it was, or if
 	// there is nothing.
 	Withheld string `json:"withheld,omitzero"`
-	Error    string `json:"error,omitzero"`
+	// ByHand is what repair did to rules made by hand that translate; absent if
+	// nothing.
+	ByHand []plan.Step `json:"by_hand,omitempty"`
+	Error  string      `json:"error,omitzero"`
 }
 
 type applyOutcome struct {

@@ -148,29 +148,34 @@ type ruleVerb struct {
 	word, about string
 	grammar     iproute2.RuleVerb // what words follow it
 	there       bool              // it is about rules that are there
+	translates  bool              // nat is not that of ip
 }
 
 // ipRuleVerbs are the verbs of ip-rule(8).
 func ipRuleVerbs() []ruleVerb {
 	return []ruleVerb{
-		{"list", "print rules", iproute2.RuleList, true},
-		{"add", "add a rule", iproute2.RuleAdd, false},
-		{"delete", "delete a rule", iproute2.RuleDelete, true},
-		{"flush", "delete rules", iproute2.RuleFlush, true},
-		{"save", "write all rules to standard output, for restore", iproute2.RuleSave, false},
-		{"restore", "read rules from standard input", iproute2.RuleRestore, false},
-		{"help", "print the grammar", iproute2.RuleHelpVerb, false},
+		{"list", "print rules", iproute2.RuleList, true, false},
+		{"add", "add a rule", iproute2.RuleAdd, false, false},
+		{"delete", "delete a rule", iproute2.RuleDelete, true, false},
+		{"flush", "delete rules", iproute2.RuleFlush, true, false},
+		{"save", "write all rules to standard output, for restore", iproute2.RuleSave, false, false},
+		{"restore", "read rules from standard input", iproute2.RuleRestore, false, false},
+		{"help", "print the grammar", iproute2.RuleHelpVerb, false, false},
 	}
 }
 
 // ownRuleVerbs are those of "rpdb rule".
 func ownRuleVerbs() []ruleVerb {
-	return slices.Insert(
+	verbs := slices.Insert(
 		ipRuleVerbs(), 2,
-		ruleVerb{"ensure", "add a rule unless it is there", iproute2.RuleAdd, false},
-		ruleVerb{"replace", "put a rule in the place of the one with its priority", iproute2.RuleAdd, true},
-		ruleVerb{"test", "is this rule there? exit code 0 or 1", iproute2.RuleAdd, true},
+		ruleVerb{"ensure", "add a rule unless it is there", iproute2.RuleAdd, false, true},
+		ruleVerb{"replace", "put a rule in the place of the one with its priority", iproute2.RuleAdd, true, false},
+		ruleVerb{"test", "is this rule there? exit code 0 or 1", iproute2.RuleAdd, true, true},
 	)
+	for i, v := range verbs {
+		verbs[i].translates = v.translates || v.word == "add" || v.word == "delete"
+	}
+	return verbs
 }
 
 // verbOf finds the verb that a word means, as ip finds it: by a beginning, in
@@ -214,7 +219,7 @@ func (v *hostOffers) addMonitorWords(before []string) {
 }
 
 func newRuleLine(verb ruleVerb, f rpdb.Family) *wordLine {
-	l := &wordLine{there: verb.there, family: f, keywords: iproute2.RuleKeywords(verb.grammar), given: map[string]bool{}, group: actionGroup}
+	l := &wordLine{there: verb.there, translates: verb.translates, family: f, keywords: iproute2.RuleKeywords(verb.grammar), given: map[string]bool{}, group: actionGroup}
 	if verb.grammar == iproute2.RuleList || verb.grammar == iproute2.RuleFlush {
 		l.bare = "to"
 		l.keywords = append(iproute2.WideFilterKeywords(), l.keywords...)
@@ -242,8 +247,8 @@ func isAction(k iproute2.Keyword) bool {
 }
 
 // ruleWords are the words that are offered for rules. Fields that are not here
-// are read and not offered: the kernel has no use for them (nat, the types of routes that are no
-// actions), or they add nothing to what they stand before (type).
+// are read and not offered: the kernel has no use for them (the types of routes that
+// are no actions), or they add nothing to what they stand before (type).
 func ruleWords() []fieldWords {
 	return []fieldWords{
 		{"not", "not"},
@@ -270,6 +275,7 @@ func ruleWords() []fieldWords {
 		{"prohibit", "prohibit"},
 		{"suppress_prefixlength", "suppress_prefixlength sup_pl"},
 		{"suppress_ifgroup", "suppress_ifgroup sup_group"},
+		{"nat", "nat map-to"},
 		{"realms", "realms"},
 		{"protocol", "protocol"},
 	}
@@ -292,7 +298,9 @@ func ruleTakes(l *wordLine, k iproute2.Keyword) bool {
 	case k.Field == "flowlabel":
 		return l.family != rpdb.IPv4
 	case k.Field == "realms":
-		return l.family != rpdb.IPv6
+		return l.family != rpdb.IPv6 && !l.given["nat"]
+	case k.Field == "nat": // elsewhere it makes a rule that drops packets
+		return l.translates && l.family != rpdb.IPv6
 	case k.Field == "tos" || k.Field == "dscp":
 		return !l.given["tos"] && !l.given["dscp"]
 	}
@@ -331,6 +339,8 @@ func (v *hostOffers) addRuleValue(l *wordLine) {
 		}
 	case iproute2.NumberValue:
 		v.addRuleNumber(k.Field, l)
+	case iproute2.AddressValue:
+		v.add("masquerade", "the address of the interface that a packet leaves by")
 	default:
 		v.addInUse(k.Field, l.family)
 	}

@@ -21,7 +21,15 @@ func TestCompletionOfRules(t *testing.T) {
 		{"rule -f ", "inet inet6", "list"},
 		{"rule -6 add ", "from flowlabel", "realms"},
 		{"rule -4 add ", "from realms", "flowlabel"},
-		{"rule add ", "not from to iif oif fwmark priority lookup goto blackhole suppress_prefixlength", "nat broadcast type help preference dev"},
+		{"rule add ", "not from to iif oif fwmark priority lookup goto blackhole suppress_prefixlength nat", "broadcast type help preference dev"},
+		{"rule add nat ", "masquerade", "main"},
+		{"rule -6 add ", "from", "nat"},
+		{"rule add nat 203.0.113.0 ", "from lookup", "nat realms"},
+		{"rule ensure ", "nat", ""},
+		{"rule replace ", "from", "nat"},
+		{"rule test ", "nat", ""},
+		{"rule delete ", "nat", ""},
+		{"ip rule add ", "from", "nat"},
 		{"rule add pre", "preference", "priority"},
 		{"rule add ta", "table", "lookup"},
 		{"rule add d", "dscp dport", "delete"},
@@ -78,6 +86,7 @@ func TestCompletionOfRulesSaysWhat(t *testing.T) {
 		{"rule add lookup ", "main", "rule 300, holds routes"},
 		{"rule add table 25", "253", "default"},
 		{"rule add ", "fwmark", "firewall mark"},
+		{"rule add ", "nat", "translate the source of forwarded packets"},
 		{"rule add from ", "192.0.2.0/24", "network of eth0"},
 		{"rule -", "-details", "also show who installed the kernel's own rules"},
 	} {
@@ -118,7 +127,7 @@ func TestCompletionOfRulesIsSafe(t *testing.T) {
 // is never offered stands here with its reason.
 func TestRuleWordsAreAll(t *testing.T) {
 	never := map[string]string{
-		"nat": "the kernel has no route NAT", "type": "adds nothing to the action behind it", "help": "prints the usage",
+		"type": "adds nothing to the action behind it", "help": "prints the usage",
 		"local": "is no action", "broadcast": "becomes nop", "anycast": "is no action", "multicast": "is no action",
 		"xresolve": "is no action", "unicast": "is what lookup says better", "throw": "is no action",
 	}

@@ -10,13 +10,14 @@ import (
 
 // wordLine is how far the words behind a verb have come.
 type wordLine struct {
-	there    bool // about what is there, not about what is to be
-	family   rpdb.Family
-	keywords []iproute2.Keyword
-	bare     string                        // the field of a word that is no keyword, "" if there is none
-	group    func(iproute2.Keyword) string // what a keyword is one of several for, "" for none
-	given    map[string]bool               // fields and groups that have been named
-	wants    *iproute2.Keyword             // whose value is next, nil if a keyword is
+	there      bool // about what is there, not about what is to be
+	translates bool // nat is that of "rpdb rule"
+	family     rpdb.Family
+	keywords   []iproute2.Keyword
+	bare       string                        // the field of a word that is no keyword, "" if there is none
+	group      func(iproute2.Keyword) string // what a keyword is one of several for, "" for none
+	given      map[string]bool               // fields and groups that have been named
+	wants      *iproute2.Keyword             // whose value is next, nil if a keyword is
 }
 
 // read takes one complete word.
@@ -78,7 +79,11 @@ func (v *hostOffers) addKeywords(l *wordLine, fields []fieldWords, takes func(*w
 			if i < 0 || !takes(l, l.keywords[i]) || !strings.HasPrefix(word, v.begun) {
 				continue
 			}
-			v.add(word, l.keywords[i].Help)
+			help := l.keywords[i].Help
+			if word == "nat" {
+				help = "translate the source of forwarded packets"
+			}
+			v.add(word, help)
 			break
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"rpdb"
 	"rpdb/apply"
+	"rpdb/plan"
 )
 
 func (a *app) repairCommand() *cobra.Command {
@@ -24,7 +25,9 @@ means here and now. Routes that went with a link or an address come back, and
 rules follow addresses. It is for hooks, that call it when something changed, and
 for the boot: a generation that was not confirmed before the machine booted gives
 way to the one before it. It says what it did, and nothing where nothing was to be
-done. No generation is made.
+done. No generation is made. And rules made by hand that translate ("rpdb rule add
+... nat") get their copies of tables renewed that have changed; what is left of such
+rules that are gone is taken away.
 
 With --watch it stays, and does that each time that a link, an address, a rule, a
 route or a nexthop object changes. Errors are told, and do not end it. The service
@@ -125,15 +128,40 @@ func (a *app) repairOnce(ctx context.Context) (apply.Outcome, error) {
 	}
 	out, err := session.Repair(ctx)
 	a.noteUncleared(session)
+	byHand, handErr := a.repairByHand(ctx, s.kernel(), out)
 	session.Close()
-	return out, errors.Join(err, a.viewRepair(out, err))
+	return out, errors.Join(err, a.viewRepair(out, byHand, err), handErr)
+}
+
+// repairByHand puts right what belongs to rules made by hand that translate, and says
+// what it cannot.
+// Where nothing was done before, the host is as it was then.
+func (a *app) repairByHand(ctx context.Context, k apply.Kernel, before apply.Outcome) (apply.Result, error) {
+	host := before.Before
+	if host == nil || len(before.Result.Done) > 0 || before.Result.RolledBack {
+		var err error
+		if host, err = k.Snapshot(ctx); err != nil {
+			return apply.Result{}, err
+		}
+	}
+	if host.NAT.Foreign != "" {
+		return apply.Result{}, nil
+	}
+	p, err := plan.RepairNATRules(host)
+	if err != nil {
+		return apply.Result{}, err
+	}
+	for _, note := range p.Notes {
+		a.note("%s", note)
+	}
+	return apply.Make(ctx, k, p, plan.RepairNATRules, apply.Options{})
 }
 
 // viewRepair says what was done; in JSON also that nothing was.
-func (a *app) viewRepair(out apply.Outcome, failed error) error {
+func (a *app) viewRepair(out apply.Outcome, byHand apply.Result, failed error) error {
 	r := out.Result
 	if a.json {
-		doc := applyDocument{Version: 1, Plan: out.Plan, Result: applyOutcome{len(r.Done), failed == nil, r.RolledBack}}
+		doc := applyDocument{Version: 1, Plan: out.Plan, Result: applyOutcome{len(r.Done), failed == nil, r.RolledBack}, ByHand: byHand.Done}
 		doc.Plan.Changes, doc.Plan.Steps = list(doc.Plan.Changes), list(doc.Plan.Steps)
 		if out.Entry.ID != 0 {
 			doc.Generation = &out.Entry
@@ -143,10 +171,17 @@ func (a *app) viewRepair(out apply.Outcome, failed error) error {
 		}
 		return a.printJSON(doc)
 	}
-	if len(r.Done) == 0 {
-		return nil
-	}
 	w := newPrinter(a.Out)
+	if byHand.After != nil {
+		v := newWords(byHand.After.LinkName, a.loadNames())
+		for _, step := range byHand.Done {
+			w.step(v, step)
+		}
+		w.printf("Rules made by hand that translate: %d %s put right.\n", len(byHand.Done), plural(len(byHand.Done), "part", "parts"))
+	}
+	if len(r.Done) == 0 {
+		return w.err
+	}
 	v := newWords(r.After.LinkName, a.loadNames())
 	for _, step := range out.Plan.Changes {
 		w.step(v, step)

@@ -126,7 +126,7 @@ func (r *rules) honoured(verb string) []string {
 }
 
 func (r *rules) context(f rpdb.Family) iproute2.RuleContext {
-	return iproute2.RuleContext{Family: f, Names: r.names()}
+	return iproute2.RuleContext{Family: f, Names: r.names(), Translate: true}
 }
 
 // filters reads the words that choose rules, for the families that they can be
@@ -155,6 +155,13 @@ the other commands take the family of the addresses, and IPv4 without any.
   flush    delete the rules that a FILTER chooses, but for those of priority 0
   save     write the rules to a file, for restore
   restore  add the saved rules that are not there, in their order, all or none
+
+With "nat ADDRESS" add and ensure make a rule that translates the source of
+the forwarded packets that it leads on, with a copy of its table and a
+translation in nftables: each address of "from" onto the one at its place in
+the block that begins at ADDRESS, all onto ADDRESS/32, or with "nat masquerade"
+onto that of the interface. "delete nat ADDRESS" takes all of it away. IPv4
+only. See rpdb-rule(8).
 
 SOURCE is --snapshot FILE, which "rpdb snapshot save" wrote, or --from-text
 FILE, which holds the output of ip commands of another host.

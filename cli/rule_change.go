@@ -41,6 +41,9 @@ func (r *rules) add(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
+	if q.NAT.IsSet() {
+		return r.addNAT(ctx, "add", q)
+	}
 	conn, err := r.open()
 	if err != nil {
 		return err
@@ -88,10 +91,16 @@ func (r *rules) put(ctx context.Context, conn *kernel.Conn, q asked) error {
 // less than that of the second rule in the list.
 func (r *rules) freePriority(ctx context.Context, conn *kernel.Conn, f rpdb.Family) (rpdb.Priority, error) {
 	list, err := conn.Rules(ctx, f)
-	if err != nil || len(list) < 2 || list[1].Priority == 0 {
-		return 0, err
+	return priorityFor(list), err
+}
+
+// priorityFor is the priority that the kernel gives a rule beside those of its
+// family.
+func priorityFor(list []rpdb.Rule) rpdb.Priority {
+	if len(list) < 2 || list[1].Priority == 0 {
+		return 0
 	}
-	return list[1].Priority - 1, nil
+	return list[1].Priority - 1
 }
 
 // find returns the rules that are the one asked for.
@@ -115,6 +124,9 @@ func (r *rules) ensure(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
+	if q.NAT.IsSet() {
+		return r.addNAT(ctx, "ensure", q)
+	}
 	conn, err := r.open()
 	if err != nil {
 		return err
@@ -132,6 +144,9 @@ func (r *rules) test(ctx context.Context, words []string) error {
 	q, err := r.read("test", words)
 	if err != nil {
 		return trouble(err)
+	}
+	if q.NAT.IsSet() {
+		return r.testNAT(ctx, q)
 	}
 	conn, err := r.open()
 	if err != nil {
@@ -158,6 +173,9 @@ func (r *rules) replace(ctx context.Context, words []string) error {
 	if !q.Given().Priority {
 		return r.wrong("replace", "which rule? its priority (pref) is missing")
 	}
+	if q.NAT.IsSet() {
+		return refusedReplace(q.rule)
+	}
 	conn, err := r.open()
 	if err != nil {
 		return err
@@ -180,6 +198,8 @@ func (r *rules) replace(ctx context.Context, words []string) error {
 		return &refusedError{"rule", "replace", []string{fmt.Sprintf("priority %d has %d rules: delete those that are to go", q.rule.Priority, len(old))}}
 	case q.Is(old[0]):
 		return nil
+	case isHandNAT(old[0]):
+		return refusedReplace(old[0])
 	}
 	return r.exchange(ctx, conn, q, old[0])
 }
@@ -208,6 +228,9 @@ func (r *rules) delete(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
+	if q.NAT.IsSet() {
+		return r.deleteNAT(ctx, q)
+	}
 	conn, err := r.open()
 	if err != nil {
 		return err
@@ -222,7 +245,12 @@ func (r *rules) delete(ctx context.Context, words []string) error {
 	case len(there) > 1:
 		return &severalError{there}
 	}
-	if err := conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, there[0])); err != nil || !r.opts.Echo {
+	if isHandNAT(there[0]) {
+		err = r.dropNAT(ctx, "delete", there)
+	} else {
+		err = conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, there[0]))
+	}
+	if err != nil || !r.opts.Echo {
 		return err
 	}
 	return r.print(ctx, there, true)

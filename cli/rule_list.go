@@ -89,14 +89,18 @@ func (r *rules) eachRule(ctx context.Context, families []rpdb.Family, again func
 // print writes rules, or rules that were deleted.
 func (r *rules) print(ctx context.Context, list []rpdb.Rule, deleted bool) error {
 	var text ipcmd.Held
-	p := r.printer(ctx, &text)
+	return r.printer(ctx, &text).all(list, deleted, &text)
+}
+
+// all prints rules, or rules that were deleted, and writes them out.
+func (p *rulePrinter) all(list []rpdb.Rule, deleted bool, text *ipcmd.Held) error {
 	p.view.Deleted = deleted
 	for _, rule := range list {
 		if err := p.print(&rule); err != nil {
 			return err
 		}
 	}
-	return p.end(&text, r.Out)
+	return p.end(text, p.Out)
 }
 
 // rulePrinter prints rules one after the other, each with its family unless one was

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"rpdb"
@@ -38,7 +39,30 @@ func (r *rules) save(ctx context.Context, words []string) error {
 	if err := ipcmd.WriteSavedRules(out, all...); err != nil {
 		return err
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return r.noteSaved(all)
+}
+
+// noteSaved says of rules that translate that no restore brings them back.
+func (r *rules) noteSaved(all []kernel.RuleList) error {
+	n := 0
+	for _, list := range all {
+		err := list.Each(func(m *kernel.RuleMessage) error {
+			if isHandNAT(m.Rule) {
+				n++
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if n > 0 {
+		r.note("%d of the rules %s, which is not saved: restore leaves them out, \"rpdb rule add ... nat\" makes them", n, plural(n, "translates", "translate"))
+	}
+	return nil
 }
 
 // restoreOutcome is what a restore did, and its JSON.
@@ -48,6 +72,9 @@ type restoreOutcome struct {
 	There   int `json:"there"`
 	Moved   int `json:"moved"`    // of those that were there
 	LeftOut int `json:"left_out"` // of the family that was not asked for
+	// Translating are those left out that translated, made by hand: what they did
+	// is not saved with them. Those that stand count as there.
+	Translating int `json:"translating,omitzero"`
 }
 
 // restore adds the saved rules that are not there, all of them or none, puts
@@ -72,6 +99,10 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 		return err
 	}
 	defer conn.Close()
+	var lost []rpdb.Rule
+	if chosen, numbers, lost, err = withoutNAT(ctx, conn, chosen, numbers); err != nil {
+		return err
+	}
 	done, err := conn.RestoreRules(ctx, chosen)
 	var one *kernel.RestoreError
 	if errors.As(err, &one) {
@@ -84,8 +115,37 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 	if err != nil {
 		return fmt.Errorf("rule restore: %w", err)
 	}
-	outcome.Added, outcome.There, outcome.Moved = done.Added, done.There, done.Moved
-	return r.tell(outcome, outcome.String())
+	outcome.Added, outcome.There, outcome.Moved, outcome.Translating = done.Added, done.There, done.Moved, len(lost)
+	if err := r.tell(outcome, outcome.String()); err != nil || len(lost) == 0 {
+		return err
+	}
+	r.note("left out, as what %s is not saved: %s; make %s with \"rpdb rule add ... nat\"",
+		plural(len(lost), "it translated", "they translated"), unrestored(lost, r.names()), plural(len(lost), "it", "them"))
+	return &codeError{code: exitWaiting}
+}
+
+// withoutNAT leaves out the rules that translated and do not stand, with their
+// numbers in the stream, of which nil is all.
+func withoutNAT(ctx context.Context, conn *kernel.Conn, saved []rpdb.Rule, numbers []int) (chosen []rpdb.Rule, kept []int, lost []rpdb.Rule, err error) {
+	if !slices.ContainsFunc(saved, isHandNAT) {
+		return saved, numbers, nil, nil
+	}
+	standing, err := conn.Rules(ctx, rpdb.IPv4)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for i, rule := range saved {
+		same := func(r rpdb.Rule) bool { return r.Canonical() == rule.Canonical() }
+		if isHandNAT(rule) && !slices.ContainsFunc(standing, same) {
+			lost = append(lost, rule)
+			continue
+		}
+		if numbers != nil {
+			i = numbers[i]
+		}
+		chosen, kept = append(chosen, rule), append(kept, i)
+	}
+	return chosen, kept, lost, nil
 }
 
 // ofFamily returns the rules of the family that was asked for and their numbers
@@ -153,6 +213,13 @@ func (r *rules) flush(ctx context.Context, words []string) error {
 				continue
 			}
 			doomed = append(doomed, rule)
+		}
+		translate, doomed := natApart(doomed)
+		if len(translate) > 0 { // with all that belongs to them
+			if err := r.dropNAT(ctx, "flush", translate); err != nil {
+				return err
+			}
+			outcome.Deleted += len(translate)
 		}
 		remain := deleteMany(ctx, conn, doomed)
 		outcome.Deleted += len(doomed) - len(remain)

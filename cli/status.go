@@ -26,8 +26,9 @@ in sync" is when apply, repair or a rollback last looked, to a minute. What an
 uplink has stays while it waits, for when it comes back.
 
 Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted, or blocked
-by a rule or route of others that stands where one of the policy has to; 4 in sync,
-but a generation waits to be confirmed, or a part of the policy waits.`,
+by a rule or route of others that stands where one of the policy has to, or a rule
+made by hand that translates is not whole; 4 in sync, but a generation waits to be
+confirmed, or a part of the policy waits.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
 	}
@@ -60,6 +61,10 @@ type statusDocument struct {
 	// Blocked are the objects of others that keep the generation from being put
 	// right, and any other from being applied; absent if there are none.
 	Blocked []blocker `json:"blocked,omitempty"`
+	// ByHand are the changes that would put right what belongs to rules made by hand
+	// that translate, and NATNotes say what cannot be.
+	ByHand   []plan.Step `json:"by_hand,omitempty"`
+	NATNotes []string    `json:"by_hand_notes,omitempty"`
 
 	pending *journal.Pending
 	left    time.Duration
@@ -84,7 +89,7 @@ func (a *app) status(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case len(d.Drift) > 0 || d.Leftovers > 0 || len(d.Blocked) > 0:
+	case len(d.Drift) > 0 || d.Leftovers > 0 || len(d.Blocked) > 0 || len(d.ByHand) > 0:
 		return &codeError{code: exitWaiting}
 	case d.Pending != nil || len(d.Waiting) > 0:
 		return &codeError{code: exitOpen}
@@ -107,6 +112,9 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 		d.Blocked = blockersOf(blocked)
 	} else if err != nil {
 		return d, err
+	}
+	if byHand, err := plan.RepairNATRules(d.host); err == nil && d.host.NAT.Foreign == "" {
+		d.ByHand, d.NATNotes = byHand.Steps, byHand.Notes
 	}
 	d.Lasting = s.lasting()
 	d.Drift, d.Kept, d.Waiting = list(p.Changes), p.Kept, list(p.Waiting)
@@ -180,6 +188,7 @@ func (a *app) viewStatus(d statusDocument) error {
 	if d.State == "drifted" && d.Generation != nil && d.pending == nil {
 		w.printf("To put it right, apply the policy again, or: %s\n", a.callAgain("repair"))
 	}
+	w.byHand(v, d.ByHand, d.NATNotes)
 	w.blocked(v, d.Blocked)
 	w.waiting(d.Waiting)
 	switch p := d.pending; {
@@ -213,6 +222,19 @@ func (p *printer) generation(e journal.Entry) {
 		p.printf(": %s", safe(e.Message))
 	}
 	p.printf("\n")
+}
+
+// byHand shows what is not as it should be with rules made by hand that translate.
+func (p *printer) byHand(v words, steps []plan.Step, notes []string) {
+	if n := len(steps); n > 0 {
+		p.printf("Of rules made by hand that translate, %d %s not as it should be; \"rpdb repair\" would do this:\n", n, plural(n, "part is", "parts are"))
+	}
+	for _, step := range steps {
+		p.step(v, step)
+	}
+	for _, n := range notes {
+		p.printf("  # %s\n", safe(n))
+	}
 }
 
 // blocker is a rule or route of others that stands where one of a policy has to.

@@ -104,7 +104,7 @@ func darkBackground(fgbg string) bool {
 
 // natTrap is the one line that ip does not have: the kernel accepts the rule, and
 // that it drops all that it selects nobody says.
-const natTrap = "Warning: no kernel translates for this rule, it drops what it selects; \"nat\" in a policy does (rpdb apply)"
+const natTrap = "Warning: this rule DROPS every packet that it selects, no kernel translates for it; \"rpdb rule add ... nat ADDRESS\" makes one that translates"
 
 // change adds or deletes the rule that was asked for.
 func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
