@@ -55,7 +55,7 @@ func (s *Snapshot) NATRules() []NATRule {
 		}
 	}
 	for _, t := range s.NAT.Translations {
-		if c, ok := copyOfRealm(t.Realm); ok && t.Family == IPv4 && IsHandCopy(c) {
+		if c, ok := CopyOfRealm(t.Realm); ok && t.Family == IPv4 && IsHandCopy(c) {
 			of(c).Translation = t
 		}
 	}
@@ -67,12 +67,6 @@ func (s *Snapshot) NATRules() []NATRule {
 	}
 	slices.SortFunc(all, func(a, b NATRule) int { return cmp.Compare(a.Copy, b.Copy) })
 	return all
-}
-
-// copyOfRealm returns the table whose routes carry a realm, the way back from
-// [RealmOfCopy].
-func copyOfRealm(realm uint16) (TableID, bool) {
-	return firstCopy + TableID(realm-firstCopyRealm), IsCopyRealm(realm)
 }
 
 // Meant returns the translation as it is in a rule that is complete: the map of a
