@@ -37,18 +37,23 @@ rules:
 
 // policies are the documents of the tests, of both families: what each has that others have not is
 // added, changed or removed. B changes a table as a whole; C pins a rule outside
-// our range, and has a table there. N and M translate the same block differently.
+// our range, and has a table there. N and M translate the same
+// blocks differently.
 func policies() map[string]string {
 	uplink := "uplinks: [{interface: eth0, gateways: [192.0.2.1, '2001:db8::1']}]\n"
 	table := func(n int) string {
 		return fmt.Sprintf("tables: [{name: t, routes: [{to: default, via: 192.0.2.%[1]d}, {to: 198.51.100.0/24, via: 192.0.2.%[1]d},\n"+
 			"  {to: default, via: '2001:db8::%[1]d'}, {to: '2001:db8:51::/48', via: '2001:db8::%[1]d'}]}]\n", n)
 	}
-	natted := func(to string) string {
-		return uplink + table(1) + "rules: [{name: a, from: 10.1.0.0/24, lookup: t, nat: " + to + "}, {name: b, fwmark: 5, lookup: t}]\n"
+	natted := func(to, to6 string) string {
+		six := ""
+		if kerneltest.FirstUserNamespace() { // elsewhere the kernel takes no programs
+			six = "{name: a6, from: 'fd00:1::/64', lookup: t, nat: {to: '" + to6 + "', checksum-neutral: true}}, "
+		}
+		return uplink + table(1) + "rules: [{name: a, from: 10.1.0.0/24, lookup: t, nat: " + to + "}, " + six + "{name: b, fwmark: 5, lookup: t}]\n"
 	}
 	return map[string]string{
-		"N": natted("203.0.113.0"), "M": natted("198.18.5.0"),
+		"N": natted("203.0.113.0", "2001:db8:5::"), "M": natted("198.18.5.0", "2001:db8:6::"),
 		"A": uplink + table(1) + "rules: [{name: a, from: 10.1.0.0/16, lookup: t}, {name: a6, from: '2001:db8:a1::/48', lookup: t}, {name: b, fwmark: 5, lookup: t}]\n",
 		"B": uplink + table(2) + "rules: [{name: b, fwmark: 5, lookup: eth0}, {name: a, from: 10.2.0.0/16, lookup: t}, {name: a6, from: '2001:db8:a2::/48', lookup: t}]\n",
 		"C": uplink + "tables: [{number: 100, routes: [{to: default, via: 192.0.2.2}, {to: default, via: '2001:db8::2'}]}]\n" +
