@@ -62,6 +62,9 @@ func (p *Plan) translate(actual *rpdb.Snapshot, all []phases) error {
 		if len(wanted) > 0 {
 			return &NATError{Foreign: is.Foreign}
 		}
+		if slices.ContainsFunc(is.Translations, isPlanned) {
+			p.Notes = append(p.Notes, fmt.Sprintf("the table rpdb of nftables is not ours: %s; as long as it stands, ours beside it keeps what no policy has", is.Foreign))
+		}
 		return nil
 	}
 	if actual.Missing.Has(rpdb.PartNAT) {
@@ -72,15 +75,13 @@ func (p *Plan) translate(actual *rpdb.Snapshot, all []phases) error {
 	}
 	now := is.Translations
 	final := slices.Concat(p.unplanned(actual, wanted), wanted)
-	switched := beside(final, now)
-	prepared := switched
-	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Phase == Switch }) {
-		prepared = prepare(final, now)
-	}
 	w := natWriter{plan: p, now: now}
-	w.write(Prepare, prepared, "the translations of both generations, each by its own realms")
+	// Where no gate turns, packets come to what would be prepared at once.
+	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Phase == Switch }) {
+		w.write(Prepare, prepare(final, now), "the translations of both generations, each by its own realms")
+	}
 	w.altered = len(is.Unknown) > 0 && len(final) > 0
-	w.write(Switch, switched, switchReason(now, wanted, is))
+	w.write(Switch, beside(final, now), switchReason(w.now, wanted, is))
 	w.altered = len(is.Unknown) > 0 && len(final) == 0
 	w.write(Clean, final, "translations of packets that no rule leads on any more")
 	p.tellTranslations(live(actual), named)
@@ -149,11 +150,16 @@ func outward(t rpdb.Translation) rpdb.Translation {
 	return t
 }
 
+// switchReason says why nftables is written when the gate has turned, given what it
+// holds by then.
 func switchReason(now, wanted []rpdb.Translation, is rpdb.NAT) string {
+	lacks := func(w rpdb.Translation) bool {
+		return !slices.ContainsFunc(now, func(t rpdb.Translation) bool { return outward(t) == outward(w) })
+	}
 	switch {
 	case len(is.Unknown) > 0:
 		return fmt.Sprintf("holds what is not of the policy: %s", is.Unknown[0])
-	case len(now) == 0 && len(wanted) > 0:
+	case len(is.Translations) == 0 && len(wanted) > 0, slices.ContainsFunc(wanted, lacks):
 		return "missing"
 	}
 	return "maps packets that come in as the new generation does"

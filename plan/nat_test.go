@@ -258,6 +258,30 @@ func TestTranslationsAreRepaired(t *testing.T) {
 	}
 }
 
+// TestTranslationsAlone: where no rule and no route changes, the message to nftables
+// is what packets see, and the plan says so.
+func TestTranslationsAlone(t *testing.T) {
+	for inside, outside := range map[string]string{"10.0.0.0/30": "203.0.113.0/30", "2001:db8::/126": "2001:db8:5::/126"} {
+		a, b := natRule(inside, outside, 82999, 3), natRule(inside, outside, 82999, 3)
+		b.Rules[0].Translation.Inbound = false
+		s := host()
+		s = plan.After(s, mustDiff(t, s, a).Steps)
+		lost := *s
+		lost.NAT = rpdb.NAT{}
+		for what, p := range map[string]plan.Plan{"inbound: false": mustDiff(t, s, b), "lost": mustDiff(t, &lost, a)} {
+			if len(p.Steps) != 1 || p.Steps[0].Phase != plan.Switch || len(p.Transient) > 0 {
+				t.Errorf("%s: %v, %q", what, p.Steps, p.Transient)
+			}
+			if f := a.Rules[0].Rule.Family; len(p.Back) != 1 || p.Back[0] != (plan.Back{Family: f, Messages: 1}) {
+				t.Errorf("%s: going back takes %+v", what, p.Back)
+			}
+			if what == "lost" && p.Steps[0].Reason != "missing" {
+				t.Errorf("%s: %s", what, p.Steps[0].Reason)
+			}
+		}
+	}
+}
+
 // TestForeignNATTable is in the way of a policy that translates, and of no other.
 func TestForeignNATTable(t *testing.T) {
 	s := host()
@@ -269,5 +293,12 @@ func TestForeignNATTable(t *testing.T) {
 	}
 	if p := mustDiff(t, s, rpdb.Desired{}); !p.Empty() {
 		t.Errorf("a policy without: %v", p.Steps[0])
+	} else if len(p.Notes) > 0 {
+		t.Errorf("and it says %q", p.Notes)
+	}
+	// Ours beside it cannot be written while it stands.
+	s.NAT.Translations = plan.After(host(), mustDiff(t, host(), natRule("10.0.0.0/30", "", 82999, 3)).Steps).NAT.Translations
+	if p := mustDiff(t, s, rpdb.Desired{}); !p.Empty() || len(p.Notes) != 1 {
+		t.Errorf("what is left in ours: %v, notes %q", p.Steps, p.Notes)
 	}
 }
