@@ -46,8 +46,12 @@ func manyOf(steps []plan.Step) []plan.Step {
 	return steps[:n]
 }
 
+// unseen reports whether packets come to the rule of a step neither before nor
+// after it, whatever is done to its neighbours first. The scaffolding is none such:
+// it has to stand before the rules that it leads packets past, and until they are
+// gone.
 func unseen(s plan.Step) bool {
-	return s.Change.Rule != nil && (s.Phase == plan.Prepare && s.Change.Op == rpdb.Add || s.Phase == plan.Clean && s.Change.Op == rpdb.Delete)
+	return s.Change.Rule != nil && !plan.IsScaffold(*s.Change.Rule) && (s.Phase == plan.Prepare && s.Change.Op == rpdb.Add || s.Phase == plan.Clean && s.Change.Op == rpdb.Delete)
 }
 
 func rulesOf(steps []plan.Step) []rpdb.Rule {

@@ -24,6 +24,8 @@ type bulkSite struct {
 	single int // calls of Do
 	// unable has the kernel refuse many rules at once; stuck leaves some of them.
 	unable, stuck bool
+	// between, if not nil, is called between any two of many: what packets see.
+	between func()
 	// halfway has it refuse a deletion, and make the others of the first half.
 	halfway bool
 }
@@ -53,6 +55,9 @@ func (s *bulkSite) AddRules(ctx context.Context, rules []rpdb.Rule) error {
 	slices.SortStableFunc(order, func(a, b rpdb.Rule) int { return cmp.Compare(b.Priority, a.Priority) })
 	for i, r := range order {
 		err := s.faults.call(func() error { return s.Memory.Do(ctx, rpdb.RuleChange(rpdb.Add, r)) })
+		if s.between != nil {
+			s.between()
+		}
 		if s.stuck && i == len(order)/2 {
 			return twoReasons{}
 		}
@@ -70,8 +75,17 @@ func (s *bulkSite) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
 	if s.unable {
 		return syscall.EIO
 	}
-	var made []int
-	for i, r := range rules {
+	// As the kernel's does, those that go to another place first.
+	var order, made []int
+	for _, gotos := range []bool{true, false} {
+		for i, r := range rules {
+			if (r.Action.Type() == rpdb.ActionGoto) == gotos {
+				order = append(order, i)
+			}
+		}
+	}
+	for _, i := range order {
+		r := rules[i]
 		switch {
 		case s.halfway && i == 7:
 			continue
@@ -80,6 +94,9 @@ func (s *bulkSite) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
 		}
 		if err := s.faults.call(func() error { return s.Memory.Do(ctx, rpdb.RuleChange(rpdb.Delete, r)) }); err != nil {
 			return err
+		}
+		if s.between != nil {
+			s.between()
 		}
 		made = append(made, i)
 	}
@@ -172,6 +189,35 @@ func TestManyRulesAtOnce(t *testing.T) {
 		}
 		if now := s.foreign(t); now != foreign {
 			t.Errorf("foreign:\n%s\nand before\n%s", now, foreign)
+		}
+	}
+}
+
+// Whatever order many rules are written and deleted in, packets see none of it: a
+// gate in front of them stands before the first comes and until the last is gone.
+func TestPacketsSeeNothingOfManyRules(t *testing.T) {
+	for _, refuse := range []bool{false, true} {
+		s := newBulkSite(t)
+		first, second := manyRules(80, 1), manyRules(90, 2)
+		for _, d := range []rpdb.Desired{first, second, {}, first} {
+			before := s.alive(t)
+			seen := map[int]int{}
+			s.between = func() { seen[s.alive(t)]++ }
+			if refuse {
+				s.refuse = func(c rpdb.Change) bool { // the message that leads packets there
+					return c.Rule != nil && c.Op == rpdb.Add && c.Rule.Priority == plan.FirstPriority
+				}
+			}
+			_, _, err := s.apply(t, d, fmt.Sprint(len(d.Rules), " rules"))
+			if (err != nil) != (refuse && len(d.Rules) > 0) {
+				t.Errorf("%d rules: %v", len(d.Rules), err)
+			}
+			s.between = nil
+			delete(seen, before)
+			delete(seen, len(d.Rules))
+			if len(seen) > 0 {
+				t.Errorf("refused %t, from %d rules to %d, packets could come to %v", refuse, before, len(d.Rules), seen)
+			}
 		}
 	}
 }
