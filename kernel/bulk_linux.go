@@ -52,7 +52,8 @@ func (e *OccupiedError) Unwrap() error { return unix.EEXIST }
 // the list without its beginning.
 //
 // It looks whether the priorities are free, an [*OccupiedError] if not, and reads
-// back what was made, which is compared by [rpdb.Rule.Canonical]. The kernel's
+// back what was made, some thousands of rules at a time, which is compared by
+// [rpdb.Rule.Canonical]. The kernel's
 // refusal of one is a [*BulkError]; an attribute that the kernel does not know is
 // an [*UnsupportedError] in it. Whatever goes wrong, what was written is taken
 // away again; that this failed the error says, too, as a [*LeftError]. No rules
@@ -189,8 +190,8 @@ func (w *bulk) free(ctx context.Context) error {
 // write sends the rules and reads them back. If anything goes wrong it takes them
 // away again.
 func (w *bulk) write(ctx context.Context) error {
-	err := w.send(ctx)
-	if err == nil {
+	seen, err := w.send(ctx)
+	if err == nil && !seen {
 		err = w.verify(context.WithoutCancel(ctx))
 	}
 	if err == nil {
@@ -202,13 +203,73 @@ func (w *bulk) write(ctx context.Context) error {
 	return err
 }
 
-// send writes the rules.
-func (w *bulk) send(ctx context.Context) error {
+// send writes the rules a stretch at a time, and looks at each as soon as it stands:
+// it is at the head of the list then, and what the kernel takes to list many rules
+// grows with the square of their number. Seen is false if a stretch did not look as
+// it should.
+func (w *bulk) send(ctx context.Context) (seen bool, err error) {
 	s := sending{op: "add", conn: w.conn, rules: w.rules, encode: func(e *netlink.Encoder, i int) {
 		encodeRuleIn(e, unix.RTM_NEWRULE, netlink.Create, &w.rules[i])
 	}}
-	_, err := s.carryOut(ctx, w.order)
-	return err
+	seen = true
+	length := stretch
+	for end := len(w.walk); end > 0; {
+		from := w.stretchBefore(end, length)
+		if _, err := s.carryOut(ctx, w.order[len(w.walk)-end:len(w.walk)-from]); err != nil {
+			return false, err
+		}
+		if seen {
+			var before int
+			before, seen = w.look(context.WithoutCancel(ctx), w.walk[from:end])
+			length = max(stretch, 4*before) // so that passing those over costs little
+		}
+		end = from
+	}
+	return seen, nil
+}
+
+// stretch is how many rules are written before they are looked at.
+const stretch = 5000
+
+// stretchBefore returns where in the walk a stretch of some length begins that ends
+// at end. It has all rules of a place or none, and those of one family.
+func (w *bulk) stretchBefore(end, length int) (from int) {
+	place := func(at int) place { return placeAt(w.rules, w.walk[at]) }
+	for from = end - 1; from > 0; from-- {
+		p, q := place(from-1), place(from)
+		if p.family != q.family || p != q && end-from >= length {
+			break
+		}
+	}
+	return from
+}
+
+// look reads the list as far as rules go that are to stand in front, and returns how
+// many of others stand before them, and whether they stand there as they should.
+func (w *bulk) look(ctx context.Context, want []int) (before int, seen bool) {
+	nl, err := netlink.Dial(netlink.Options{NetNS: w.conn.ns.FD()})
+	if err != nil {
+		return 0, false
+	}
+	defer nl.Close()
+	c := comparison{bulk: w, rest: want}
+	f := w.rules[want[0]].Family
+	var d RuleDecoder
+	err = nl.DumpHead(ctx, dumpOfRules(byte(f)), func(m netlink.Message) (more bool, err error) {
+		if m.Type != unix.RTM_NEWRULE {
+			return true, nil
+		}
+		r, err := d.Decode(m.Data)
+		if err != nil || r.Family != f {
+			return true, err
+		}
+		if len(c.rest) == len(want) {
+			before++
+		}
+		err = c.next(r)
+		return len(c.rest) > 0 || placeOf(r) == c.last, err
+	})
+	return before, err == nil && len(c.rest) == 0
 }
 
 // sending is the sending of one request for each of many rules.

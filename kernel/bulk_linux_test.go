@@ -48,6 +48,63 @@ func rulesOf(t testing.TB, c *Conn, from, to rpdb.Priority) []rpdb.Rule {
 	return rules
 }
 
+// Rules are looked at where they stand at the head, a stretch at a time: behind few
+// of others or many, and with more of one priority than a stretch has.
+func TestManyRulesInStretches(t *testing.T) {
+	for _, in := range []struct{ front, n, per int }{{0, 2*stretch + 1, 1}, {2000, stretch + 1, 7}, {0, stretch + 7, stretch + 2}} {
+		_, c := namespace(t)
+		if in.front > 0 {
+			must(t, c.AddRules(t.Context(), block(100, in.front, 1)))
+		}
+		rules := block(10_000, in.n, in.per)
+		must(t, c.AddRules(t.Context(), rules))
+		if got := rulesOf(t, c, 10_000, 32_000); !slices.Equal(got, rules) {
+			t.Errorf("%+v: %d rules stand there, and not as they should", in, len(got))
+		}
+	}
+}
+
+func TestStretches(t *testing.T) {
+	rules := block(10, 6, 2) // three priorities in each family
+	w := newBulk(nil, rules, walkOf(rules))
+	for _, c := range []struct{ end, length, from int }{
+		{12, 1, 10}, {12, 2, 10}, {12, 3, 8}, {12, 100, 6}, {10, 4, 6}, {6, 100, 0}, {6, 5, 0}, {6, 3, 2}, {2, 1, 0},
+	} {
+		if from := w.stretchBefore(c.end, c.length); from != c.from {
+			t.Errorf("%+v: from %d", c, from)
+		}
+	}
+}
+
+// A look tells everything that is not as it should be at the head, and is no
+// judgement of what stands behind.
+func TestLookAtTheHead(t *testing.T) {
+	_, c := namespace(t)
+	rules := block(10, 6, 2)[:6]
+	must(t, c.AddRules(t.Context(), rules))
+	w := newBulk(c, rules, walkOf(rules))
+	look := func(what string, want bool) {
+		t.Helper()
+		before, seen := w.look(t.Context(), w.walk[:4])
+		if seen != want || want && before != 2 {
+			t.Errorf("%s: seen %v behind %d", what, seen, before)
+		}
+	}
+	look("as it was written", true)
+	must(t, c.DeleteRules(t.Context(), rules[5:]))
+	look("one behind is missing", true)
+	extra := rules[3]
+	extra.Action = rpdb.Nop()
+	must(t, do(c, rpdb.RuleChange(rpdb.Add, extra)))
+	look("one more at the last place", false)
+	must(t, c.DeleteRules(t.Context(), []rpdb.Rule{extra}))
+	look("as it was", true)
+	must(t, c.DeleteRules(t.Context(), rules[1:2]))
+	look("one is missing", false)
+	must(t, do(c, rpdb.RuleChange(rpdb.Add, rpdb.Rule{Family: rpdb.IPv4, Priority: 10, Action: rpdb.Nop()})))
+	look("another one in its place", false)
+}
+
 func TestManyRulesStandInOrder(t *testing.T) {
 	_, c := namespace(t)
 	before := rulesOf(t, c, 0, 1<<31)

@@ -274,6 +274,27 @@ func (c *Conn) DumpWatched(ctx context.Context, e *Encoder, group uint32, each f
 	return err == nil && (datagrams <= 1 || events == 0), err
 }
 
+// errEnough ends a dump of which the rest is not wanted.
+var errEnough = errors.New("enough")
+
+// DumpHead is [Conn.Dump] of as much as each wants, which returns whether it wants
+// more: the beginning of a long list costs what it is long, where the kernel walks
+// from there again for every part that it gives. The kernel holds the rest for the
+// connection, which is good for nothing but Close from then on.
+func (c *Conn) DumpHead(ctx context.Context, e *Encoder, each func(Message) (more bool, err error)) error {
+	_, err := c.dump(ctx, e, func(m Message) error {
+		more, err := each(m)
+		if err == nil && !more {
+			err = errEnough
+		}
+		return err
+	}, func() {})
+	if err == errEnough {
+		return nil
+	}
+	return err
+}
+
 // dump is Dump, and calls other for every message that belongs to no answer of
 // the dump.
 func (c *Conn) dump(ctx context.Context, e *Encoder, each func(Message) error, other func()) (datagrams int, err error) {
@@ -318,7 +339,9 @@ func (c *Conn) dump(ctx context.Context, e *Encoder, each func(Message) error, o
 				datagrams++
 			}
 			if err := each(m); err != nil {
-				c.drain(seq)
+				if err != errEnough {
+					c.drain(seq)
+				}
 				return datagrams, err
 			}
 		}

@@ -119,6 +119,27 @@ func TestAbandonedDump(t *testing.T) {
 	}
 }
 
+// The head of a dump is as much as is wanted, to all of it; an error is the
+// caller's.
+func TestDumpHead(t *testing.T) {
+	all := 0
+	if _, err := open(t, Options{}).Dump(t.Context(), rulesRequest(), func(Message) error { all++; return nil }); err != nil || all < 2 {
+		t.Fatalf("%d rules, %v", all, err)
+	}
+	failed := errors.New("failed")
+	for _, want := range []int{1, 2, all, all + 1} {
+		n := 0
+		err := open(t, Options{}).DumpHead(t.Context(), rulesRequest(), func(Message) (bool, error) { n++; return n < want, nil })
+		if err != nil || n != min(want, all) {
+			t.Errorf("of %d messages %d were wanted: %d, %v", all, want, n, err)
+		}
+		err = open(t, Options{}).DumpHead(t.Context(), rulesRequest(), func(Message) (bool, error) { return false, failed })
+		if err != failed {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 // The end of a context ends a dump that is under way, and the wait for an
 // exchange that somebody else makes.
 func TestContextEnds(t *testing.T) {
