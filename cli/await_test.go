@@ -61,6 +61,8 @@ type rpdbProcess struct {
 	cmd *exec.Cmd
 	mu  sync.Mutex
 	out bytes.Buffer
+	// read is closed when nothing more comes from its terminal; nil if it has none.
+	read chan struct{}
 }
 
 // Write takes the output of the process.
@@ -70,9 +72,11 @@ func (p *rpdbProcess) Write(b []byte) (int, error) {
 	return p.out.Write(b)
 }
 
-// read takes what comes from a terminal.
-func (p *rpdbProcess) read(keyboard io.Reader) {
+// listen takes what comes from a terminal.
+func (p *rpdbProcess) listen(keyboard io.Reader) {
+	p.read = make(chan struct{})
 	go func() {
+		defer close(p.read)
 		buf := make([]byte, 4096)
 		for {
 			n, err := keyboard.Read(buf)
@@ -90,8 +94,16 @@ func (p *rpdbProcess) text() string {
 	return p.out.String()
 }
 
+// wait returns what the process has printed until its end. The last of it may still
+// be on the way from the terminal then, which somebody else may hold open.
 func (p *rpdbProcess) wait() (string, error) {
 	err := p.cmd.Wait()
+	if p.read != nil {
+		select {
+		case <-p.read:
+		case <-time.After(5 * time.Second):
+		}
+	}
 	return p.text(), err
 }
 
@@ -119,7 +131,7 @@ func (h *trialHost) onTerminal(t *testing.T, args ...string) (p *rpdbProcess, ke
 	keyboard, screen := openTerminal(t)
 	p = h.start(t, screen, args...)
 	screen.Close()
-	p.read(keyboard)
+	p.listen(keyboard)
 	eventually(t, "it asks, or was too slow to ask", func() bool {
 		return strings.Contains(p.text(), "Enter keeps ") || strings.Contains(p.text(), "is rolled back")
 	})

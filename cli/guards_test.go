@@ -175,7 +175,7 @@ func (m booted) unguarded(t *testing.T) journal.Pending {
 		}
 		screen.Close()
 		p := &rpdbProcess{cmd: cmd}
-		p.read(keyboard)
+		p.listen(keyboard)
 		eventually(t, "it asks", func() bool {
 			return strings.Contains(p.text(), "Enter keeps ") || strings.Contains(p.text(), "is rolled back")
 		})
