@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +35,7 @@ type trialHost struct {
 func newTrialHost(t *testing.T) *trialHost {
 	t.Helper()
 	h := &trialHost{kerneltest.Real(t), t.TempDir()}
+	endGuards(t, h.dir)
 	err := kerneltest.Script(t.Context(), h,
 		"sysctl net.ipv6.conf.default.addr_gen_mode=1",
 		"ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up",
@@ -396,6 +398,31 @@ func TestGuardIsToldToEnd(t *testing.T) {
 	eventually(t, "rolled back", h.rolledBack(t))
 	h.wantGeneration(t, 1)
 	eventually(t, "gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+}
+
+// endGuards ends, with the test, the processes that guard a state below dir: one that
+// has just rolled back would still write there while the directory is removed.
+func endGuards(t *testing.T, dir string) {
+	t.Helper()
+	t.Cleanup(func() {
+		found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			t.Error(err)
+		}
+		for _, file := range found {
+			line, err := os.ReadFile(file)
+			if err != nil || !bytes.Contains(line, []byte("\x00"+guardWord+"\x00")) || !bytes.Contains(line, []byte("\x00"+dir+"/")) {
+				continue
+			}
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			eventually(t, "the guard is gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+		}
+	})
 }
 
 // guard finds the process that guards this host's generation 2.

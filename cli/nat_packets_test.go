@@ -68,6 +68,7 @@ rules:
 func newNATHost(t *testing.T, blocks ...natBlocks) *natHost {
 	t.Helper()
 	h := &natHost{t: t, dir: t.TempDir()}
+	endGuards(t, h.dir)
 	var spec sandbox.Spec
 	for _, block := range blocks {
 		text := block.document()

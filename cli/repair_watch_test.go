@@ -43,6 +43,7 @@ type watchedHost struct {
 
 func newWatchedHost(t *testing.T) *watchedHost {
 	h := &watchedHost{t, kerneltest.Real(t), t.TempDir()}
+	endGuards(t, h.dir)
 	h.script("sysctl net.ipv6.conf.default.addr_gen_mode=1", "ip link add eth0 type veth peer name gw0",
 		"ip link set eth0 up", "ip link set gw0 up", "ip addr add 192.168.0.10/24 dev eth0", "ip addr add 2001:db8:a::10/64 dev eth0 nodad")
 	for name, gateways := range map[string]string{"policy.yaml": "192.168.0.1, '2001:db8:a::1'", "two.yaml": "192.168.0.2, '2001:db8:a::2'"} {
