@@ -155,19 +155,26 @@ a part of the policy waits for an interface or an address, or "rpdb status" foun
 that the host has drifted; 4 "rpdb status" found something unfinished.`
 
 func (a *app) rootCommand() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:           "rpdb",
 		Short:         "the routing policy database of Linux, explained, planned and kept true",
 		Long:          rootLong,
-		Version:       ipcmd.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return a.version()
+			}
+			return cmd.Help()
+		},
 	}
 	root.PersistentFlags().StringVarP(&a.netns, "netns", "n", "", "work in the network namespace `NAME` (as \"ip netns\" lists it, or a path)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return checkNames(cmd) }
-	root.SetVersionTemplate(versionText())
+	// Not cobra's own: that needs a template, and with templates in it the linker
+	// keeps every exported method of the program, which doubles it.
+	root.Flags().BoolVarP(&version, "version", "v", false, "version for rpdb")
 	root.PersistentFlags().BoolVarP(&a.json, "json", "j", false, "print JSON for programs")
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.initCommand(), a.adoptCommand(), a.importCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
 		a.confirmCommand(), a.rollbackCommand(), a.historyCommand(), a.statusCommand(), a.repairCommand(), a.removeCommand(), a.exportCommand(), a.enableCommand(), a.disableCommand(),
