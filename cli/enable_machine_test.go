@@ -274,6 +274,7 @@ func TestRCLocalBoots(t *testing.T) {
 		t.Skip("systemd has no rc-local.service here")
 	}
 	h := newBootedHost(t)
+	h.wires("Before=rc-local.service")
 	h.Install(unit, unit, 0o644)
 	if err := os.Symlink(unit, h.Path("/etc/systemd/system/multi-user.target.wants/rc-local.service")); err != nil {
 		t.Fatal(err)
