@@ -53,6 +53,49 @@ func read(f rpdb.Family, text string) (rules []rpdb.Rule, err error) {
 	return rules, err
 }
 
+// An object that is written again is the same, wherever the first one went and
+// however it is laid out.
+func TestAgain(t *testing.T) {
+	object := func(w *ipjson.Writer, size int) {
+		w.Begin()
+		w.String("dst", "", "default")
+		w.Open("flags", '[')
+		for range size {
+			w.Open("", '{')
+			w.Literal("n", "", "1")
+			w.End()
+		}
+		w.End()
+		w.End()
+	}
+	for _, pretty := range []bool{false, true} {
+		var b, wanted bytes.Buffer
+		w, want := ipjson.NewWriter(&b, pretty), ipjson.NewWriter(&wanted, pretty)
+		cut := 0
+		for i := range 3000 {
+			size := i % 5
+			if i%500 == 499 {
+				size = 5000 // more than any buffer holds
+			}
+			object(w, size)
+			object(want, size)
+			last := bytes.Clone(w.Last())
+			if last == nil {
+				cut++
+				continue
+			}
+			w.Again(last)
+			object(want, size)
+		}
+		if err := errors.Join(w.Close(), want.Close()); err != nil || b.String() != wanted.String() || !json.Valid(b.Bytes()) {
+			t.Errorf("pretty %v: %d bytes, want %d, %v", pretty, b.Len(), wanted.Len(), err)
+		}
+		if cut < 6 || cut > 60 {
+			t.Errorf("pretty %v: %d objects were not whole, want those six that are too long, and few others", pretty, cut)
+		}
+	}
+}
+
 func TestCompact(t *testing.T) {
 	var b bytes.Buffer
 	w := ipjson.NewWriter(&b, false)

@@ -17,6 +17,9 @@ type Writer struct {
 	pretty bool
 	depth  int
 	levels []level // by depth
+	start  int     // of the element of the array that was begun last, in buf
+	cut    bool    // a part of that was written out
+	object []byte  // the last one that was closed
 }
 
 // level is an object or array that is open.
@@ -56,6 +59,27 @@ func (w *Writer) Open(key string, bracket byte) {
 // End closes the object or array that was opened last.
 func (w *Writer) End() {
 	w.close()
+	if w.depth == 1 {
+		w.object = w.buf[w.start:] // stays there when the buffer is written out
+		if w.cut {
+			w.object = nil
+		}
+	}
+	if len(w.buf) >= full {
+		w.flush()
+		w.start, w.cut = 0, true
+	}
+}
+
+// Last returns the object that was closed last, as it stands in the array: what
+// [Writer.Again] puts there once more. It is valid until something is written, and
+// nil for one of which a part was written out before its end, as of the longest.
+func (w *Writer) Last() []byte { return w.object }
+
+// Again writes an object that was written before, by this or an equal writer.
+func (w *Writer) Again(object []byte) {
+	w.next()
+	w.buf = append(w.buf, object...)
 	if len(w.buf) >= full {
 		w.flush()
 	}
@@ -70,6 +94,9 @@ func (w *Writer) next() {
 		w.buf = append(w.buf, ' ')
 	}
 	w.levels[w.depth-1].filled = true
+	if w.depth == 1 {
+		w.start, w.cut = len(w.buf), false
+	}
 }
 
 // String writes a field whose value is a text. Here and below, what has no key
