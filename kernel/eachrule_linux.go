@@ -35,8 +35,13 @@ func (s *Socket) EachRule(ctx context.Context, families []uint8, again func(), u
 // eachOf reads every family once, up to the first torn list.
 func (s *Socket) eachOf(ctx context.Context, families []uint8, use func(*RuleMessage) error) (quiet bool, err error) {
 	for _, f := range families {
-		r := ruleReading{use: use}
-		quiet, err = s.nl.DumpWatched(ctx, dumpOfRules(f), eventGroup(EventRule, rpdb.Family(f)), r.add)
+		r := readingOfRules(use)
+		quiet, err = s.nl.DumpWatched(ctx, dumpOfRules(f), eventGroup(EventRule, rpdb.Family(f)), func(m netlink.Message) error {
+			if m.Type == unix.RTM_NEWRULE {
+				r.add(m)
+			}
+			return nil
+		})
 		used := r.end()
 		if errors.Is(err, netlink.InterruptedError{}) || errors.Is(err, netlink.OverflowError{}) {
 			quiet, err = false, nil
@@ -48,97 +53,15 @@ func (s *Socket) eachOf(ctx context.Context, families []uint8, use func(*RuleMes
 	return true, nil
 }
 
-// ruleReading takes the messages of a list and has them used block by block: those
-// of a short list when it is there, those of a long one while it comes.
-type ruleReading struct {
-	block []byte // of records, which is being filled
-	seq   uint32
-	pid   uint32
-
-	ahead chan []byte   // blocks to use, nil if there is no goroutine for that
-	free  chan []byte   // blocks that were used
-	done  chan struct{} // closed when the goroutine has ended
-
-	// Below is what using has, wherever it runs.
-	use    func(*RuleMessage) error
-	parts  ruleParts
-	told   RuleMessage
-	failed error // the first, after which nothing is used any more
-}
-
-const (
-	readingBlock = 32 << 10 // some 400 rules, as many as the kernel tells at once
-	readingAhead = 4        // how many blocks may wait to be used
-)
-
-// add takes one message.
-func (r *ruleReading) add(m netlink.Message) error {
-	if m.Type != unix.RTM_NEWRULE {
-		return nil
-	}
-	size := recordHead + len(m.Data)
-	switch {
-	case r.block == nil:
-		r.seq, r.pid = m.Seq, m.PID
-		r.block = make([]byte, 0, max(size, readingBlock))
-	case cap(r.block)-len(r.block) < size:
-		r.handOn(size)
-	}
-	r.block = appendRecord(r.block, m)
-	return nil
-}
-
-// handOn has the full block used and goes on in another with room for a record.
-func (r *ruleReading) handOn(size int) {
-	if r.ahead == nil {
-		r.ahead, r.done = make(chan []byte, readingAhead), make(chan struct{})
-		r.free = make(chan []byte, readingAhead+2) // with the one in use and the one being filled: all that there are
-		go r.work()
-	}
-	r.ahead <- r.block
-	r.block = nil
-	select {
-	case b := <-r.free:
-		r.block = b[:0]
-	default:
-	}
-	if cap(r.block) < size {
-		r.block = make([]byte, 0, max(size, readingBlock))
-	}
-}
-
-// work uses blocks until there will be no more.
-func (r *ruleReading) work() {
-	defer close(r.done)
-	for b := range r.ahead {
-		r.useAll(b)
-		r.free <- b
-	}
-}
-
-// end has what is left used, and returns the error of using.
-func (r *ruleReading) end() error {
-	if r.ahead == nil {
-		r.useAll(r.block)
-		return r.failed
-	}
-	r.ahead <- r.block
-	close(r.ahead)
-	<-r.done
-	return r.failed
-}
-
-// useAll reads the rules of a block and gives each to use.
-func (r *ruleReading) useAll(block []byte) {
-	if r.failed != nil {
-		return
-	}
-	m := Message{Seq: r.seq, PID: r.pid}
-	r.failed = m.records(block, func(m *Message) error {
-		if err := r.parts.decode(m.Payload); err != nil {
+// readingOfRules returns a reading that decodes rules and gives them to use.
+func readingOfRules(use func(*RuleMessage) error) *listReading {
+	var parts ruleParts
+	var told RuleMessage
+	return &listReading{use: func(m *Message) error {
+		if err := parts.decode(m.Payload); err != nil {
 			return fmt.Errorf("decode rule: %w", err)
 		}
-		r.told.Message, r.told.Rule = *m, r.parts.rule
-		return r.use(&r.told)
-	})
+		told.Message, told.Rule = *m, parts.rule
+		return use(&told)
+	}}
 }

@@ -84,7 +84,7 @@ func (s *Socket) ListRoutes(ctx context.Context, payload []byte, each func(Route
 	var d RouteDecoder
 	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, payload)
 	_, err = s.nl.Dump(ctx, e, func(m netlink.Message) error {
-		if m.Type != unix.RTM_NEWROUTE || len(m.Data) == 0 || rpdb.Family(m.Data[0]).Bits() == 0 {
+		if !isRoute(m) {
 			return nil
 		}
 		r, details, err := d.Decode(m.Data)
@@ -97,4 +97,32 @@ func (s *Socket) ListRoutes(ctx context.Context, payload []byte, each func(Route
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// RouteMessages is [Socket.ListRoutes] of messages that nobody has read yet: what
+// is told of them is the type, RTM_NEWROUTE, the flags and the payload, which
+// [RouteDecoder] reads. While the kernel makes the next part of a long list use has
+// the last, on a goroutine of its own; it is called for one message at a time, not
+// after RouteMessages has returned, and not again after an error.
+func (s *Socket) RouteMessages(ctx context.Context, payload []byte, use func(*Message) error) (consistent bool, err error) {
+	r := listReading{use: use}
+	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, payload)
+	_, err = s.nl.Dump(ctx, e, func(m netlink.Message) error {
+		if isRoute(m) {
+			r.add(m)
+		}
+		return nil
+	})
+	if used := r.end(); used != nil {
+		return false, used
+	}
+	if errors.Is(err, netlink.InterruptedError{}) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// isRoute reports whether a message is one of a list of routes of IPv4 or IPv6.
+func isRoute(m netlink.Message) bool {
+	return m.Type == unix.RTM_NEWROUTE && len(m.Data) > 0 && rpdb.Family(m.Data[0]).Bits() > 0
 }

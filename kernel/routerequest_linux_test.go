@@ -161,6 +161,80 @@ func TestListRoutesAllocatesNothingPerRoute(t *testing.T) {
 	}
 }
 
+// Unread messages are those of the other list, of few routes and of many, in order.
+func TestRouteMessages(t *testing.T) {
+	ns, c := uplinks(t)
+	s := openSocket(t, ns)
+	for _, f := range rpdb.Families() {
+		fill(t, c, f, manyBlocks)
+		for _, table := range []rpdb.TableID{rpdb.TableMain, 100} {
+			var want [][]byte
+			_, err := s.ListRoutes(t.Context(), dumpPayload(f, table), func(m RouteMessage) error {
+				want = append(want, bytes.Clone(m.Payload))
+				return nil
+			})
+			must(t, err)
+			i := 0
+			consistent, err := s.RouteMessages(t.Context(), dumpPayload(f, table), func(m *Message) error {
+				if i >= len(want) || m.Type != unix.RTM_NEWROUTE || m.Flags&uint16(netlink.Multi) == 0 || !bytes.Equal(m.Payload, want[i]) {
+					return fmt.Errorf("message %d of %d is %+v", i, len(want), m)
+				}
+				i++
+				return nil
+			})
+			if err != nil || !consistent || i != len(want) || table == 100 && i != manyBlocks {
+				t.Errorf("%v, table %d: %d messages of %d, %v, %v", f, table, i, len(want), consistent, err)
+			}
+		}
+	}
+	_, err := s.RouteMessages(t.Context(), dumpPayload(rpdb.IPv4, 77), func(*Message) error { return errors.New("there is one") })
+	var refused *Refusal
+	if !errors.As(err, &refused) || refused.Errno != unix.ENOENT {
+		t.Errorf("no such table: %v", err)
+	}
+}
+
+// Who uses the messages may say no; then nothing more is used, and the socket is fit
+// for the next request.
+func TestRouteMessagesEndWithTheirUse(t *testing.T) {
+	ns, c := uplinks(t)
+	s := openSocket(t, ns)
+	fill(t, c, rpdb.IPv4, manyBlocks)
+	for _, table := range []rpdb.TableID{rpdb.TableLocal, 100} {
+		no, used := errors.New("no"), 0
+		consistent, err := s.RouteMessages(t.Context(), dumpPayload(rpdb.IPv4, table), func(*Message) error {
+			used++
+			if used == 2 {
+				return no
+			}
+			return nil
+		})
+		if err != no || used != 2 || consistent {
+			t.Errorf("table %d: %v, %v after %d messages", table, consistent, err, used)
+		}
+	}
+	n := 0
+	if _, err := s.RouteMessages(t.Context(), dumpPayload(rpdb.IPv4, 100), func(*Message) error { n++; return nil }); err != nil || n != manyBlocks {
+		t.Errorf("afterwards: %d routes, %v", n, err)
+	}
+}
+
+// A list holds a few blocks of messages, whatever it lists.
+func TestRouteMessagesMemory(t *testing.T) {
+	ns, c := uplinks(t)
+	s := openSocket(t, ns)
+	fill(t, c, rpdb.IPv4, manyBlocks)
+	payload := dumpPayload(rpdb.IPv4, 100)
+	allocs := testing.AllocsPerRun(10, func() {
+		if _, err := s.RouteMessages(context.Background(), payload, func(*Message) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > 100 { // for each datagram, and the blocks
+		t.Errorf("%v allocations for %d routes", allocs, manyBlocks)
+	}
+}
+
 // The decision is the kernel's answer with what it tells of the flow.
 func TestGetRoute(t *testing.T) {
 	ns, _ := uplinks(t)
