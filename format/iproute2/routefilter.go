@@ -294,18 +294,32 @@ func (f RouteFilter) Hidden() RouteColumns {
 func (a RouteAddress) isHost() bool { return len(a.Bytes) > 0 && int(a.Bits) == 8*len(a.Bytes) }
 
 // Match reports whether the filter selects a route.
-func (f RouteFilter) Match(e RouteEntry) bool {
+func (f RouteFilter) Match(e RouteEntry) bool { return f.match(&e) }
+
+func (f *RouteFilter) match(e *RouteEntry) bool {
+	return f.matchBeside(e) && f.matchDestination(e.Family, e.Dst) && !f.spares(&e.Route)
+}
+
+// matchBeside checks all but the destination.
+func (f *RouteFilter) matchBeside(e *RouteEntry) bool {
 	return f.matchTable(e) && is(f.protocol, e.Protocol) && is(f.scope, e.Scope) && f.matchType(e.Type) &&
 		is(f.tos, e.TOS) && is(f.metric, e.Metric) && is(f.mark, e.Mark) && is(f.iif, e.IIF) &&
-		(e.Realms^f.realms)&f.realmsIn == 0 && f.matchHops(e.Route) &&
-		f.src.matches(sourceOf(e.Route)) &&
-		holds(f.dstRoot, e.Family, e.Dst) && isCovered(f.dstCovers, e.Family, e.Dst) &&
-		holds(f.srcRoot, e.Family, e.Src) && isCovered(f.srcCovers, e.Family, e.Src) && !f.spares(e.Route)
+		(e.Realms^f.realms)&f.realmsIn == 0 && f.matchHops(&e.Route) &&
+		f.src.matches(sourceOf(&e.Route)) &&
+		holds(f.srcRoot, e.Family, e.Src) && isCovered(f.srcCovers, e.Family, e.Src)
 }
+
+// matchDestination checks the destination.
+func (f *RouteFilter) matchDestination(family rpdb.Family, dst netip.Prefix) bool {
+	return holds(f.dstRoot, family, dst) && isCovered(f.dstCovers, family, dst)
+}
+
+// byDestination reports whether some destinations are not selected.
+func (f *RouteFilter) byDestination() bool { return f.dstRoot.IsSet() || f.dstCovers.IsSet() }
 
 // matchTable checks where the route stands. Of IPv6 ip lists no route of this
 // host as one of table main, wherever it stands.
-func (f RouteFilter) matchTable(e RouteEntry) bool {
+func (f *RouteFilter) matchTable(e *RouteEntry) bool {
 	switch {
 	case f.family != 0 && e.Family != f.family, f.cloned != (e.RouteDetails.Flags&routeCloned != 0):
 		return false
@@ -315,19 +329,19 @@ func (f RouteFilter) matchTable(e RouteEntry) bool {
 	return f.table == 0 || f.table == e.Table
 }
 
-func (f RouteFilter) matchType(t rpdb.RouteType) bool {
+func (f *RouteFilter) matchType(t rpdb.RouteType) bool {
 	return is(f.typ, t) && !(f.vrf && (t == rpdb.RouteLocal || t == rpdb.RouteBroadcast))
 }
 
 // spares reports whether a flush leaves the route alone: the one that stands
 // for no route at all in IPv6.
-func (f RouteFilter) spares(r rpdb.Route) bool {
+func (f *RouteFilter) spares(r *rpdb.Route) bool {
 	return f.flush && r.Family == rpdb.IPv6 && r.IsDefault() && r.Type == rpdb.RouteUnreachable && r.Metric == 0xffffffff
 }
 
 // matchHops checks interface and gateway. For ip a multipath route has the
 // interfaces of its members, and no gateway.
-func (f RouteFilter) matchHops(r rpdb.Route) bool {
+func (f *RouteFilter) matchHops(r *rpdb.Route) bool {
 	if f.members && len(r.Nexthops) > 0 {
 		return slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool {
 			return is(f.oif, n.Link) && f.matchVia(r.Family, n.Via)
@@ -340,11 +354,11 @@ func (f RouteFilter) matchHops(r rpdb.Route) bool {
 	return f.matchLink(r.Nexthops) && f.matchVia(r.Family, via)
 }
 
-func (f RouteFilter) matchLink(hops []rpdb.Nexthop) bool {
+func (f *RouteFilter) matchLink(hops []rpdb.Nexthop) bool {
 	return is(f.oif, 0) || slices.ContainsFunc(hops, func(n rpdb.Nexthop) bool { return is(f.oif, n.Link) })
 }
 
-func (f RouteFilter) matchVia(family rpdb.Family, via netip.Addr) bool {
+func (f *RouteFilter) matchVia(family rpdb.Family, via netip.Addr) bool {
 	if !via.IsValid() {
 		via = family.Unspecified()
 	}
@@ -353,7 +367,7 @@ func (f RouteFilter) matchVia(family rpdb.Family, via netip.Addr) bool {
 
 // sourceOf returns the preferred source, the unspecified address if there is
 // none.
-func sourceOf(r rpdb.Route) netip.Addr {
+func sourceOf(r *rpdb.Route) netip.Addr {
 	if r.PrefSrc.IsValid() {
 		return r.PrefSrc
 	}

@@ -33,11 +33,14 @@ type RuleView struct {
 // 0 is "unknown" and DSCP 0 is "0" until another value makes it read. The zero
 // value has read nothing. It is not safe for concurrent use.
 type NameState struct {
-	protocols, realms, dsfields, scopes bool
+	namesRead
 
 	protocol rpdb.Protocol // the one asked for last, and its built-in name
 	name     string
 }
+
+// namesRead says which files were read. It is comparable.
+type namesRead struct{ protocols, realms, dsfields, scopes bool }
 
 // Read notes that one of ip's files was read, "rt_dsfield" for example, because
 // a name was typed that may be in it.
