@@ -140,10 +140,7 @@ func (s *session) listRoutes(words []string) error {
 		return parseFailure(err)
 	}
 	p := s.routePrinter(filter.Hidden())
-	err = s.eachRoute(filter, func(_ kernel.RouteMessage, e iproute2.RouteEntry) error {
-		p.print(e)
-		return nil
-	})
+	err = p.list(filter)
 	p.close()
 	if err != nil {
 		return fail(2, "%sDump terminated\n", kernelText(err))
@@ -163,6 +160,11 @@ func (s *session) eachRoute(filter iproute2.RouteFilter, each func(kernel.RouteM
 		}
 		return nil
 	})
+	return s.dumped(consistent, err)
+}
+
+// dumped says so of a dump that may lack routes, or have some twice.
+func (s *session) dumped(consistent bool, err error) error {
 	if err == nil && !consistent {
 		fmt.Fprintln(s.Stderr, "Dump was interrupted and may be inconsistent.")
 	}

@@ -18,6 +18,10 @@ type routePrinter struct {
 	lister *iproute2.RouteLister
 	json   *ipjson.Writer // nil for text, and as long as nothing was printed
 	line   []byte
+
+	// Of the routes of a dump alone.
+	decoder kernel.RouteDecoder
+	stream  *iproute2.RouteStream
 }
 
 // routePrinter returns a printer that leaves columns out.
@@ -41,6 +45,50 @@ func (s *session) routePrinter(hide iproute2.RouteColumns) *routePrinter {
 func (p *routePrinter) rename() {
 	p.view.Names = p.names.db.Names()
 	p.lister = iproute2.NewRouteLister(p.view)
+	if p.stream != nil {
+		p.stream.Forget()
+	}
+}
+
+// list prints those routes of a dump that a filter selects.
+func (p *routePrinter) list(filter iproute2.RouteFilter) error {
+	sock, err := p.socket()
+	if err != nil {
+		return err
+	}
+	if p.view.Nexthop != nil {
+		// By the thread whose namespace it is of: what is printed is printed by another.
+		_, _ = p.asideSocket() // without it no object is shown
+	}
+	p.stream = iproute2.NewRouteStream(p.view, filter, p)
+	return p.dumped(sock.RouteMessages(context.Background(), filter.Dump(), func(m *kernel.Message) error {
+		return p.stream.Add(m.Payload)
+	}))
+}
+
+// Read, Print and Repeat are for the stream. What becomes of standard output is
+// noticed at the end.
+func (p *routePrinter) Read(payload []byte) (e iproute2.RouteEntry, err error) {
+	e.Route, e.RouteDetails, err = p.decoder.Decode(payload)
+	return e, err
+}
+
+func (p *routePrinter) Print(e *iproute2.RouteEntry) ([]byte, error) {
+	p.print(*e)
+	if p.opts.JSON {
+		return p.json.Last(), nil
+	}
+	return p.line, nil
+}
+
+func (p *routePrinter) Repeat(text []byte) error {
+	if p.opts.JSON {
+		p.begin()
+		p.json.Again(text)
+	} else {
+		p.out.Write(text)
+	}
+	return nil
 }
 
 // print prints one entry.
