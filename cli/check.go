@@ -59,7 +59,7 @@ without rules that is made for it and goes at once. The exit code is 0, or 2.`,
 	cmd.Flags().BoolVar(&costs, "cost", false, "tell what the rules cost each packet, and why")
 	a.snapshotFlag(cmd)
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return trouble(checkNames(cmd)) }
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return trouble(err) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return trouble(flagError(cmd, err)) })
 	return cmd
 }
 

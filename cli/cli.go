@@ -179,6 +179,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(a.showCommand(), a.checkCommand(), a.explainCommand(), a.initCommand(), a.adoptCommand(), a.importCommand(), a.planCommand(), a.applyCommand(), a.tryCommand(),
 		a.confirmCommand(), a.rollbackCommand(), a.historyCommand(), a.statusCommand(), a.repairCommand(), a.removeCommand(), a.exportCommand(), a.enableCommand(), a.disableCommand(),
 		a.ruleCommand(), a.routeCommand(), a.tableCommand(), a.nexthopCommand(), a.ipCommand(), a.versionCommand(), a.snapshotCommand())
+	root.SetFlagErrorFunc(flagError)
 	a.setHelp(root)
 	a.addCompletion(root)
 	for _, cmd := range root.Commands() {

@@ -2,11 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"rpdb"
 	"rpdb/fib"
@@ -82,11 +83,12 @@ unconnected socket; without either it is asked once, as "ip route get" asks.
 	a.snapshotFlag(cmd)
 	sockets.socketFlags(cmd)
 	a.whyNotFlag(cmd)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		if !strings.HasPrefix(err.Error(), "unknown shorthand flag") {
-			return err
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var unknown *pflag.NotExistError
+		if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() == "" {
+			return flagError(cmd, err)
 		}
-		return &hintedError{err, `options stand before "--", and behind it the words of a flow may begin with "-"`}
+		return &usageError{flagError(cmd, err).Error(), `options stand before "--", and behind it the words of a flow may begin with "-"`}
 	})
 	return cmd
 }
