@@ -114,6 +114,10 @@ func copyProgramOf(t rpdb.TableID) []instruction {
 	}
 }
 
+// loadTries is how often a program is loaded: the kernel's verifier breaks off with
+// EAGAIN when a signal comes, and Go's runtime sends itself some.
+const loadTries = 1000
+
 // loadCopyProgram loads the program of a copy. That takes privilege in the first
 // user namespace, which the root of a container need not have.
 func loadCopyProgram(t rpdb.TableID) (int, error) {
@@ -123,7 +127,11 @@ func loadCopyProgram(t rpdb.TableID) (int, error) {
 		instructions, license unsafe.Pointer
 		_                     [64]byte // no log, no flags, no name
 	}{bpfLWTOut, uint32(len(program)), unsafe.Pointer(&program[0]), unsafe.Pointer(&license[0]), [64]byte{}}
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, bpfProgLoad, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	var fd uintptr
+	errno := unix.EAGAIN
+	for tries := 0; errno == unix.EAGAIN && tries < loadTries; tries++ {
+		fd, _, errno = unix.Syscall(unix.SYS_BPF, bpfProgLoad, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	}
 	runtime.KeepAlive(program)
 	runtime.KeepAlive(license)
 	if errno == 0 {

@@ -3,9 +3,12 @@ package kernel
 import (
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 )
@@ -99,5 +102,35 @@ func TestCopyProgramErrors(t *testing.T) {
 		if err := programError("p", errno); !errors.Is(err, want) || !strings.Contains(err.Error(), "p") {
 			t.Errorf("%v: %v", errno, err)
 		}
+	}
+}
+
+// TestCopyProgramUnderSignals loads programs while signals come to the thread, as
+// those do by which Go's runtime takes turns: the kernel breaks off then.
+func TestCopyProgramUnderSignals(t *testing.T) {
+	if os.Getenv(inUserNS) != "" {
+		t.Skip("in a user namespace the kernel takes no programs: see TestCopyProgramWithoutPrivilege")
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func(process, thread int) {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				_ = unix.Tgkill(process, thread, unix.SIGURG)
+			}
+		}
+	}(os.Getpid(), unix.Gettid())
+	defer func() { close(end); <-ended }()
+	for i := range 2000 {
+		fd, err := loadCopyProgram(82999)
+		if err != nil {
+			t.Fatalf("program %d: %v", i, err)
+		}
+		must(t, unix.Close(fd))
 	}
 }
