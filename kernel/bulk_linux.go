@@ -67,7 +67,7 @@ func (c *Conn) AddRules(ctx context.Context, rules []rpdb.Rule) error {
 		return err
 	}
 	if err := w.free(ctx); err != nil {
-		return opError("add", rulesFrom(rules), err)
+		return opError("add", w.object(), err)
 	}
 	return w.write(ctx)
 }
@@ -86,11 +86,12 @@ func (e *LeftError) Error() string {
 // Unwrap returns both.
 func (e *LeftError) Unwrap() []error { return []error{e.Cause, e.Err} }
 
-func rulesFrom(rules []rpdb.Rule) string {
-	if len(rules) == 1 {
-		return rules[0].String()
+// rulesFrom names many rules in errors.
+func rulesFrom(n int, first rpdb.Rule) string {
+	if n == 1 {
+		return first.String()
 	}
-	return fmt.Sprintf("%d rules from %v on", len(rules), rules[0])
+	return fmt.Sprintf("%d rules from %v on", n, first)
 }
 
 // bulk is the writing of many rules under way.
@@ -144,6 +145,9 @@ func (w *bulk) at(p place) []int {
 	}
 	return w.walk[from:end]
 }
+
+// object names what is written in errors.
+func (w *bulk) object() string { return rulesFrom(len(w.walk), w.rules[w.walk[0]]) }
 
 // check refuses what no request can say.
 func (w *bulk) check() error {
@@ -208,7 +212,7 @@ func (w *bulk) write(ctx context.Context) error {
 // grows with the square of their number. Seen is false if a stretch did not look as
 // it should.
 func (w *bulk) send(ctx context.Context) (seen bool, err error) {
-	s := sending{op: "add", conn: w.conn, rules: w.rules, encode: func(e *netlink.Encoder, i int) {
+	s := sending{op: "add", object: w.object(), conn: w.conn, rules: w.rules, encode: func(e *netlink.Encoder, i int) {
 		encodeRuleIn(e, unix.RTM_NEWRULE, netlink.Create, &w.rules[i])
 	}}
 	seen = true
@@ -275,6 +279,7 @@ func (w *bulk) look(ctx context.Context, want []int) (before int, seen bool) {
 // sending is the sending of one request for each of many rules.
 type sending struct {
 	op     string
+	object string // all of them, for errors that are about none alone
 	conn   *Conn
 	rules  []rpdb.Rule
 	encode func(e *netlink.Encoder, i int) // makes the request for one of the rules
@@ -290,7 +295,7 @@ const sentAtOnce = 100
 func (s *sending) carryOut(ctx context.Context, order []int) (made []int, err error) {
 	// Its events would be nothing but an overflow for who follows the list.
 	if err := s.conn.list.forget(); err != nil {
-		return nil, opError(s.op, rulesFrom(s.rules), err)
+		return nil, opError(s.op, s.object, err)
 	}
 	made = make([]int, 0, len(order))
 	var e netlink.Encoder
@@ -323,7 +328,7 @@ func (s *sending) piece(ctx context.Context, b *netlink.Batch, some []int) (made
 		return nil
 	})
 	if err != nil {
-		err = opError(s.op, rulesFrom(s.rules), err)
+		err = opError(s.op, s.object, err)
 	}
 	made = some[:sent]
 	if first != nil {
@@ -397,7 +402,7 @@ func (c *comparison) next(r *rpdb.Rule) error {
 		}
 		c.rest, c.last = c.rest[1:], p
 	case c.last == p && p != (place{}):
-		return opError("add", rulesFrom(c.rules), &OccupiedError{*r})
+		return opError("add", c.object(), &OccupiedError{*r})
 	}
 	return nil
 }
@@ -467,7 +472,7 @@ func (c *Conn) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
 		return err
 	}
 	made, err := s.send(ctx)
-	err = errors.Join(err, opError("delete", rulesFrom(rules), s.verify(context.WithoutCancel(ctx), err == nil)))
+	err = errors.Join(err, opError("delete", rulesFrom(len(rules), rules[0]), s.verify(context.WithoutCancel(ctx), err == nil)))
 	if err != nil && len(made) > 0 {
 		return &PartError{made, err}
 	}
@@ -551,7 +556,7 @@ func (s *strike) find(ctx context.Context) error {
 	for _, f := range familiesOf(s.rules) {
 		list, _, err := s.conn.dumpRules(ctx, f)
 		if err != nil {
-			return opError("delete", rulesFrom(s.rules), err)
+			return opError("delete", rulesFrom(len(s.rules), s.rules[0]), err)
 		}
 		there[f] = &standing{rules: list, gone: make([]bool, len(list))}
 	}
@@ -598,7 +603,7 @@ func (s *strike) send(ctx context.Context) (made []int, err error) {
 			}
 		}
 	}
-	all := sending{op: "delete", conn: s.conn, rules: s.rules, encode: func(e *netlink.Encoder, i int) {
+	all := sending{op: "delete", object: rulesFrom(len(s.rules), s.rules[0]), conn: s.conn, rules: s.rules, encode: func(e *netlink.Encoder, i int) {
 		stored := s.stored[i]
 		encodeRuleIn(e, unix.RTM_DELRULE, 0, stored)
 		if stored.Realms == 0 && stored.Family == rpdb.IPv4 {

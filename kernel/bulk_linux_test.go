@@ -48,6 +48,27 @@ func rulesOf(t testing.TB, c *Conn, from, to rpdb.Priority) []rpdb.Rule {
 	return rules
 }
 
+// An error that is about no rule alone names those that are written, and not those of a
+// restore that stand already.
+func TestErrorOfManyRulesNamesThem(t *testing.T) {
+	_, c := namespace(t)
+	rules := block(10_000, 5, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		walk []int
+		want string
+	}{
+		{walkOf(rules), "add 10 rules from rule 10000 (IPv4) on: context canceled"},
+		{[]int{3, 4, 5}, "add 3 rules from rule 10003 (IPv4) on: context canceled"},
+		{[]int{7}, "add rule 10002 (IPv6): context canceled"},
+	} {
+		if err := newBulk(c, rules, test.walk).write(ctx); err == nil || err.Error() != test.want {
+			t.Errorf("%d rules: %v, want %s", len(test.walk), err, test.want)
+		}
+	}
+}
+
 // Rules are looked at where they stand at the head, a stretch at a time: behind few
 // of others or many, and with more of one priority than a stretch has.
 func TestManyRulesInStretches(t *testing.T) {
