@@ -98,6 +98,7 @@ func newHost(t *testing.T, lines ...string) *host {
 	t.Helper()
 	h := &host{Kernel: kerneltest.Real(t), dir: t.TempDir()}
 	h.state = filepath.Join(h.dir, "state")
+	t.Cleanup(func() { h.killGuards(t) }) // one may still be about to write where the directory is removed
 	var err error
 	if h.nft, err = nft.Open(nft.Options{NetNS: h.NetNS().FD()}); err != nil {
 		t.Fatal(err)
