@@ -152,7 +152,9 @@ func TestContextEnds(t *testing.T) {
 	}
 	waiting := make(chan error)
 	go func() { waiting <- c.Receive(context.Background(), func(Message) error { return nil }) }()
-	time.Sleep(5 * time.Millisecond)
+	for len(c.turn) == 0 { // until it is its turn
+		time.Sleep(time.Millisecond)
+	}
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	second := make(chan error, 1)
