@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,8 +83,13 @@ const flushRounds = 10
 // and the error is an [*OtherRuleError]. A refusal ends the flush with a
 // [*Refusal]; what was deleted before stays deleted, and up to a hundred rules
 // behind it may be. Those that go to another place are deleted first: while one is
-// there the kernel walks over its list for each rule that it deletes.
+// there the kernel walks over its list for each rule that it deletes. A long list is
+// read and deleted from its head, a stretch at a time, for which more sockets are
+// opened: the namespace of the options has to be open still.
 func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(*rpdb.Rule) bool) error {
+	if err := s.flushHead(ctx, family, doomed); err != nil {
+		return err
+	}
 	told := eventGroup(EventRule, rpdb.Family(family)) != 0
 	done, err := flush(told, func() (deleted int, whole bool, err error) {
 		list, whole, err := s.ListRules(ctx, family)
@@ -97,6 +103,64 @@ func (s *Socket) FlushRules(ctx context.Context, family uint8, doomed func(*rpdb
 		return &UnstableError{Class: fmt.Sprintf("rules (family %d)", family), Attempts: flushRounds}
 	}
 	return err
+}
+
+// slowDeletion is what a deletion takes that looks for rules that go to the deleted
+// one: a hundred times as long as others, where the list is long enough to matter.
+const slowDeletion = 50 * time.Microsecond
+
+// flushHead deletes chosen rules from the head of the list as long as there are whole
+// stretches of them: the kernel begins at the head for each part of a list that it
+// tells, and so the whole of it costs the square of what it is long. Whoever comes
+// after it has to look at all that is left, at what was spared and for what was torn.
+func (s *Socket) flushHead(ctx context.Context, family uint8, doomed func(*rpdb.Rule) bool) error {
+	for length := sentAtOnce; ; length = stretch {
+		list, err := s.headOfRules(ctx, family, length, doomed)
+		if err != nil || list.Len() == 0 {
+			return err
+		}
+		start := time.Now()
+		deleted, err := s.deleteChosen(ctx, list, doomed)
+		var spared *OtherRuleError
+		if err != nil && !errors.As(err, &spared) {
+			return err
+		}
+		// Some rule behind seems to go to another: those have to be found first.
+		if deleted == 0 || time.Since(start) > time.Duration(deleted)*slowDeletion {
+			return nil
+		}
+	}
+}
+
+// headOfRules reads the list until there are length chosen rules, and returns none if
+// there are not, or if as many as a stretch of others stand between them.
+func (s *Socket) headOfRules(ctx context.Context, family uint8, length int, doomed func(*rpdb.Rule) bool) (list RuleList, err error) {
+	nl, err := netlink.Dial(s.dial)
+	if err != nil {
+		return RuleList{}, opError("open", "connection to the kernel", err)
+	}
+	defer nl.Close()
+	chosen, others := 0, 0
+	var d RuleDecoder
+	err = nl.DumpHead(ctx, dumpOfRules(family), func(m netlink.Message) (more bool, err error) {
+		if m.Type != unix.RTM_NEWRULE {
+			return true, nil
+		}
+		r, err := d.Decode(m.Data)
+		if err != nil {
+			return false, err
+		}
+		if doomed(r) {
+			chosen++
+		} else {
+			others++
+		}
+		return chosen < length && others < stretch, list.add(m)
+	})
+	if chosen < length || errors.Is(err, netlink.InterruptedError{}) {
+		return RuleList{}, nil
+	}
+	return list, err
 }
 
 // flush looks until a list was whole: one that was torn may lack what is to go. Where

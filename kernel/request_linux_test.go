@@ -143,6 +143,36 @@ func TestFlushOfManyRules(t *testing.T) {
 	}
 }
 
+// A list of several stretches is deleted from its head: what stays there is in the way
+// of each further stretch, and what cannot be reached is told at the end.
+func TestFlushFromTheHead(t *testing.T) {
+	ns, c := namespace(t)
+	s := openSocket(t, ns)
+	plain := rpdb.Rule{Family: rpdb.IPv4, Priority: 100, Action: rpdb.ToTable(1)}
+	plain.Selector.From = prefix("192.0.2.0/24")
+	inverted := plain
+	inverted.Selector.Not = true
+	force(t, c, plain)
+	force(t, c, inverted)
+	kept := []rpdb.Rule{plain, inverted}
+	rules := block(1000, 2*stretch+1000, 1)[:2*stretch+1000]
+	rules[len(rules)-5].Action = rpdb.Goto(32766)
+	must(t, c.AddRules(t.Context(), rules))
+	for i := 0; i < len(rules); i += 50 {
+		kept = append(kept, rules[i])
+	}
+	err := s.FlushRules(t.Context(), unix.AF_INET, func(r *rpdb.Rule) bool {
+		return r.Selector.Not || r.Protocol == rpdb.ProtocolRPDB && (r.Priority-1000)%50 != 0
+	})
+	var other *OtherRuleError
+	if !errors.As(err, &other) || other.Hit != plain {
+		t.Errorf("got %v", err)
+	}
+	if got := rulesOf(t, c, 100, 32000); !slices.Equal(got, kept) {
+		t.Errorf("%d rules are left, want %d", len(got), len(kept))
+	}
+}
+
 // A list that others have torn may lack the very rules that are to go.
 func TestFlushLooksAgain(t *testing.T) {
 	type look struct {

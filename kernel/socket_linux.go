@@ -39,7 +39,8 @@ func messageOf(m netlink.Message) Message {
 // is read other requests wait: the function that a list is given to must not
 // make one on the same socket. The names of interfaces may be asked at any time.
 type Socket struct {
-	nl *netlink.Conn
+	nl   *netlink.Conn
+	dial netlink.Options // opens another of its kind
 }
 
 // socketBuffer holds the echoes of one request, of which a multipath route of
@@ -57,7 +58,7 @@ func OpenSocket(o Options) (*Socket, error) {
 	if err != nil {
 		return nil, opError("open", "connection to the kernel", err)
 	}
-	return &Socket{nl: nl}, nil
+	return &Socket{nl, dial}, nil
 }
 
 // Close closes the socket.
