@@ -210,21 +210,22 @@ func (r *routes) list(ctx context.Context, words []string) error {
 	for _, f := range filters {
 		p.view.Hide = f.Hidden()
 		p.lister = iproute2.NewRouteLister(p.view)
-		if err := r.eachEntry(ctx, f, p.print); err != nil {
+		if err := r.listBy(ctx, f, p); err != nil {
 			return errors.Join(err, p.close())
 		}
 	}
 	return p.close()
 }
 
-// eachEntry gives the routes of a filter to use, as they are listed.
-func (r *routes) eachEntry(ctx context.Context, f iproute2.RouteFilter, use func(iproute2.RouteEntry) error) error {
+// listBy prints the routes of a filter.
+func (r *routes) listBy(ctx context.Context, f iproute2.RouteFilter, p *routePrinter) error {
 	if r.file == nil {
-		return r.each(ctx, f, func(m kernel.RouteMessage) error { return use(entry(m)) })
+		stream := iproute2.NewRouteStream(p.view, f, p)
+		return r.dumped(r.socket.RouteMessages(ctx, f.Dump(), func(m *kernel.Message) error { return stream.Add(m.Payload) }))
 	}
 	for _, route := range r.file.Routes {
 		if e := fileEntry(route); f.Match(e) {
-			if err := use(e); err != nil {
+			if err := p.print(e); err != nil {
 				return err
 			}
 		}
@@ -245,12 +246,16 @@ func fileEntry(route rpdb.Route) iproute2.RouteEntry {
 // each gives the routes of a filter to use, which may keep nothing of them. A
 // table that does not exist has none. Routes that change meanwhile are said to.
 func (r *routes) each(ctx context.Context, f iproute2.RouteFilter, use func(kernel.RouteMessage) error) error {
-	consistent, err := r.socket.ListRoutes(ctx, f.Dump(), func(m kernel.RouteMessage) error {
+	return r.dumped(r.socket.ListRoutes(ctx, f.Dump(), func(m kernel.RouteMessage) error {
 		if !f.Match(entry(m)) {
 			return nil
 		}
 		return use(m)
-	})
+	}))
+}
+
+// dumped is what becomes of the end of a list.
+func (r *routes) dumped(consistent bool, err error) error {
 	if noTable(err) {
 		return nil
 	}
@@ -276,6 +281,8 @@ type routePrinter struct {
 	line   []byte
 	text   *bufio.Writer
 	json   *ipjson.Writer
+
+	decoder kernel.RouteDecoder
 }
 
 func (r *routes) printer(v iproute2.RouteView) *routePrinter {
@@ -298,6 +305,29 @@ func (p *routePrinter) print(e iproute2.RouteEntry) error {
 	}
 	p.line = append(p.lister.AppendText(p.line[:0], e), '\n')
 	_, err := p.text.Write(p.line)
+	return err
+}
+
+// Read, Print and Repeat are for a stream of messages.
+func (p *routePrinter) Read(payload []byte) (e iproute2.RouteEntry, err error) {
+	e.Route, e.RouteDetails, err = p.decoder.Decode(payload)
+	return e, err
+}
+
+func (p *routePrinter) Print(e *iproute2.RouteEntry) ([]byte, error) {
+	err := p.print(*e)
+	if p.json != nil {
+		return p.json.Last(), err
+	}
+	return p.line, err
+}
+
+func (p *routePrinter) Repeat(text []byte) error {
+	if p.json != nil {
+		p.json.Again(text)
+		return nil
+	}
+	_, err := p.text.Write(text)
 	return err
 }
 

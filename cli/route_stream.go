@@ -61,16 +61,15 @@ func (r *routes) restore(ctx context.Context, words []string) error {
 // showDump prints the routes of a stream as a list does.
 func (r *routes) showDump(words []string) error {
 	p := r.printer(r.view())
-	var read kernel.RouteDecoder
 	err := r.saved("showdump", words, func(m ipsave.Message) error {
-		route, details, err := read.Decode(m.Payload)
+		e, err := p.Read(m.Payload)
 		switch {
 		case m.Type != unix.RTM_NEWROUTE:
 			return fmt.Errorf("message of type %d, want a route", m.Type)
 		case err != nil:
 			return err
 		}
-		return p.print(iproute2.RouteEntry{Route: route, RouteDetails: details})
+		return p.print(e)
 	})
 	if closeErr := p.close(); err == nil {
 		err = closeErr
