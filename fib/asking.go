@@ -15,10 +15,6 @@ type asking struct {
 // looked up again each time.
 const listed = 16
 
-func newAsking(rs *ruleset, k *key) asking {
-	return asking{rs: rs, words: newWords(k)}
-}
-
 // next returns the next rule that fits the flow, nil if there is none. The flow is
 // the same each time, but for a source found meanwhile, which nothing compares.
 func (a *asking) next(k *key) *rule {

@@ -101,7 +101,7 @@ func (v *teller) addPassed(p *passed) {
 func (v *teller) addSources(n *node) {
 	for source, s := range n.sub.AllSorted() {
 		for i := range s.routes {
-			v.add(s, &s.routes[i], nil, ReasonSource, "only for sources in "+source.String())
+			v.add(s, s.routes[i], nil, ReasonSource, "only for sources in "+source.String())
 		}
 	}
 }
@@ -110,7 +110,7 @@ func (v *teller) addSources(n *node) {
 func (v *teller) addRest(p *passed) {
 	begun := false
 	for i := range p.node.routes {
-		r := &p.node.routes[i]
+		r := p.node.routes[i]
 		begun = begun || r == p.route
 		if !begun || r == v.fact.route {
 			continue
@@ -180,7 +180,7 @@ func (v *teller) behind(r *route) (Reason, string) {
 		return ReasonTOS, fmt.Sprintf("tos %s, behind %s", hex(uint32(r.tos)), hex(uint32(best.tos)))
 	case best.metric != r.metric:
 		return ReasonMetric, fmt.Sprintf("metric %d, behind %d", r.metric, best.metric)
-	case !v.rs.v6 && v.key.output && v.fact.node.prefix.Bits() == 0 && len(r.hops) == 1 && r.hops[0].via.IsValid():
+	case !v.rs.v6 && v.key.output && v.fact.length == 0 && len(r.hops) == 1 && r.hops[0].via.IsValid():
 		return ReasonTurns, "equal: gateways are tried by the state of their neighbours" + state(&r.hops[0])
 	}
 	return ReasonOrder, "equal, listed behind"

@@ -33,6 +33,9 @@ func deadNexthop(s *rpdb.Snapshot) {
 
 func seeded(s *rpdb.Snapshot) { s.Sysctls.HashSeed = 7 }
 
+// listedTwice lists the last route a second time.
+func listedTwice(s *rpdb.Snapshot) { s.Routes = append(s.Routes, s.Routes[len(s.Routes)-1]) }
+
 // candidateTest is a world, a flow, and what the last rule that was asked
 // considered: one line for each candidate, and the answer.
 type candidateTest struct {
@@ -61,6 +64,9 @@ default in table 254: via 198.51.100.9 dev "e1"`},
 20.0.0.0/8 192.0.2.6: order: equal, listed behind
 20.0.0.0/8 192.0.2.7: metric: metric 5, behind 3
 20.0.0.0/8 in table 254: via 198.51.100.7 dev "e1"`},
+		{"the same one twice", "route add 20.0.0.0/8 via 192.0.2.7 dev e0", listedTwice, "20.0.0.1", `
+20.0.0.0/8 192.0.2.7: order: equal, listed behind
+20.0.0.0/8 in table 254: via 192.0.2.7 dev "e0"`},
 		{"no carrier", "route add 20.0.0.0/8 via 192.0.2.7 dev e0; route add 20.0.0.0/8 via 198.51.100.7 dev e1 metric 3", ignoreLinkdown, "20.0.0.1", `
 20.0.0.0/8 192.0.2.7: linkdown: no carrier, and ignore_routes_with_linkdown is set
 20.0.0.0/8 in table 254: via 198.51.100.7 dev "e1"`},

@@ -70,6 +70,7 @@ func (f *FIB) addLinks(s *rpdb.Snapshot) {
 		} else if master != nil && master.Kind == "" && f.gaps.parts.Has(rpdb.PartMasters) {
 			l.maybeVRF, master.maybeVRF = true, true
 		}
+		f.vrfs = f.vrfs || l.vrf != nil
 	}
 }
 
@@ -102,7 +103,7 @@ func newRuleset(s *rpdb.Snapshot, family rpdb.Family, custom rpdb.Customised) ru
 	rs.pristine = custom == rpdb.CustomisedNo ||
 		custom == rpdb.CustomisedUnknown && isDefault(s.RulesOf(family), family)
 	if rs.pristine && !rs.v6 {
-		rs.merged = newTable(rpdb.TableMain)
+		rs.merged = newTable(rpdb.TableMain, false)
 	}
 	return rs
 }
@@ -114,7 +115,12 @@ func isDefault(rules []rpdb.Rule, family rpdb.Family) bool {
 	})
 }
 
-func newTable(id rpdb.TableID) *table { return &table{id: id, lpm: new(bart.Table[*node])} }
+func newTable(id rpdb.TableID, v6 bool) *table {
+	if v6 {
+		return &table{id: id, lpm: new(bart.Table[*node])}
+	}
+	return &table{id: id, ranges: newRanges(nil), numbered: []*route{nil}}
+}
 
 // tableFor returns the table that routes of a table go into, making it.
 func (rs *ruleset) tableFor(id rpdb.TableID) *table {
@@ -123,7 +129,7 @@ func (rs *ruleset) tableFor(id rpdb.TableID) *table {
 	}
 	t := rs.tables[id]
 	if t == nil {
-		t = newTable(id)
+		t = newTable(id, rs.v6)
 		rs.tables[id] = t
 	}
 	return t

@@ -19,17 +19,17 @@ type defaultChoice struct {
 
 // chooseDefault replaces the route found by the one that the kernel prefers
 // for the state of its gateway (fib_select_default).
-func (n *node) chooseDefault(k *key, res *result) {
-	tos := k.ds & legacyTOS
-	if !slices.ContainsFunc(n.routes, func(r route) bool { return r.tos == tos }) {
+func (t *table) chooseDefault(k *key, res *result) {
+	n, tos := res.node, k.ds&legacyTOS
+	if !slices.ContainsFunc(n.routes, func(r *route) bool { return r.tos == tos }) {
 		tos = 0
 	}
-	for i := range n.choice {
-		c := &n.choice[i]
-		if c.tos != tos || &n.routes[c.first] != res.route {
+	for i := range t.choice {
+		c := &t.choice[i]
+		if c.tos != tos || n.routes[c.first] != res.route {
 			continue
 		}
-		res.route = &n.routes[c.chosen[0]]
+		res.route = n.routes[c.chosen[0]]
 		res.hop = &res.route.hops[0]
 		if len(c.chosen) > 1 {
 			res.either, res.note = c.either, c.note
@@ -44,13 +44,14 @@ const (
 	noteDefaultsLocal  = "equal default routes of table local take turns or not, depending on when they were added"
 )
 
-// prepareDefaults works out all choices of a node of default routes, once.
+// prepareDefaults works out all choices of the node of default routes, once.
 //
 // In table local the kernel may make no choice at all. When it parts the trie
 // of local and main, it forgets how many default routes local has, and goes on
 // counting from zero; as long as it counts fewer than two, the route found
 // stays (6.18, fib_trie_unmerge).
-func (n *node) prepareDefaults(id rpdb.TableID) {
+func (t *table) prepareDefaults(n *node) {
+	id := t.id
 	var classes []uint8
 	for i := range n.routes {
 		classes = append(classes, n.routes[i].tos)
@@ -69,7 +70,7 @@ func (n *node) prepareDefaults(id rpdb.TableID) {
 				n.mayChoose(&c, i)
 			}
 			n.outcomes(&c, group)
-			n.choice = append(n.choice, c)
+			t.choice = append(t.choice, c)
 		}
 	}
 }
@@ -80,7 +81,7 @@ func (n *node) defaultGroup(id rpdb.TableID, tos uint8, first int) []int {
 	var group []int
 	lastMetric, lastTOS := n.routes[first].metric, uint8(0)
 	for i := range n.routes {
-		r := &n.routes[i]
+		r := n.routes[i]
 		if r.table != id || r.tos != 0 && r.tos != tos {
 			continue
 		}

@@ -15,6 +15,8 @@ type FIB struct {
 	byName  map[rpdb.LinkName]*link
 	byIndex map[rpdb.LinkIndex]*link
 
+	vrfs bool // some of them belong to VRFs
+
 	v4, v6 ruleset
 
 	local4 map[netip.Addr]bool // IPv4 addresses of this host, whatever their state
@@ -81,38 +83,48 @@ const loopback rpdb.LinkIndex = 1
 // Lookup returns what the kernel decides for a flow. It allocates nothing; the
 // Either list of the result is shared and must not be modified. A flow whose
 // destination is invalid, or whose addresses are of two families, is unknown.
-func (f *FIB) Lookup(flow rpdb.Flow) rpdb.Decision { return f.decide(flow, nil) }
+func (f *FIB) Lookup(flow rpdb.Flow) (d rpdb.Decision) {
+	f.decide(&flow, &d, nil)
+	return d
+}
 
 // Trace returns the decision that [FIB.Lookup] returns, and every step on the
 // way to it. It costs a few allocations, and no more for more rules.
 func (f *FIB) Trace(flow rpdb.Flow) Trace {
 	rec := recorder{fib: f}
-	d := f.decide(flow, &rec)
-	return Trace{Flow: flow, Decision: d, Lookups: rec.lookups, ReverseChecks: rec.checks}
+	t := Trace{Flow: flow}
+	f.decide(&flow, &t.Decision, &rec)
+	t.Lookups, t.ReverseChecks = rec.lookups, rec.checks
+	return t
 }
 
-func (f *FIB) decide(flow rpdb.Flow, rec *recorder) rpdb.Decision {
+// decide puts its answer into d. Flows, answers and verdicts are large: where every
+// lookup comes by they are not copied from hand to hand.
+func (f *FIB) decide(flow *rpdb.Flow, d *rpdb.Decision, rec *recorder) {
 	flow.Dst, flow.Src = flow.Dst.WithZone(""), flow.Src.WithZone("")
 	switch {
 	case !flow.Dst.IsValid():
-		return unknown("the flow has no destination")
+		*d = unknown("the flow has no destination")
 	case flow.Src.IsValid() && flow.Src.Is4() != flow.Dst.Is4():
-		return unknown("source and destination are of two families")
+		*d = unknown("source and destination are of two families")
+	default:
+		f.route(flow, d, rec)
+		f.makeSure(flow, d)
 	}
-	return f.sure(flow, f.route(flow, rec))
 }
 
 // route decides for a flow that makes sense.
-func (f *FIB) route(flow rpdb.Flow, rec *recorder) rpdb.Decision {
+func (f *FIB) route(flow *rpdb.Flow, d *rpdb.Decision, rec *recorder) {
 	switch {
 	case flow.IsInput() && flow.Dst.Is4():
-		return f.input4(flow, rec)
+		f.input4(flow, d, rec)
 	case flow.IsInput():
-		return f.input6(flow, rec)
+		f.input6(flow, d, rec)
 	case flow.Dst.Is4():
-		return f.output4(flow, rec)
+		*d = f.output4(*flow, rec)
+	default:
+		*d = f.output6(*flow, rec)
 	}
-	return f.output6(flow, rec)
 }
 
 func unknown(note string) rpdb.Decision { return rpdb.Decision{Note: note} }

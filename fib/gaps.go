@@ -153,28 +153,40 @@ func (f *FIB) lacksLocal4() bool {
 	return f.v4.lacks(t)
 }
 
-// sure returns the decision, or an unknown one if it depends on something that
-// the snapshot does not tell and that no table or setting stands for.
-func (f *FIB) sure(flow rpdb.Flow, d rpdb.Decision) rpdb.Decision {
+// makeSure makes a decision an unknown one if it depends on something that the
+// snapshot does not tell and that no table or setting stands for.
+func (f *FIB) makeSure(flow *rpdb.Flow, d *rpdb.Decision) {
+	if f.gaps.idle == nil && f.gaps.parts&(rpdb.PartAddresses|rpdb.PartMasters) == 0 {
+		return
+	}
+	if note := f.doubt(flow, d); note != "" {
+		*d = doubtful(*d, note)
+	}
+}
+
+// doubt says what of the snapshot a decision depends on that it does not tell.
+func (f *FIB) doubt(flow *rpdb.Flow, d *rpdb.Decision) (note string) {
 	if f.gaps.idle != nil && flow.Dst.Is6() {
-		if o := f.gaps.idle.route(flow, nil); !same(d, o) {
-			return doubtful(d, noteForwards6)
+		var o rpdb.Decision
+		f.gaps.idle.route(flow, &o, nil)
+		if !same(d, &o) {
+			return noteForwards6
 		}
 	}
 	switch {
 	case f.gaps.parts&(rpdb.PartAddresses|rpdb.PartMasters) == 0:
 	case f.maybeVRF(flow.IIF) || f.maybeVRF(flow.OIF) || f.maybeVRF(d.Link):
-		return doubtful(d, noteMaybeVRF)
+		return noteMaybeVRF
 	case !f.gaps.parts.Has(rpdb.PartAddresses) || flow.IsInput():
 	case flow.Dst.IsMulticast() || flow.Dst.IsUnspecified() || flow.Dst == broadcast4():
-		return doubtful(d, noteAddresses)
+		return noteAddresses
 	case !unspecified(flow.Src):
 	case flow.Dst.Is6() && flow.Socket != rpdb.RouteGet && d.Disposition == rpdb.Refused:
-		return doubtful(d, noteAddresses)
+		return noteAddresses
 	case flow.Dst.Is4() && flow.Socket == rpdb.Connect && d.Disposition == rpdb.Sent && !d.Src.IsValid():
-		return doubtful(d, noteSourceMaybe)
+		return noteSourceMaybe
 	}
-	return d
+	return ""
 }
 
 func (f *FIB) maybeVRF(name rpdb.LinkName) bool {
@@ -183,7 +195,7 @@ func (f *FIB) maybeVRF(name rpdb.LinkName) bool {
 }
 
 // same reports whether two decisions are one.
-func same(a, b rpdb.Decision) bool {
+func same(a, b *rpdb.Decision) bool {
 	return a.Disposition == b.Disposition && a.Table == b.Table && a.Type == b.Type && a.Prefix == b.Prefix && a.Hop == b.Hop &&
 		a.Src == b.Src && a.Errno == b.Errno && a.Rule == b.Rule && slices.Equal(a.Either, b.Either)
 }
@@ -220,9 +232,15 @@ func (r *reverse) forwards() bool {
 func (r *reverse) pass() (v ReverseVerdict, tag rpdb.Realms, note string) {
 	v, tag, note = r.once()
 	const looksAt = rpdb.SettingRPFilter | rpdb.SettingSrcValidMark | rpdb.SettingAcceptLocal
-	if r.in.unknown&looksAt == 0 && !r.f.v4.gappy || v == ReverseUnknown {
+	if r.in.unknown&looksAt == 0 && !r.f.v4.gappy || v == ReverseUnknown || r.always(v, tag) {
 		return v, tag, note
 	}
+	return ReverseUnknown, 0, noteCheckMaybe
+}
+
+// always reports whether the check comes to the same with every value that the
+// settings may have.
+func (r *reverse) always(v ReverseVerdict, tag rpdb.Realms) bool {
 	conf, rec := r.conf, r.rec
 	r.rec = nil
 	defer func() { r.conf, r.rec = conf, rec }()
@@ -231,10 +249,10 @@ func (r *reverse) pass() (v ReverseVerdict, tag rpdb.Realms, note string) {
 		r.conf.whole = i >= 12 && r.f.v4.gappy
 		if o, with, _ := r.once(); o != v || with != tag {
 			rec.doubtReverse()
-			return ReverseUnknown, 0, noteCheckMaybe
+			return false
 		}
 	}
-	return v, tag, note
+	return true
 }
 
 // possible returns the i-th of the combinations of the settings, of which there

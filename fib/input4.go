@@ -9,77 +9,83 @@ import (
 
 // input4 decides for a packet that came in by an interface
 // (ip_route_input_slow).
-func (f *FIB) input4(flow rpdb.Flow, rec *recorder) rpdb.Decision {
-	flow = withoutPorts(flow)
+func (f *FIB) input4(flow *rpdb.Flow, d *rpdb.Decision, rec *recorder) {
+	dropPorts(flow)
 	rec.begin(Input, flow)
-	r := reverse{f: f, flow: flow, in: f.byName[flow.IIF], rec: rec}
+	r := reverse{f: f, flow: *flow, in: f.byName[flow.IIF], rec: rec}
 	r.conf = r.in.checkSettings()
-	k := newKey(flow)
+	var k key
+	k.set(flow)
 	k.uid, k.anySPort = 0, false
-	d, check := f.receive4(&k, &r)
+	check := f.receive4(&k, &r, d)
 	rec.end(d)
 	if check {
-		d = r.check(d)
+		r.check(d)
 	}
 	if r.doubt != "" {
-		d = doubtful(d, r.doubt)
+		*d = doubtful(*d, r.doubt)
 	}
-	return d
 }
 
 // receive4 does the forward lookup. If check is true, the answer still depends
 // on the reverse-path check r, which is then ready.
-func (f *FIB) receive4(k *key, r *reverse) (d rpdb.Decision, check bool) {
+func (f *FIB) receive4(k *key, r *reverse, d *rpdb.Decision) (check bool) {
 	if r.in == nil {
-		return refused(rpdb.ENODEV, "the ingress interface does not exist"), false
+		*d = refused(rpdb.ENODEV, "the ingress interface does not exist")
+		return false
 	}
 	k.iif = r.in.Index
-	if d, done := martian4(k, r.in); done {
-		return d, false
+	if martian4(k, r.in, d) {
+		return false
 	}
 	if k.dst == broadcast4() || !k.hasSrc {
-		return f.toBroadcast4(k, rpdb.Decision{}, r)
+		return f.toBroadcast4(k, d, r)
 	}
-	v := f.walk(&f.v4, k, r.rec)
-	d = v.decision()
+	v := &r.way
+	f.walk(&f.v4, k, v, r.rec)
+	if v.outcome == hit && v.route.typ == rpdb.RouteUnicast && r.forwards() {
+		f.forward4(k, v, r, d)
+		return true
+	}
+	v.decision(k, d)
 	switch {
 	case v.outcome == unclear:
-		return d, false
+		return false
 	case v.outcome == denied && !r.forwards():
-		return martian(rpdb.EHOSTUNREACH, noteForwarding4), false
+		*d = martian(rpdb.EHOSTUNREACH, noteForwarding4)
+		return false
 	case v.outcome == denied:
 		d.ICMP = icmp4(d.Errno)
-		return d, false
+		return false
 	}
-	d.Realms = realms4(&v)
+	d.Realms = realms4(v)
 	switch {
 	case v.route.typ == rpdb.RouteBroadcast:
 		return f.toBroadcast4(k, d, r)
 	case v.route.typ == rpdb.RouteLocal:
 		d.Disposition, d.Hop, d.Src = rpdb.Local, f.localHop(v.hop.link), k.src
-		return d, true
+		return true
 	case !r.forwards():
-		return martian(rpdb.EHOSTUNREACH, noteForwarding4), false
-	case v.route.typ != rpdb.RouteUnicast:
-		return martian(rpdb.EINVAL, "a route of this type takes no forwarded packets"), false
+		*d = martian(rpdb.EHOSTUNREACH, noteForwarding4)
+	default:
+		*d = martian(rpdb.EINVAL, "a route of this type takes no forwarded packets")
 	}
-	return f.forward4(k, &v, r), true
+	return false
 }
 
 const noteForwarding4 = "forwarding is off on the ingress interface"
 
 // forward4 chooses the path and checks the way back for it.
-func (f *FIB) forward4(k *key, v *verdict, r *reverse) rpdb.Decision {
+func (f *FIB) forward4(k *key, v *verdict, r *reverse, d *rpdb.Decision) {
 	f.path4(v.table, k, &v.result)
 	r.rec.path(v)
-	d := v.decision()
+	v.decision(k, d)
 	d.Disposition, d.Src, d.Realms = rpdb.Sent, k.src, realms4(v)
 	if len(d.Either) > 0 {
 		d.Note = noteMultipath
 		r.either = d.Either
 	}
 	r.egress = v.hop.link
-	return d
 }
 
 // localHop is the interface that delivers locally.
@@ -92,36 +98,40 @@ func (f *FIB) localHop(l *link) rpdb.Hop {
 
 // toBroadcast4 delivers a broadcast; d is what the rules said of it, if they
 // were asked.
-func (f *FIB) toBroadcast4(k *key, d rpdb.Decision, r *reverse) (_ rpdb.Decision, check bool) {
+func (f *FIB) toBroadcast4(k *key, d *rpdb.Decision, r *reverse) (check bool) {
 	d.Disposition, d.Type, d.Hop, d.Either = rpdb.Local, rpdb.RouteBroadcast, f.localHop(nil), nil
 	if !k.hasSrc {
-		return d, false
+		return false
 	}
 	d.Src = k.src
 	r.anyDst = true
-	return d, true
+	return true
 }
 
 // martian4 drops what needs no lookup to be recognised as wrong.
-func martian4(k *key, in *link) (rpdb.Decision, bool) {
+func martian4(k *key, in *link, d *rpdb.Decision) (done bool) {
 	toAll := k.dst == broadcast4() || k.dst.IsUnspecified() && !k.hasSrc
 	switch {
 	case k.dst.IsMulticast():
-		return unknown("multicast membership is not in the snapshot"), true
+		*d = unknown("multicast membership is not in the snapshot")
 	case k.src.IsMulticast() || k.src == broadcast4():
-		return martian(rpdb.EINVAL, "the source is no address of a host"), true
+		*d = martian(rpdb.EINVAL, "the source is no address of a host")
 	case toAll:
-		return rpdb.Decision{}, false
+		return false
 	case !k.hasSrc:
-		return martian(rpdb.EINVAL, "the packet has no source"), true
+		*d = martian(rpdb.EINVAL, "the packet has no source")
 	case k.dst.IsUnspecified():
-		return martian(rpdb.EINVAL, "0.0.0.0 is no destination"), true
-	case (k.dst.IsLoopback() || k.src.IsLoopback()) && in.unknown.Has(rpdb.SettingRouteLocalnet):
-		return unknown(noteLocalnet), true
-	case (k.dst.IsLoopback() || k.src.IsLoopback()) && !in.localnet:
-		return martian(rpdb.EINVAL, "a loopback address came in from outside"), true
+		*d = martian(rpdb.EINVAL, "0.0.0.0 is no destination")
+	case !k.dst.IsLoopback() && !k.src.IsLoopback():
+		return false
+	case in.unknown.Has(rpdb.SettingRouteLocalnet):
+		*d = unknown(noteLocalnet)
+	case !in.localnet:
+		*d = martian(rpdb.EINVAL, "a loopback address came in from outside")
+	default:
+		return false
 	}
-	return rpdb.Decision{}, false
+	return true
 }
 
 // icmp4 is the ICMP error that answers a packet that could not be forwarded
@@ -150,12 +160,13 @@ type reverse struct {
 	rec    *recorder
 	conf   checkSettings
 	doubt  string  // what the snapshot would have to tell for the answer to be sure
-	way    verdict // of the lookup made last, without a walk if there was none
+	way    verdict // of the lookup made last
+	walked bool    // whether the check made it
 }
 
 // check applies the check to a decision: d itself if it passes, with the
 // realms of the way back, or the drop.
-func (r *reverse) check(d rpdb.Decision) rpdb.Decision {
+func (r *reverse) check(d *rpdb.Decision) {
 	pass, tag, note := r.pass()
 	for i, h := range r.either {
 		if i == 0 {
@@ -169,17 +180,17 @@ func (r *reverse) check(d rpdb.Decision) rpdb.Decision {
 	switch pass {
 	case ReversePass:
 		d.Realms = fillRealms(d.Realms, tag)
-		return d
 	case ReverseUnknown:
-		return unknown(cmp.Or(note, "the reverse-path check depends on a multipath choice"))
+		*d = unknown(cmp.Or(note, "the reverse-path check depends on a multipath choice"))
+	default:
+		*d = martian(rpdb.EINVAL, note)
 	}
-	return martian(rpdb.EINVAL, note)
 }
 
 // once makes the check for one egress and one choice of settings. tag holds the
 // realms that the way back gives to the packet.
 func (r *reverse) once() (v ReverseVerdict, tag rpdb.Realms, note string) {
-	r.way = verdict{}
+	r.walked = false
 	v, tag, why := r.judge()
 	r.rec.reverse(r, v, why)
 	if why == ReverseUnclear {
@@ -208,11 +219,14 @@ func (r *reverse) judge() (ReverseVerdict, rpdb.Realms, ReverseReason) {
 // full is __fib_validate_source.
 func (r *reverse) full() (ReverseVerdict, rpdb.Realms, ReverseReason) {
 	f := r.f
-	flow, k := r.key()
-	r.rec.begin(ReversePath, flow)
-	r.way = f.walk(&f.v4, &k, r.rec)
+	var k key
+	r.key(&k)
 	v := &r.way
-	r.rec.end(v.reverseDecision(f))
+	f.walk(&f.v4, &k, v, r.rec)
+	r.walked = true
+	if r.rec != nil {
+		r.rec.end(v.reverseDecision(f, &k))
+	}
 	lenient := ReversePass
 	if r.conf.rpFilter != 0 {
 		lenient = ReverseDrop
@@ -244,9 +258,9 @@ func (r *reverse) full() (ReverseVerdict, rpdb.Realms, ReverseReason) {
 	return ReversePass, tag, ReverseOther
 }
 
-// key is the lookup of the way back: the packet turned round, coming in by the
+// key sets the lookup of the way back: the packet turned round, coming in by the
 // interface that it would leave by.
-func (r *reverse) key() (rpdb.Flow, key) {
+func (r *reverse) key(k *key) {
 	f := r.f
 	flow := r.flow
 	flow.Dst, flow.Src = r.flow.Src, r.flow.Dst
@@ -264,12 +278,12 @@ func (r *reverse) key() (rpdb.Flow, key) {
 		flow.IPProto, flow.SPort, flow.DPort = 0, 0, 0
 	}
 	flow.IIF = "lo"
-	k := newKey(flow)
+	k.set(&flow)
 	k.iif, k.l3mdev = loopback, r.in.vrfIndex()
 	if r.egress != nil {
 		flow.IIF, k.iif = r.egress.Name, r.egress.Index
 	}
-	return flow, k
+	r.rec.begin(ReversePath, &flow)
 }
 
 // uses reports whether one of the route's nexthops is on the interface
@@ -302,13 +316,14 @@ func reverseTag(v *verdict) rpdb.Realms {
 }
 
 // reverseDecision says where the way back leads, for the trace.
-func (v *verdict) reverseDecision(f *FIB) rpdb.Decision {
-	d := v.decision()
+func (v *verdict) reverseDecision(f *FIB, k *key) *rpdb.Decision {
+	var d rpdb.Decision
+	v.decision(k, &d)
 	if v.outcome == hit {
 		d.Disposition = rpdb.Sent
 		if v.route.typ == rpdb.RouteLocal {
 			d.Disposition, d.Hop = rpdb.Local, f.localHop(v.hop.link)
 		}
 	}
-	return d
+	return &d
 }

@@ -30,9 +30,9 @@ type key struct {
 	reach  bool // skip gateways known to be dead (RT6_LOOKUP_F_REACHABLE)
 }
 
-// newKey fills in what both families and directions have in common.
-func newKey(flow rpdb.Flow) key {
-	k := key{
+// set fills in what both families and directions have in common.
+func (k *key) set(flow *rpdb.Flow) {
+	*k = key{
 		dst: flow.Dst, src: flow.Src, hasSrc: flow.Src.IsValid() && !flow.Src.IsUnspecified(),
 		mark: flow.Mark, uid: flow.UID, label: flow.FlowLabel & 0xfffff, tun: flow.TunID,
 		ds: flow.TOS, proto: flow.IPProto, sport: flow.SPort, dport: flow.DPort,
@@ -43,13 +43,12 @@ func newKey(flow rpdb.Flow) key {
 	if !k.src.IsValid() {
 		k.src = flow.Family().Unspecified()
 	}
-	return k
 }
 
 // setVRF notes the VRF that the flow belongs to, and takes a VRF itself out of
 // oif so that its table is searched for any interface (l3mdev_update_flow).
 func (f *FIB) setVRF(k *key) {
-	if k.l3mdev != 0 {
+	if k.l3mdev != 0 || !f.vrfs {
 		return
 	}
 	if l := f.byIndex[k.oif]; l != nil {
@@ -64,15 +63,14 @@ func (f *FIB) setVRF(k *key) {
 	}
 }
 
-// withoutPorts returns the flow as the rules see a packet that came in: of the
+// dropPorts makes the flow what the rules see of a packet that came in: of the
 // protocols that have no ports the kernel reads none, not even the type and
 // code of ICMP (proto_ports_offset).
-func withoutPorts(flow rpdb.Flow) rpdb.Flow {
+func dropPorts(flow *rpdb.Flow) {
 	const dccp, esp, ah, sctp, udplite = 33, 50, 51, 132, 136
 	switch flow.IPProto {
 	case 0, rpdb.TCP, rpdb.UDP, dccp, esp, ah, sctp, udplite:
 	default:
 		flow.SPort, flow.DPort = 0, 0
 	}
-	return flow
 }

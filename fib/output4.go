@@ -58,11 +58,12 @@ func (f *FIB) repeatEach4(early, flow rpdb.Flow, first rpdb.Decision, rec *recor
 
 // ask4 makes one lookup and records it.
 func (f *FIB) ask4(flow rpdb.Flow, purpose Purpose, rec *recorder) rpdb.Decision {
-	rec.begin(purpose, flow)
-	k := newKey(flow)
+	rec.begin(purpose, &flow)
+	var k key
+	k.set(&flow)
 	d := f.route4(&k, flow, rec)
 	rec.source(&k)
-	rec.end(d)
+	rec.end(&d)
 	return d
 }
 
@@ -96,9 +97,12 @@ func (f *FIB) route4(k *key, flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	if k.dst.IsUnspecified() {
 		return f.toSelf4(k)
 	}
-	v := f.walk(&f.v4, k, rec)
+	var v verdict
+	var d rpdb.Decision
+	f.walk(&f.v4, k, &v, rec)
 	if v.outcome == unclear {
-		return v.decision()
+		v.decision(k, &d)
+		return d
 	}
 	if v.outcome == denied {
 		if bound != nil && (k.l3mdev == 0 || k.dst.IsMulticast()) {
@@ -107,7 +111,8 @@ func (f *FIB) route4(k *key, flow rpdb.Flow, rec *recorder) rpdb.Decision {
 			}
 			return v.withRealms(f.onLink4(k, bound, noteAssumedOnLink))
 		}
-		return v.decision()
+		v.decision(k, &d)
+		return d
 	}
 	return f.deliver4(k, &v, rec)
 }
@@ -209,7 +214,8 @@ func (f *FIB) deliver4(k *key, v *verdict, rec *recorder) rpdb.Decision {
 	}
 	f.path4(v.table, k, &v.result)
 	rec.path(v)
-	d := v.decision()
+	var d rpdb.Decision
+	v.decision(k, &d)
 	d.Realms = realms4(v)
 	src := sourceOrNone(k.src)
 	if !src.IsValid() && len(v.either) == 0 {
@@ -252,7 +258,8 @@ func (f *FIB) source4(k *key, r *route, h *hop) (netip.Addr, SourceBy) {
 
 // deliverLocal4 answers for a local route: by loopback, or by the VRF.
 func (f *FIB) deliverLocal4(k *key, v *verdict) rpdb.Decision {
-	d := v.decision()
+	var d rpdb.Decision
+	v.decision(k, &d)
 	d.Realms = realms4(v)
 	dev := f.byIndex[loopback]
 	if v.hop.link != nil && v.hop.link.vrf != nil {

@@ -26,14 +26,15 @@ func (f *FIB) output6(flow rpdb.Flow, rec *recorder) rpdb.Decision {
 
 // ask6 makes one lookup and records it.
 func (f *FIB) ask6(flow rpdb.Flow, purpose Purpose, rec *recorder) rpdb.Decision {
-	rec.begin(purpose, flow)
-	k := newKey(flow)
+	rec.begin(purpose, &flow)
+	var k key
+	k.set(&flow)
 	if purpose == Repeat {
 		k.by = SourceRules6
 	}
 	d := f.route6(&k, flow, rec)
 	rec.source(&k)
-	rec.end(d)
+	rec.end(&d)
 	return d
 }
 
@@ -52,8 +53,10 @@ func (f *FIB) route6(k *key, flow rpdb.Flow, rec *recorder) rpdb.Decision {
 	k.strict = k.strict || needsStrict6(k.dst)
 	f.setVRF(k)
 	k.want = k.oif
-	v := f.walk(&f.v6, k, rec)
-	d := v.decision()
+	var v verdict
+	var d rpdb.Decision
+	f.walk(&f.v6, k, &v, rec)
+	v.decision(k, &d)
 	if v.outcome == hit {
 		f.deliver6(k, &v, &d)
 	}

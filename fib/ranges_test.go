@@ -16,13 +16,15 @@ func TestRangesAgainstScan(t *testing.T) {
 		for range 10 {
 			sorted := somePrefixes(random, n)
 			r := newRanges(sorted)
+			found := table{nodes: sorted}
 			for _, probe := range probes(random, sorted) {
 				want := scan(sorted, probe, 33)
-				if got := r.lookup(probe); got != want {
+				if got := found.nodeOf(r.lookup(probe)); got != want {
 					t.Fatalf("%v among %d prefixes: %v, want %v", probe, len(sorted), name(got), name(want))
 				}
 			}
-			for _, n := range sorted {
+			for i := range sorted {
+				n := &sorted[i]
 				if want := scan(sorted, n.prefix.Addr(), n.prefix.Bits()); n.up != want {
 					t.Fatalf("above %v: %v, want %v", n.prefix, name(n.up), name(want))
 				}
@@ -39,8 +41,9 @@ func name(n *node) string {
 }
 
 // scan finds the longest prefix of fewer bits than a number that covers an address.
-func scan(all []*node, a netip.Addr, below int) (best *node) {
-	for _, n := range all {
+func scan(all []node, a netip.Addr, below int) (best *node) {
+	for i := range all {
+		n := &all[i]
 		if n.prefix.Contains(a) && n.prefix.Bits() < below && (best == nil || n.prefix.Bits() > best.prefix.Bits()) {
 			best = n
 		}
@@ -49,7 +52,7 @@ func scan(all []*node, a netip.Addr, below int) (best *node) {
 }
 
 // somePrefixes returns different ones in order, many of which share an end.
-func somePrefixes(random *rand.Rand, n int) []*node {
+func somePrefixes(random *rand.Rand, n int) []node {
 	found := map[netip.Prefix]bool{}
 	for range n {
 		a := random.Uint32()
@@ -62,11 +65,11 @@ func somePrefixes(random *rand.Rand, n int) []*node {
 		p, _ := address4(a).Prefix(random.IntN(33))
 		found[p] = true
 	}
-	var all []*node
+	var all []node
 	for p := range found {
-		all = append(all, &node{prefix: p})
+		all = append(all, node{prefix: p})
 	}
-	slices.SortFunc(all, func(a, b *node) int { return a.prefix.Compare(b.prefix) })
+	slices.SortFunc(all, func(a, b node) int { return a.prefix.Compare(b.prefix) })
 	return all
 }
 
@@ -77,7 +80,7 @@ func address4(a uint32) netip.Addr {
 }
 
 // probes are the ends of the prefixes, what lies beside them, and others.
-func probes(random *rand.Rand, all []*node) []netip.Addr {
+func probes(random *rand.Rand, all []node) []netip.Addr {
 	probes := []netip.Addr{address4(0), address4(1<<32 - 1)}
 	for _, n := range all[:min(len(all), 200)] {
 		first, last := number4(n.prefix.Addr()), uint32(lastOf(n.prefix))

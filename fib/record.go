@@ -96,9 +96,9 @@ const (
 )
 
 // begin opens a lookup.
-func (rec *recorder) begin(p Purpose, flow rpdb.Flow) {
+func (rec *recorder) begin(p Purpose, flow *rpdb.Flow) {
 	if rec != nil {
-		rec.lookups = append(rec.lookups, LookupTrace{Purpose: p, Flow: flow})
+		rec.lookups = append(rec.lookups, LookupTrace{Purpose: p, Flow: *flow})
 	}
 }
 
@@ -131,9 +131,9 @@ func (rec *recorder) source(k *key) {
 }
 
 // end closes the lookup opened last.
-func (rec *recorder) end(d rpdb.Decision) {
+func (rec *recorder) end(d *rpdb.Decision) {
 	if rec != nil {
-		rec.last().Decision = d
+		rec.last().Decision = *d
 	}
 }
 
@@ -148,13 +148,13 @@ func (rec *recorder) walk(rs *ruleset, k *key) {
 
 // step notes a rule after which the walk goes on. word is the selector that
 // failed, or the suppressor.
-func (rec *recorder) step(r *rule, kind stepKind, v verdict, word string) {
+func (rec *recorder) step(r *rule, kind stepKind, v *verdict, word string) {
 	if rec != nil {
 		rec.last().tape.step(r, kind, v, word)
 	}
 }
 
-func (t *tape) step(r *rule, kind stepKind, v verdict, word string) {
+func (t *tape) step(r *rule, kind stepKind, v *verdict, word string) {
 	n := note{rule: r, word: word, fact: -1, kind: kind}
 	// That the rule's own table is empty is told without a fact.
 	if v.route != nil || v.table != nil && v.table.id != r.Action.Table() || len(t.passed) > t.mark {
@@ -164,8 +164,8 @@ func (t *tape) step(r *rule, kind stepKind, v verdict, word string) {
 }
 
 // fact keeps an answer with what was passed over for it.
-func (t *tape) fact(v verdict) int32 {
-	t.facts = append(t.facts, fact{v, t.passed[t.mark:len(t.passed):len(t.passed)], t.second})
+func (t *tape) fact(v *verdict) int32 {
+	t.facts = append(t.facts, fact{*v, t.passed[t.mark:len(t.passed):len(t.passed)], t.second})
 	t.mark, t.second = len(t.passed), false
 	return int32(len(t.facts) - 1)
 }
@@ -180,10 +180,10 @@ func (rec *recorder) pass(n *node, r *route, h *hop, why why) {
 }
 
 // rest notes the last routes of a node, which are not looked at any more.
-func (rec *recorder) rest(n *node, routes []route, why why) {
+func (rec *recorder) rest(n *node, routes []*route, why why) {
 	if rec != nil && len(routes) > 0 {
 		t := rec.last().tape
-		t.passed = append(t.passed, passed{node: n, route: &routes[0], why: why, rest: true})
+		t.passed = append(t.passed, passed{node: n, route: routes[0], why: why, rest: true})
 	}
 }
 
@@ -196,7 +196,7 @@ func (rec *recorder) again() {
 }
 
 // decided notes the rule that ends the walk.
-func (rec *recorder) decided(r *rule, v verdict) {
+func (rec *recorder) decided(r *rule, v *verdict) {
 	if rec == nil {
 		return
 	}

@@ -99,8 +99,8 @@ func newReverseCheck(r *reverse, v ReverseVerdict, why ReverseReason) ReverseChe
 	if r.egress != nil {
 		c.Egress = r.egress.Name
 	}
-	c.Asked = why != ReverseOff && (r.way.route != nil || r.way.outcome != miss)
-	if r.way.outcome == hit {
+	c.Asked = r.walked
+	if r.walked && r.way.outcome == hit {
 		for i := range r.way.route.hops {
 			if l := r.way.route.hops[i].link; l != nil {
 				c.Back = append(c.Back, l.Name)

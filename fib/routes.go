@@ -14,6 +14,8 @@ type compiler struct {
 	objects    map[uint32]rpdb.NexthopObject
 	neighbours map[neighbourKey]rpdb.NeighbourState
 	hops       map[hopKey][]hop
+	routes     map[routeKey]*route
+	numbered   []*route            // of each family's, by number; none has number 0
 	users      map[uint32][]uint32 // objects of IPv6 routes, to their nexthops
 	lengths    map[uint32]span     // of the IPv6 routes by a nexthop
 }
@@ -24,6 +26,14 @@ type span struct{ min, max int }
 type neighbourKey struct {
 	link rpdb.LinkIndex
 	addr netip.Addr
+}
+
+// routeKey tells routes of at most one nexthop apart.
+type routeKey struct {
+	traits
+	nexthop rpdb.Nexthop
+	hops    int
+	v6      bool
 }
 
 // hopKey tells nexthops of single-hop routes apart that differ for lookups;
@@ -38,7 +48,7 @@ type hopKey struct {
 func newCompiler(f *FIB) compiler {
 	return compiler{
 		FIB: f, objects: map[uint32]rpdb.NexthopObject{}, neighbours: map[neighbourKey]rpdb.NeighbourState{},
-		hops: map[hopKey][]hop{}, users: map[uint32][]uint32{}, lengths: map[uint32]span{},
+		hops: map[hopKey][]hop{}, routes: map[routeKey]*route{}, numbered: []*route{nil}, users: map[uint32][]uint32{}, lengths: map[uint32]span{},
 	}
 }
 
@@ -63,10 +73,9 @@ func (c *compiler) addRoute(in *rpdb.Route) {
 	if !in.Dst.IsValid() || in.Dst.Addr().BitLen() != in.Family.Bits() {
 		return
 	}
-	r := newRoute(in)
-	c.setHops(&r, in)
+	r := c.route(in)
 	if rs.v6 && r.nhid != 0 {
-		c.noteObject(&r, in.Dst.Bits())
+		c.noteObject(r, in.Dst.Bits())
 	}
 	t := rs.tableFor(r.table)
 	t.size++
@@ -74,19 +83,18 @@ func (c *compiler) addRoute(in *rpdb.Route) {
 		t.defaults++
 	}
 	if !rs.v6 {
-		c.noteRoute4(&r, in)
-		n := t.get4(in.Dst.Masked())
-		n.routes = append(n.routes, r)
+		c.noteRoute4(r, in)
+		t.add4(in.Dst.Masked(), r)
 		return
 	}
-	n := nodeOf(t.lpm, in.Dst.Masked(), nil)
+	n := nodeIn(t.lpm, in.Dst.Masked(), nil)
 	if src := selective(in.Src); src.IsValid() {
 		if n.sub == nil {
 			n.sub = new(bart.Table[*node])
 		}
-		n = nodeOf(n.sub, src, n)
+		n = nodeIn(n.sub, src, n)
 	}
-	n.routes = append(n.routes, r)
+	n.add(r)
 }
 
 // noteObject notes the prefix length of an IPv6 route under all nexthops of its
@@ -139,10 +147,10 @@ func (c *compiler) noteRoute4(r *route, in *rpdb.Route) {
 	c.customLocal = c.customLocal || r.typ == rpdb.RouteLocal && in.Protocol != rpdb.ProtocolKernel
 }
 
-// newRoute copies a route without its nexthops, with the values that the
+// newTraits copies a route without its nexthops, with the values that the
 // kernel puts for those left out.
-func newRoute(in *rpdb.Route) route {
-	r := route{
+func newTraits(in *rpdb.Route) traits {
+	r := traits{
 		table: in.Table, metric: in.Metric, nhid: in.NexthopID, realms: in.Realms, prefsrc: in.PrefSrc,
 		typ: in.Type, tos: in.TOS, scope: in.Scope, protocol: in.Protocol, pref: in.Pref,
 	}
@@ -158,37 +166,53 @@ func newRoute(in *rpdb.Route) route {
 	return r
 }
 
-// setHops compiles the nexthops of a route.
-func (c *compiler) setHops(r *route, in *rpdb.Route) {
-	v6 := in.Family == rpdb.IPv6
-	nexthops, resilient := c.expand(r, in)
-	if v6 && (r.typ.IsError() || r.typ == rpdb.RouteThrow) {
+// route compiles a route, or returns the one that there is already.
+func (c *compiler) route(in *rpdb.Route) *route {
+	v6, t := in.Family == rpdb.IPv6, newTraits(in)
+	nexthops, resilient := c.expand(&t, in)
+	if v6 && (t.typ.IsError() || t.typ == rpdb.RouteThrow) {
 		// Error routes of IPv6 lead to the loopback interface.
 		nexthops = []rpdb.Nexthop{{Link: loopback}}
 	}
-	if len(nexthops) == 1 {
-		key := hopKey{nexthops[0], r.scope, r.typ, v6}
-		shared, ok := c.hops[key]
-		if !ok {
-			shared = []hop{c.newHop(nexthops[0], r, v6)}
-			c.hops[key] = shared
+	if len(nexthops) > 1 {
+		r := &route{traits: t}
+		for _, n := range nexthops {
+			h := c.newHop(n, &t, v6)
+			r.hops, r.unsure = append(r.hops, h), r.unsure || h.unsure
 		}
-		r.hops, r.unsure = shared, shared[0].unsure
-		return
-	}
-	for _, n := range nexthops {
-		h := c.newHop(n, r, v6)
-		r.hops, r.unsure = append(r.hops, h), r.unsure || h.unsure
-	}
-	if len(r.hops) > 1 {
 		setBounds(r.hops, r.nhid != 0)
 		r.multi = c.newMultipath(r, v6, resilient)
+		return r
 	}
+	key := routeKey{traits: t, hops: len(nexthops), v6: v6}
+	if len(nexthops) == 1 {
+		key.nexthop = nexthops[0]
+	}
+	r := c.routes[key]
+	if r == nil {
+		r = &route{traits: t, number: uint32(len(c.numbered))}
+		if len(nexthops) == 1 {
+			r.hops = c.hop(nexthops[0], &t, v6)
+			r.unsure = r.hops[0].unsure
+		}
+		c.routes[key], c.numbered = r, append(c.numbered, r)
+	}
+	return r
+}
+
+// hop compiles the nexthop of a route that has one, or returns the one that there
+// is already.
+func (c *compiler) hop(n rpdb.Nexthop, t *traits, v6 bool) []hop {
+	key := hopKey{n, t.scope, t.typ, v6}
+	if c.hops[key] == nil {
+		c.hops[key] = []hop{c.newHop(n, t, v6)}
+	}
+	return c.hops[key]
 }
 
 // expand returns the nexthops of a route: what its nexthop object leads to if
 // that is in the snapshot, else what was read with the route.
-func (c *compiler) expand(r *route, in *rpdb.Route) (nexthops []rpdb.Nexthop, resilient bool) {
+func (c *compiler) expand(r *traits, in *rpdb.Route) (nexthops []rpdb.Nexthop, resilient bool) {
 	if r.nhid == 0 {
 		return in.Nexthops, false
 	}
@@ -217,7 +241,7 @@ func (c *compiler) expand(r *route, in *rpdb.Route) (nexthops []rpdb.Nexthop, re
 	return nexthops, object.GroupType != 0
 }
 
-func (c *compiler) newHop(n rpdb.Nexthop, r *route, v6 bool) hop {
+func (c *compiler) newHop(n rpdb.Nexthop, r *traits, v6 bool) hop {
 	h := hop{nexthop: n, link: c.byIndex[n.Link], via: n.Via}
 	ignore, noCarrier := false, n.Flags&rpdb.NexthopLinkdown != 0
 	if l := h.link; l != nil {
@@ -257,7 +281,7 @@ func realmOfProgram(n rpdb.Nexthop) rpdb.Realms {
 }
 
 // isLocal reports whether the route delivers to this host.
-func (r *route) isLocal() bool { return isLocal6(r.typ) || r.scope == rpdb.ScopeHost }
+func (r *traits) isLocal() bool { return isLocal6(r.typ) || r.scope == rpdb.ScopeHost }
 
 // gateway4 is the gateway as the source selection of IPv4 reads it: of an IPv6
 // gateway, the first four bytes.
@@ -272,9 +296,11 @@ func gateway4(via netip.Addr) netip.Addr {
 // finish brings the routes of all tables into order and links the nodes.
 func (c *compiler) finish(rs *ruleset) {
 	for _, t := range rs.tables {
+		t.numbered = c.numbered
 		t.finish(rs.v6)
 	}
 	if rs.merged != nil {
+		rs.merged.numbered = c.numbered
 		rs.merged.finish(rs.v6)
 	}
 }

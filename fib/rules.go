@@ -174,18 +174,18 @@ func (f *FIB) customise(rs *ruleset) {
 	merged := rs.merged
 	rs.merged = nil
 	for _, id := range []rpdb.TableID{rpdb.TableLocal, rpdb.TableMain} {
-		rs.tables[id] = newTable(id)
-		rs.tables[id].missing = merged.missing
+		rs.tables[id] = newTable(id, false)
+		rs.tables[id].missing, rs.tables[id].numbered = merged.missing, merged.numbered
 	}
-	for _, n := range merged.nodes {
-		for i := range n.routes {
-			t := rs.tables[n.routes[i].table]
+	for i := range merged.nodes {
+		n := &merged.nodes[i]
+		for _, r := range n.routes {
+			t := rs.tables[r.table]
 			t.size++
 			if n.prefix.Bits() == 0 {
 				t.defaults++
 			}
-			own := t.get4(n.prefix)
-			own.routes = append(own.routes, n.routes[i])
+			t.add4(n.prefix, r)
 		}
 	}
 	for _, id := range []rpdb.TableID{rpdb.TableLocal, rpdb.TableMain} {

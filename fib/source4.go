@@ -98,7 +98,8 @@ func (f *FIB) localRoute4(a netip.Addr) *hop {
 	if t == nil {
 		return nil
 	}
-	res := t.find4(&key{dst: a}, nil)
+	var res result
+	t.find4(&key{dst: a}, &res, nil)
 	if res.outcome != hit || res.route.typ != rpdb.RouteLocal {
 		return nil
 	}

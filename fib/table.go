@@ -14,32 +14,48 @@ import (
 // going on after an unusable route needs no second search.
 type table struct {
 	id rpdb.TableID
-	// IPv4: its nodes, by prefix once the table is finished, and how they are found.
-	nodes    []*node
+	// IPv4: its routes before the table is finished; then its nodes by prefix, how
+	// they are found, and the routes that ranges name by their number.
+	pending  []placed
+	nodes    []node
 	ranges   *ranges
+	numbered []*route
 	lpm      *bart.Table[*node] // IPv6
 	size     int
-	defaults int  // number of IPv4 routes of length 0 (tb_num_default)
-	missing  bool // what it holds is not in the snapshot
+	defaults int             // number of IPv4 routes of length 0 (tb_num_default)
+	choice   []defaultChoice // which of them output takes
+	missing  bool            // what it holds is not in the snapshot
+}
+
+// placed is a route with its prefix.
+type placed struct {
+	prefix netip.Prefix
+	route  *route
 }
 
 // node is one destination prefix of a table, or in IPv6 one source prefix
 // below a destination prefix.
 type node struct {
 	prefix netip.Prefix
-	routes []route
-	up     *node // next shorter prefix of the same trie
+	routes []*route // none of them twice
+	up     *node    // next shorter prefix of the same trie
 	// IPv6: sub holds the routes to this destination that have a source
 	// prefix, owner leads back from there.
-	sub    *bart.Table[*node]
-	owner  *node
-	choice []defaultChoice // IPv4 default routes: which one output takes
+	sub   *bart.Table[*node]
+	owner *node
 }
 
-// route is a compiled route. Small, since there may be a million of them.
+// route is a compiled route without its prefix. Those of one nexthop that differ in
+// nothing else are one: of the million routes of a full table there are few.
 type route struct {
-	hops     []hop // shared between routes that lead the same way
-	multi    *multipath
+	traits
+	hops   []hop // shared between routes that lead the same way
+	multi  *multipath
+	number uint32 // among the shared routes, 0 for one that is not
+}
+
+// traits are what two routes that lead the same way may differ in.
+type traits struct {
 	table    rpdb.TableID
 	metric   uint32
 	nhid     uint32
@@ -94,7 +110,8 @@ const (
 // result is the answer of one table.
 type result struct {
 	outcome outcome
-	node    *node
+	length  uint8 // of the destination prefix
+	node    *node // where a route was found; to look into it costs more than all the rest
 	route   *route
 	hop     *hop
 	errno   rpdb.Errno
@@ -124,69 +141,74 @@ func typeError(t rpdb.RouteType, v6 bool) rpdb.Errno {
 // does.
 func (t *table) lookup(a netip.Addr) *node {
 	if t.ranges != nil {
-		return t.ranges.lookup(a)
+		return t.nodeOf(t.ranges.lookup(a))
 	}
 	n, _ := t.lpm.Lookup(a)
 	return n
 }
 
-// get4 returns a node of an IPv4 prefix to add a route to, before the table is
-// finished. Routes of one prefix mostly come together; where they do not there are
-// several nodes until then.
-func (t *table) get4(p netip.Prefix) *node {
-	if last := len(t.nodes) - 1; last >= 0 && t.nodes[last].prefix == p {
-		return t.nodes[last]
+// nodeOf returns the node of the longest prefix of a range, nil if there is none.
+func (t *table) nodeOf(r *span4) *node {
+	if r.node == 0 {
+		return nil
 	}
-	n := newNode(p, nil)
-	t.nodes = append(t.nodes, n)
-	return n
+	return &t.nodes[r.node-1]
 }
 
-// finish4 brings the nodes and their routes into order, and links them.
+// add4 adds an IPv4 route, before the table is finished.
+func (t *table) add4(p netip.Prefix, r *route) { t.pending = append(t.pending, placed{p, r}) }
+
+// finish4 makes nodes of the routes, and brings both into order. They lie in one
+// piece each, since most of what a lookup costs is the memory that it touches.
 func (t *table) finish4() {
-	byPrefix := func(a, b *node) int { return a.prefix.Compare(b.prefix) }
-	if !slices.IsSortedFunc(t.nodes, byPrefix) { // as the kernel lists them
-		slices.SortStableFunc(t.nodes, byPrefix)
+	byPrefix := func(a, b placed) int { return a.prefix.Compare(b.prefix) }
+	if !slices.IsSortedFunc(t.pending, byPrefix) { // as the kernel lists them
+		slices.SortStableFunc(t.pending, byPrefix)
 	}
-	kept := t.nodes[:0]
-	for _, n := range t.nodes {
-		if last := len(kept) - 1; last >= 0 && kept[last].prefix == n.prefix {
-			kept[last].routes = append(kept[last].routes, n.routes...)
-			continue
+	prefixes := 0
+	for i, p := range t.pending {
+		if i == 0 || t.pending[i-1].prefix != p.prefix {
+			prefixes++
 		}
-		kept = append(kept, n)
 	}
-	clear(t.nodes[len(kept):])
-	t.nodes = kept
-	for _, n := range t.nodes {
+	t.nodes = make([]node, 0, prefixes)
+	routes := make([]*route, 0, len(t.pending))
+	for _, p := range t.pending {
+		if last := len(t.nodes) - 1; last < 0 || t.nodes[last].prefix != p.prefix {
+			t.nodes = append(t.nodes, node{prefix: p.prefix, routes: routes[len(routes):]})
+		}
+		n := &t.nodes[len(t.nodes)-1]
+		n.add(p.route)
+		routes = routes[:len(routes)+1]
+	}
+	t.pending = nil
+	for i := range t.nodes {
+		n := &t.nodes[i]
 		n.sort4()
 		if n.prefix.Bits() == 0 && t.defaults > 1 {
-			n.prepareDefaults(t.id)
+			t.prepareDefaults(n)
 		}
 	}
 	t.ranges = newRanges(t.nodes)
 }
 
-// nodeOf returns the node of a prefix, making it if needed.
+// add adds a route to a node, or a copy of one that it has already.
+func (n *node) add(r *route) {
+	if slices.Contains(n.routes, r) {
+		own := *r
+		r = &own
+	}
+	n.routes = append(n.routes, r)
+}
 
-func nodeOf(lpm *bart.Table[*node], p netip.Prefix, owner *node) *node {
+// nodeIn returns the node of a prefix, making it if needed.
+func nodeIn(lpm *bart.Table[*node], p netip.Prefix, owner *node) *node {
 	n, ok := lpm.Get(p)
 	if !ok {
-		n = newNode(p, owner)
+		n = &node{prefix: p, owner: owner}
 		lpm.Insert(p, n)
 	}
 	return n
-}
-
-// newNode makes a node with room for one route beside it: most have no more, and
-// a lookup then finds both in one place.
-func newNode(p netip.Prefix, owner *node) *node {
-	both := &struct {
-		node
-		first [1]route
-	}{node: node{prefix: p, owner: owner}}
-	both.routes = both.first[:0]
-	return &both.node
 }
 
 // connect sets the up pointers of all nodes of a trie.

@@ -9,13 +9,20 @@ import (
 
 // find4 looks a destination up in an IPv4 table (fib_table_lookup): the
 // longest prefix first, in it by TOS and metric, and on from every route that
-// cannot be used.
-func (t *table) find4(k *key, rec *recorder) result {
-	n := t.lookup(k.dst)
+// cannot be used. It puts what it finds into res, which is empty.
+func (t *table) find4(k *key, res *result, rec *recorder) {
+	in := t.ranges.lookup(k.dst)
+	if r, length := t.only(in); r != nil && r.hops[0].unfit4(k) == fits {
+		res.outcome, res.length, res.node, res.route, res.hop = hit, length, t.nodeOf(in), r, &r.hops[0]
+		return
+	}
+	n := t.nodeOf(in)
 	for n != nil {
-		res, skipKey := n.find4(k, rec)
-		if res.outcome != miss {
-			return res
+		found, skipKey := n.find4(k, rec)
+		if found.outcome != miss {
+			*res = found
+			res.length = uint8(n.prefix.Bits())
+			return
 		}
 		up := n.up
 		// The trie keeps the prefixes of one address in one list, and an
@@ -26,14 +33,20 @@ func (t *table) find4(k *key, rec *recorder) result {
 		}
 		n = up
 	}
-	return result{}
+}
+
+// only returns the route of a range and the length of its prefix, if it is the only
+// one there and nothing but its nexthop can keep a flow from taking it; nil if not.
+// Then the node need not be looked into.
+func (t *table) only(r *span4) (*route, uint8) {
+	return t.numbered[r.only>>lengthBits], uint8(r.only & (1<<lengthBits - 1))
 }
 
 // find4 tries the routes of one prefix. skipKey says that the search must not
 // go on with shorter prefixes of the same address.
 func (n *node) find4(k *key, rec *recorder) (res result, skipKey bool) {
 	for i := range n.routes {
-		r := &n.routes[i]
+		r := n.routes[i]
 		if r.tos != 0 && r.tos != k.ds&legacyTOS {
 			rec.pass(n, r, nil, passedTOS)
 			continue
@@ -94,7 +107,7 @@ func (h *hop) unfit4(k *key) why {
 // In the merged trie of a namespace whose rules were never changed, the table
 // with the greater number comes first.
 func (n *node) sort4() {
-	slices.SortStableFunc(n.routes, func(a, b route) int {
+	slices.SortStableFunc(n.routes, func(a, b *route) int {
 		return cmp.Or(cmp.Compare(b.table, a.table), cmp.Compare(b.tos, a.tos), cmp.Compare(a.metric, b.metric))
 	})
 }
@@ -106,7 +119,7 @@ func (f *FIB) path4(t *table, k *key, res *result) {
 	case k.oif != 0:
 	case len(res.route.hops) > 1:
 		res.hop, res.either = f.multipath4(k, res.route, res.hop)
-	case k.output && res.node.prefix.Bits() == 0 && t.defaults > 1 && res.route.typ == rpdb.RouteUnicast:
-		res.node.chooseDefault(k, res)
+	case k.output && res.length == 0 && t.defaults > 1 && res.route.typ == rpdb.RouteUnicast:
+		t.chooseDefault(k, res)
 	}
 }

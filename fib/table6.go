@@ -10,17 +10,20 @@ import (
 // find6 looks a destination up in an IPv6 table (fib6_table_lookup): the
 // longest prefix first, and on from every prefix without a usable route. If
 // nothing is left, gateways known to be dead get a second chance.
-func (t *table) find6(f *FIB, k *key, rec *recorder) result {
+// It puts what it finds into res, which is empty.
+func (t *table) find6(f *FIB, k *key, res *result, rec *recorder) {
 	start := t.start6(k, rec)
 	reach := k.reach
 	for {
 		for n := start; n != nil; n = n.next6(k, rec) {
-			if res := n.select6(k, reach, rec); res.outcome != miss {
-				return f.finish6(k, res)
+			if n.select6(k, reach, res, rec); res.outcome != miss {
+				res.length = uint8(n.destination().Bits())
+				f.finish6(k, res)
+				return
 			}
 		}
 		if !reach {
-			return result{}
+			return
 		}
 		reach = false
 		rec.again()
@@ -69,24 +72,23 @@ func (n *node) next6(k *key, rec *recorder) *node {
 // select6 picks the best route of a node (find_rr_leaf): the best score among
 // the routes of the lowest metric, and if none of them can be used, among all
 // others together.
-func (n *node) select6(k *key, reach bool, rec *recorder) result {
+func (n *node) select6(k *key, reach bool, res *result, rec *recorder) {
 	end := 0
 	for end < len(n.routes) && n.routes[end].metric == n.routes[0].metric {
 		end++
 	}
-	if res := n.best6(n.routes[:end], k, reach, rec); res.outcome != miss {
+	if *res = n.best6(n.routes[:end], k, reach, rec); res.outcome != miss {
 		rec.rest(n, n.routes[end:], passedOrder)
-		return res
+		return
 	}
-	return n.best6(n.routes[end:], k, reach, rec)
+	*res = n.best6(n.routes[end:], k, reach, rec)
 }
 
 // best6 returns the route and nexthop of the highest score, the first of
 // equals (__find_rr_leaf).
-func (n *node) best6(routes []route, k *key, reach bool, rec *recorder) (best result) {
+func (n *node) best6(routes []*route, k *key, reach bool, rec *recorder) (best result) {
 	top := -1
-	for i := range routes {
-		r := &routes[i]
+	for _, r := range routes {
 		if r.hole || r.blind || r.unsure {
 			return n.object6(r)
 		}
@@ -157,9 +159,9 @@ func preference6(p rpdb.RouterPreference) int { return int(p^2) & 3 }
 
 // finish6 turns the route selected into an answer: errors of its type, or the
 // member of a multipath route.
-func (f *FIB) finish6(k *key, res result) result {
+func (f *FIB) finish6(k *key, res *result) {
 	if res.outcome != hit {
-		return res
+		return
 	}
 	switch e := typeError(res.route.typ, true); {
 	case res.route.typ == rpdb.RouteThrow:
@@ -169,10 +171,9 @@ func (f *FIB) finish6(k *key, res result) result {
 	case len(res.route.hops) > 1:
 		res.hop, res.either = f.multipath6(k, res.route, res.hop)
 	}
-	return res
 }
 
 // sort6 puts the routes of one node into the order in which they are tried.
 func (n *node) sort6() {
-	slices.SortStableFunc(n.routes, func(a, b route) int { return cmp.Compare(a.metric, b.metric) })
+	slices.SortStableFunc(n.routes, func(a, b *route) int { return cmp.Compare(a.metric, b.metric) })
 }

@@ -36,29 +36,31 @@ type verdict struct {
 // errNoRoute is the errno of a walk that came to the end of the list.
 const errNoRoute = rpdb.ENETUNREACH
 
-// walk asks the rules in order until one decides (fib_rules_lookup). Outcomes
-// are hit, denied and unclear; the end of the list is denied without a rule.
-func (f *FIB) walk(rs *ruleset, k *key, rec *recorder) verdict {
+// walk asks the rules in order until one decides (fib_rules_lookup), and puts its
+// answer into v. Outcomes are hit, denied and unclear; the end of the list is denied
+// without a rule.
+func (f *FIB) walk(rs *ruleset, k *key, v *verdict, rec *recorder) {
 	f.setVRF(k)
 	rec.walk(rs, k)
 	if rs.merged != nil {
-		return f.walkMerged(rs, k, rec)
+		f.walkMerged(rs, k, v, rec)
+		return
 	}
-	a := newAsking(rs, k)
+	a := asking{rs: rs, words: newWords(k)}
 	for r := a.next(k); r != nil; r = a.next(k) {
 		if to, ok := rs.follows(r); ok {
-			rec.step(r, stepGoto, verdict{}, "")
+			rec.step(r, stepGoto, &verdict{}, "")
 			a.at = to.end
 			if rec != nil { // which tells of the gotos on the way as well
 				a.at = to.first
 			}
 			continue
 		}
-		if v, decided := f.act(rs, r, k, rec); decided {
-			return v
+		if f.act(rs, r, k, v, rec) {
+			return
 		}
 	}
-	return verdict{result: result{outcome: denied, errno: errNoRoute, note: noteEnd}}
+	v.end()
 }
 
 const (
@@ -72,21 +74,21 @@ const (
 
 // act does the action of a matching rule; decided is false if the walk goes
 // on with the next one.
-func (f *FIB) act(rs *ruleset, r *rule, k *key, rec *recorder) (v verdict, decided bool) {
-	v = verdict{rule: r}
+func (f *FIB) act(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) (decided bool) {
+	*v = verdict{rule: r}
 	switch r.Action.Type() {
 	case rpdb.ActionTable:
-		v.result = f.consult(rs, r, k, &v, rec)
+		f.consult(rs, r, k, v, rec)
 		decided = v.outcome == hit || v.outcome == denied || v.outcome == unclear
 	case rpdb.ActionGoto:
 		if _, ok := rs.jumpOf(r); !ok || r.Unknown == "" {
 			rec.step(r, stepUnresolved, v, "")
-			return v, false
+			return false
 		}
 		decided = true
 	case rpdb.ActionNop:
 		rec.step(r, stepNop, v, "")
-		return v, false
+		return false
 	case rpdb.ActionUnreachable:
 		v.outcome, v.errno, decided = denied, rpdb.ENETUNREACH, true
 	case rpdb.ActionProhibit:
@@ -100,67 +102,67 @@ func (f *FIB) act(rs *ruleset, r *rule, k *key, rec *recorder) (v verdict, decid
 	if decided {
 		rec.decided(r, v)
 	}
-	return v, decided
+	return decided
 }
 
-// consult looks the rule's table up and applies the suppressors. A miss, a
-// throw and a suppressed route come back as miss, recorded.
-func (f *FIB) consult(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) result {
+// consult looks the rule's table up and applies the suppressors, for a verdict that
+// has no result yet. A miss, a throw and a suppressed route come back as miss,
+// recorded.
+func (f *FIB) consult(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) {
 	t, ok := f.tableOf(rs, r, k)
 	if !ok {
-		return result{outcome: unclear, note: noteUnknownVRF}
+		v.result = result{outcome: unclear, note: noteUnknownVRF}
+		return
 	}
 	v.table = t
 	if rs.lacks(t) {
-		return result{outcome: unclear, note: noteNoTable}
+		v.result = result{outcome: unclear, note: noteNoTable}
+		return
 	}
 	if t == nil || t.size == 0 {
-		rec.step(r, stepNoTable, *v, "")
-		return result{}
+		rec.step(r, stepNoTable, v, "")
+		return
 	}
-	var res result
 	if rs.v6 {
-		res = t.find6(f, k, rec)
+		t.find6(f, k, &v.result, rec)
 	} else {
-		res = t.find4(k, rec)
+		t.find4(k, &v.result, rec)
 	}
-	v.result = res
-	switch res.outcome {
+	switch v.outcome {
 	case miss:
-		rec.step(r, stepMiss, *v, "")
-		return res
+		rec.step(r, stepMiss, v, "")
 	case thrown:
-		rec.step(r, stepThrow, *v, "")
-		return result{}
+		rec.step(r, stepThrow, v, "")
+		v.result = result{}
 	case hit:
-		return f.accept(rs, r, k, v, rec)
+		f.accept(rs, r, k, v, rec)
 	}
-	return res
 }
 
 // accept applies what a rule still has to say about a route found: the
 // suppressors, and in IPv6 the source that it is to lead to.
-func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) result {
+func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) {
 	if r.findsSource(k) {
 		src, ok := f.source6(k.dst, nil, v.hop) // what the route says of a source does not count
 		if !ok {
-			return result{outcome: unclear, note: noteNoSource}
+			v.result = result{outcome: unclear, note: noteNoSource}
+			return
 		}
 		if !r.from.Contains(src) {
-			rec.step(r, stepNotMatched, *v, "from")
-			return result{}
+			rec.step(r, stepNotMatched, v, "from")
+			v.result = result{}
+			return
 		}
 		k.src = src
 	}
 	by, doubt := f.suppresses(rs, r, &v.result)
 	switch {
 	case doubt != "":
-		return result{outcome: unclear, note: doubt}
+		v.result = result{outcome: unclear, note: doubt}
 	case by != "":
-		rec.step(r, stepSuppressed, *v, by)
-		return result{}
+		rec.step(r, stepSuppressed, v, by)
+		v.result = result{}
 	}
-	return v.result
 }
 
 // suppresses returns the suppressor that refuses a route, "" if none does
@@ -177,7 +179,7 @@ func (f *FIB) suppresses(rs *ruleset, r *rule, res *result) (by, doubt string) {
 			return "", noteShared
 		}
 	}
-	if int32(res.node.destination().Bits()) <= r.prefixLen {
+	if int32(res.length) <= r.prefixLen {
 		return "suppress_prefixlength", ""
 	}
 	if !r.hasIfGroup {
@@ -224,55 +226,60 @@ func (f *FIB) tableOf(rs *ruleset, r *rule, k *key) (t *table, ok bool) {
 // prefix of local and main together, then default (fib_lookup). The kernel
 // reports table main for both. The two steps recorded for local and main are
 // one search.
-func (f *FIB) walkMerged(rs *ruleset, k *key, rec *recorder) verdict {
+func (f *FIB) walkMerged(rs *ruleset, k *key, v *verdict, rec *recorder) {
 	rules := rs.rules.parts[0]
 	local, main, rest := rules[0], rules[1], rules[2]
+	*v = verdict{table: rs.merged, rule: main}
 	if rs.lacks(rs.merged) {
-		v := verdict{table: rs.merged, rule: main, result: result{outcome: unclear, note: noteNoTable}}
+		v.result = result{outcome: unclear, note: noteNoTable}
 		rec.decided(main, v)
-		return v
+		return
 	}
-	v := verdict{table: rs.merged, rule: main, result: rs.merged.find4(k, rec)}
+	rs.merged.find4(k, &v.result, rec)
 	if v.outcome == hit || v.outcome == denied || v.outcome == unclear {
 		if v.route.table == rpdb.TableLocal {
 			v.rule = local
 			rec.decided(local, v)
-			return v
+			return
 		}
 		rec.decided(main, v)
-		rec.step(local, stepMiss, verdict{table: local.table}, "")
-		return v
+		rec.step(local, stepMiss, &verdict{table: local.table}, "")
+		return
 	}
-	rec.step(main, stepMiss, verdict{table: main.table}, "")
-	rec.step(local, stepMiss, verdict{table: local.table}, "")
-	if v, decided := f.act(rs, rest, k, rec); decided {
-		return v
+	rec.step(main, stepMiss, &verdict{table: main.table}, "")
+	rec.step(local, stepMiss, &verdict{table: local.table}, "")
+	if !f.act(rs, rest, k, v, rec) {
+		v.end()
 	}
-	return verdict{result: result{outcome: denied, errno: errNoRoute, note: noteEnd}}
 }
 
-// decision starts the answer for a verdict: what the rules decided, or the
-// error. Delivered decisions still lack the disposition and the addresses.
-func (v *verdict) decision() rpdb.Decision {
-	d := rpdb.Decision{Errno: v.errno, Note: v.note}
+// end is the answer of a walk that came to the end of the list.
+func (v *verdict) end() {
+	*v = verdict{result: result{outcome: denied, errno: errNoRoute, note: noteEnd}}
+}
+
+// decision starts the answer for a verdict about a flow: what the rules decided, or
+// the error. Delivered decisions still lack the disposition and the addresses.
+func (v *verdict) decision(k *key, d *rpdb.Decision) {
+	*d = rpdb.Decision{Errno: v.errno, Note: v.note}
 	if v.rule != nil {
 		d.Rule = rpdb.Some(v.rule.Priority)
 	}
 	switch v.outcome {
 	case unclear:
 		d.Errno = 0
-		return d
+		return
 	case denied:
 		d.Disposition = rpdb.Refused
 	}
 	if v.route == nil {
-		return d
+		return
 	}
-	d.Table, d.Type, d.Prefix = v.table.id, v.route.typ, v.node.destination()
+	d.Table, d.Type = v.table.id, v.route.typ
+	d.Prefix, _ = k.dst.Prefix(int(v.length))
 	if v.outcome == hit {
 		d.Hop, d.Either = v.hop.out(), v.either
 	}
-	return d
 }
 
 // unspecified reports whether an address is absent.

@@ -195,7 +195,8 @@ func (f *FIB) inquire(flow rpdb.Flow, wish Wish) *inquiry {
 	rec := recorder{fib: f}
 	q := &inquiry{f: f, flow: flow, wish: wish, rs: f.rulesetOf(flow), tables: map[*table]*tableView{}}
 	q.rules = q.rs.rules.flat()
-	q.decision = f.decide(flow, &rec)
+	asked := flow
+	f.decide(&asked, &q.decision, &rec)
 	q.lookups = rec.lookups
 	for i, l := range q.lookups {
 		if l.Purpose != ReversePath {
@@ -220,7 +221,8 @@ func (f *FIB) rulesetOf(flow rpdb.Flow) *ruleset {
 // plainKey is what the rules would be asked about a flow that was answered
 // before they were.
 func (f *FIB) plainKey(flow rpdb.Flow) key {
-	k := newKey(flow)
+	var k key
+	k.set(&flow)
 	k.output, k.iif = !flow.IsInput(), loopback
 	if l := f.byName[flow.IIF]; l != nil && flow.IsInput() {
 		k.iif, k.uid = l.Index, 0

@@ -423,6 +423,7 @@ func (f *FIB) isLocal(a netip.Addr) bool {
 	if t == nil {
 		return false
 	}
-	res := t.find6(f, &key{dst: a, src: netip.IPv6Unspecified()}, nil)
+	var res result
+	t.find6(f, &key{dst: a, src: netip.IPv6Unspecified()}, &res, nil)
 	return res.outcome == hit && isLocal6(res.route.typ)
 }

@@ -23,8 +23,8 @@ func (q *inquiry) view(t *table) *tableView {
 	v := &tableView{}
 	k := q.tape.key
 	if q.rs.v6 {
-		v.answer = t.find6(q.f, &k, nil)
-	} else if v.answer = t.find4(&k, nil); v.answer.outcome == hit && v.answer.route.typ != rpdb.RouteLocal {
+		t.find6(q.f, &k, &v.answer, nil)
+	} else if t.find4(&k, &v.answer, nil); v.answer.outcome == hit && v.answer.route.typ != rpdb.RouteLocal {
 		q.f.path4(t, &k, &v.answer)
 	}
 	if q.wish.isHop() {
@@ -63,7 +63,7 @@ func covering(t *table, k *key) func(func(*node) bool) {
 // wished notes the first route of a node that leads where the wish says.
 func (q *inquiry) wished(n *node, v *tableView) bool {
 	for i := range n.routes {
-		r := &n.routes[i]
+		r := n.routes[i]
 		if r.typ == rpdb.RouteThrow || typeError(r.typ, q.rs.v6) != 0 {
 			continue
 		}
