@@ -1,5 +1,7 @@
 package rpdb
 
+import "slices"
+
 // The tables that can be copies of others for rules that translate, and the realm
 // of the first of them.
 const (
@@ -33,6 +35,29 @@ func IsCopyRealm(realm uint16) bool {
 func CopyOfRealm(realm uint16) (TableID, bool) {
 	t := firstCopy + TableID(realm) - TableID(firstCopyRealm)
 	return t, realm >= firstCopyRealm && t <= lastCopy
+}
+
+// AsCopy returns a route as it stands in a copy ([RealmOfCopy]), where nftables knows
+// its packets. In IPv4 they have the realm of the copy: of a single way that is the
+// route's, and of several each has its own. In IPv6 each way has the program of the
+// copy, in the place of the tunnel that it may have ([Nexthop.WithCopyProgram]).
+func (r Route) AsCopy(of TableID) Route {
+	r.Table = of
+	realm, _ := RealmOfCopy(of)
+	if len(r.Nexthops) == 1 && r.Family == IPv4 {
+		r.Realms = NewRealms(0, realm)
+		return r
+	}
+	r.Nexthops = slices.Clone(r.Nexthops)
+	for i, n := range r.Nexthops {
+		switch {
+		case r.Family == IPv4:
+			r.Nexthops[i].Realms = NewRealms(0, realm)
+		case r.Type == RouteUnicast:
+			r.Nexthops[i] = n.WithCopyProgram(of)
+		}
+	}
+	return r
 }
 
 // MoveCopy returns a route as it stands in another table: where it carries the

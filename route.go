@@ -311,6 +311,21 @@ func (r Route) Equal(o Route) bool {
 	return a.comparablePart() == b.comparablePart()
 }
 
+// Equivalent is [Route.Equal], and takes the nexthops of an IPv6 route for the set that
+// they are: the kernel may list them in any order.
+func (r Route) Equivalent(o Route) bool {
+	if r.Family == IPv6 && len(r.Nexthops) > 1 {
+		r.Nexthops, o.Nexthops = sortedNexthops(r.Nexthops), sortedNexthops(o.Nexthops)
+	}
+	return r.Equal(o)
+}
+
+func sortedNexthops(hops []Nexthop) []Nexthop {
+	return slices.SortedFunc(slices.Values(hops), func(a, b Nexthop) int {
+		return cmp.Or(a.Via.Compare(b.Via), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Weight, b.Weight))
+	})
+}
+
 // routeScalars is the part of a route that == can compare.
 type routeScalars struct {
 	key      RouteKey

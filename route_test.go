@@ -204,3 +204,30 @@ func TestIsError(t *testing.T) {
 		}
 	}
 }
+
+// TestEquivalent: the nexthops of IPv6 are a set, those of IPv4 a list, and what each
+// of them carries counts.
+func TestEquivalent(t *testing.T) {
+	route := func(f rpdb.Family, hops ...rpdb.Nexthop) rpdb.Route {
+		return rpdb.Route{Family: f, Table: 84500, Nexthops: hops}
+	}
+	one, two := rpdb.Nexthop{Via: addr("2001:db8::1"), Link: 2}, rpdb.Nexthop{Via: addr("2001:db8::2"), Link: 2, Weight: 3}
+	for name, c := range map[string]struct {
+		a, b rpdb.Route
+		want bool
+	}{
+		"the same":         {route(rpdb.IPv6, one, two), route(rpdb.IPv6, one, two), true},
+		"in another order": {route(rpdb.IPv6, one, two), route(rpdb.IPv6, two, one), true},
+		"of IPv4":          {route(rpdb.IPv4, one, two), route(rpdb.IPv4, two, one), false},
+		"one is missing":   {route(rpdb.IPv6, one, two), route(rpdb.IPv6, two), false},
+		"a program":        {route(rpdb.IPv6, one, two), route(rpdb.IPv6, two, one.WithCopyProgram(84500)), false},
+	} {
+		before := []rpdb.Nexthop{c.a.Nexthops[0], c.a.Nexthops[1]}
+		if got := c.a.Equivalent(c.b); got != c.want || c.b.Equivalent(c.a) != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+		if !slices.Equal(before, c.a.Nexthops) {
+			t.Errorf("%s: the route was changed", name)
+		}
+	}
+}

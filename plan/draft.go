@@ -177,7 +177,7 @@ func (d *differ) fillTwin(t rpdb.TableID) []Step {
 		w.Route = w.Route.MoveCopy(twin)
 		own := there[w.Route.Key()]
 		delete(there, w.Route.Key())
-		keep := max(slices.IndexFunc(own, func(r rpdb.Route) bool { return equal(r, w.Route) }), 0)
+		keep := max(slices.IndexFunc(own, func(r rpdb.Route) bool { return r.Equivalent(w.Route) }), 0)
 		for i, r := range own {
 			if i != keep {
 				drops = append(drops, routeStep(rpdb.Delete, r, "left over"))
@@ -188,7 +188,7 @@ func (d *differ) fillTwin(t rpdb.TableID) []Step {
 			s := routeStep(rpdb.Add, w.Route, "the new generation's table")
 			s.Name = w.Name
 			writes = append(writes, s)
-		case !equal(own[keep], w.Route):
+		case !own[keep].Equivalent(w.Route):
 			writes = append(writes, Step{
 				Change: rpdb.RouteChange(rpdb.Replace, w.Route), Name: w.Name, Reason: "the new generation's table",
 				Inverse: rpdb.RouteChange(rpdb.Replace, own[keep]),

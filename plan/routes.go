@@ -67,13 +67,13 @@ func (d *differ) wantRoute(w rpdb.DesiredRoute, present []rpdb.Route) error {
 		return nil
 	}
 	// The kernel does not make a second route equal to one that is there.
-	keep := max(slices.IndexFunc(own, func(r rpdb.Route) bool { return equal(r, w.Route) }), 0)
+	keep := max(slices.IndexFunc(own, func(r rpdb.Route) bool { return r.Equivalent(w.Route) }), 0)
 	for i, extra := range own {
 		if i != keep {
 			d.deleteRoute(extra, "stands there twice")
 		}
 	}
-	if equal(own[keep], w.Route) {
+	if own[keep].Equivalent(w.Route) {
 		d.plan.Kept++
 		return nil
 	}
@@ -250,24 +250,9 @@ func onLink(r rpdb.Route) bool {
 	return r.Type == rpdb.RouteUnicast && slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return !n.Via.IsValid() })
 }
 
-// equal is [rpdb.Route.Equal], and takes the nexthops of an IPv6 route for
-// the set that they are: the kernel may list them in any order.
-func equal(a, b rpdb.Route) bool {
-	if a.Family == rpdb.IPv6 && len(a.Nexthops) > 1 {
-		a.Nexthops, b.Nexthops = sorted(a.Nexthops), sorted(b.Nexthops)
-	}
-	return a.Equal(b)
-}
-
-func sorted(hops []rpdb.Nexthop) []rpdb.Nexthop {
-	return slices.SortedFunc(slices.Values(hops), func(a, b rpdb.Nexthop) int {
-		return cmp.Or(a.Via.Compare(b.Via), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Weight, b.Weight))
-	})
-}
-
 func sameButProtocol(a, b rpdb.Route) bool {
 	a.Protocol = b.Protocol
-	return equal(a, b)
+	return a.Equivalent(b)
 }
 
 // routeDifference names the first field in which two routes of one key differ.

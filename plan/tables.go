@@ -125,7 +125,7 @@ func distances(actual *rpdb.Snapshot, desired rpdb.Desired, f rpdb.Family) map[r
 		r = r.MoveCopy(LogicalTable(t))
 		w, ok := wanted[r.Key()]
 		switch {
-		case ok && equal(w, r):
+		case ok && w.Equivalent(r):
 			far[t]--
 		case !ok && !slices.ContainsFunc(desired.Waiting, func(w rpdb.Waiting) bool { return waitsIn(w, f, r.Table) }):
 			far[t]++

@@ -43,8 +43,7 @@ func (r *resolver) copyRoutes(rule string, f rpdb.Family, from, to rpdb.TableID)
 		}
 		w.Name = fmt.Sprintf("%s: copy of %s", rule, w.Name)
 		w.Adopts = nil
-		w.Route.Table = to
-		w.Route = tied(w.Route)
+		w.Route = w.Route.AsCopy(to)
 		r.out.Routes = append(r.out.Routes, w)
 	}
 	for _, w := range slices.Clone(r.out.Waiting) {
@@ -54,28 +53,6 @@ func (r *resolver) copyRoutes(rule string, f rpdb.Family, from, to rpdb.TableID)
 			r.out.Waiting = append(r.out.Waiting, w)
 		}
 	}
-}
-
-// tied returns a route of a copy whose packets nftables knows. In IPv4 they have
-// realms: of a single way those are the route's, and of several each has its own. In
-// IPv6 each way has a program.
-func tied(route rpdb.Route) rpdb.Route {
-	realm, _ := rpdb.RealmOfCopy(route.Table)
-	realms := rpdb.NewRealms(0, realm)
-	if len(route.Nexthops) == 1 && route.Family == rpdb.IPv4 {
-		route.Realms = realms
-		return route
-	}
-	route.Nexthops = slices.Clone(route.Nexthops)
-	for i, n := range route.Nexthops {
-		switch {
-		case route.Family == rpdb.IPv4:
-			route.Nexthops[i].Realms = realms
-		case route.Type == rpdb.RouteUnicast:
-			route.Nexthops[i] = n.WithCopyProgram(route.Table)
-		}
-	}
-	return route
 }
 
 // hasProgram reports whether a route carries the program of a copy.
