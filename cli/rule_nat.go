@@ -224,7 +224,7 @@ func ledWords(s *rpdb.Snapshot, t rpdb.Translation) string {
 		case a.Prefix.Addr() == t.To.Addr() && t.To.IsSingleIP():
 			return ""
 		case a.Prefix.Masked().Overlaps(t.To) && !a.Prefix.IsSingleIP():
-			return safe(fmt.Sprintf("Neighbours on %s ask for %v by ARP, and nothing here answers: they need a route to it by this host, or a proxy.\n", s.LinkName(a.Link), t.To))
+			return fmt.Sprintf("Neighbours on %s ask for %v by ARP, and nothing here answers: they need a route to it by this host, or a proxy.\n", safe(s.LinkName(a.Link)), t.To)
 		}
 	}
 	return fmt.Sprintf("Packets for %v must be led to this host, by a route of whoever provides it.\n", t.To)
