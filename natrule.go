@@ -7,27 +7,38 @@ import (
 	"slices"
 )
 
-// The tables that can be copies for rules made by hand. Those below are for
-// policies.
-const (
-	FirstHandCopy, lastHandCopy TableID = 84000, 84499
-)
+// The tables that can be copies for rules made by hand, those of IPv6 behind those of
+// IPv4. Those below are for policies.
+const firstHandCopy TableID = 84000
 
-// HandCopies is how many rules made by hand can translate at once.
-const HandCopies = int(lastHandCopy - FirstHandCopy + 1)
+// HandCopies is how many rules of a family, made by hand, can translate at once.
+const HandCopies = 500
 
-// IsHandCopy reports whether a table can be the copy that a rule made by hand has
-// for itself whose packets are translated.
-func IsHandCopy(t TableID) bool { return FirstHandCopy <= t && t <= lastHandCopy }
+// FirstHandCopy returns the first of the tables, [HandCopies] in number, that can be
+// copies for rules of a family that were made by hand.
+func FirstHandCopy(f Family) TableID {
+	if f == IPv6 {
+		return firstHandCopy + HandCopies
+	}
+	return firstHandCopy
+}
+
+// IsHandCopy reports whether a table can be the copy that a rule of a family, made by
+// hand, has for itself whose packets are translated.
+func IsHandCopy(f Family, t TableID) bool {
+	first := FirstHandCopy(f)
+	return first <= t && t < first+HandCopies
+}
 
 // NATRule is a rule that was made by hand and whose packets are translated, with
 // all that belongs to it, or what is left of one. The rule may have any priority
 // and protocol; that it looks up a table of which [IsHandCopy] is true makes it
-// one. No record tells of it but the kernel. IPv4 only. The zero NATRule is
-// nothing.
+// one. No record tells of it but the kernel. The zero NATRule is nothing.
 type NATRule struct {
+	Family Family
 	// Copy is the table that the rule has for itself, and Routes are those of ours
-	// in it. They carry the realm by which nftables knows the packets.
+	// in it. They carry the realm, or in IPv6 the program, by which nftables knows
+	// the packets.
 	Copy   TableID
 	Routes []Route
 	// Rules look the copy up: none of what is left over, and more than one only
@@ -38,35 +49,41 @@ type NATRule struct {
 }
 
 // NATRules returns what there is of rules made by hand that translate, in the
-// order of their copies.
+// order of their copies: first those of IPv4.
 func (s *Snapshot) NATRules() []NATRule {
 	var all []NATRule
-	of := func(t TableID) *NATRule {
+	of := func(f Family, t TableID) *NATRule {
 		i := slices.IndexFunc(all, func(n NATRule) bool { return n.Copy == t })
 		if i < 0 {
-			all, i = append(all, NATRule{Copy: t}), len(all)
+			all, i = append(all, NATRule{Family: f, Copy: t}), len(all)
 		}
 		return &all[i]
 	}
 	for _, r := range s.Rules {
-		if t := r.Action.Table(); r.Family == IPv4 && r.Action.Type() == ActionTable && IsHandCopy(t) {
-			n := of(t)
+		if r.IsHandNAT() {
+			n := of(r.Family, r.Action.Table())
 			n.Rules = append(n.Rules, r)
 		}
 	}
 	for _, t := range s.NAT.Translations {
-		if c, ok := CopyOfRealm(t.Realm); ok && t.Family == IPv4 && IsHandCopy(c) {
-			of(c).Translation = t
+		if c, ok := CopyOfRealm(t.Realm); ok && IsHandCopy(t.Family, c) {
+			of(t.Family, c).Translation = t
 		}
 	}
 	for _, r := range s.Routes {
-		if r.Family == IPv4 && IsHandCopy(r.Table) && r.Protocol == ProtocolRPDB {
-			n := of(r.Table)
+		if IsHandCopy(r.Family, r.Table) && r.Protocol == ProtocolRPDB {
+			n := of(r.Family, r.Table)
 			n.Routes = append(n.Routes, r)
 		}
 	}
 	slices.SortFunc(all, func(a, b NATRule) int { return cmp.Compare(a.Copy, b.Copy) })
 	return all
+}
+
+// IsHandNAT reports whether a rule was made by hand and its packets are translated,
+// or were meant to be.
+func (r Rule) IsHandNAT() bool {
+	return r.Action.Type() == ActionTable && IsHandCopy(r.Family, r.Action.Table())
 }
 
 // Meant returns the translation as it is in a rule that is complete: the map of a
@@ -77,14 +94,13 @@ func (n NATRule) Meant() Translation {
 	return t
 }
 
-// CopyTable returns the routes of one IPv4 table as they stand in a copy of it: as
-// ours, each by nexthops of its own, since nexthop objects carry no realms, with
-// the realm of the copy, and without ways that are dead. The error names a route
-// that cannot be copied.
-func (s *Snapshot) CopyTable(from, to TableID) ([]Route, error) {
+// CopyTable returns the routes of one table of a family as they stand in a copy of
+// it: as ours, each by nexthops of its own, since nexthop objects carry neither
+// realms nor programs, with those of the copy, and without ways that are dead. The
+// error names a route that cannot be copied.
+func (s *Snapshot) CopyTable(f Family, from, to TableID) ([]Route, error) {
 	var all []Route
-	realm, _ := RealmOfCopy(to)
-	for _, r := range s.Table(IPv4, from) {
+	for _, r := range s.Table(f, from) {
 		if err := r.notCopied(); err != nil {
 			return nil, fmt.Errorf("%v %w", r, err)
 		}
@@ -92,18 +108,8 @@ func (s *Snapshot) CopyTable(from, to TableID) ([]Route, error) {
 		if len(hops) == 0 && len(r.Nexthops) > 0 {
 			continue
 		}
-		r.NexthopID, r.Nexthops = 0, hops
-		r = r.Canonical()
-		r.Table, r.Protocol = to, ProtocolRPDB
-		if len(r.Nexthops) == 1 {
-			r.Realms = NewRealms(0, realm)
-		}
-		for i := range r.Nexthops {
-			if len(r.Nexthops) > 1 {
-				r.Nexthops[i].Realms = NewRealms(0, realm)
-			}
-		}
-		all = append(all, r)
+		r.NexthopID, r.Nexthops, r.Protocol = 0, hops, ProtocolRPDB
+		all = append(all, r.Canonical().AsCopy(to))
 	}
 	return all, nil
 }
@@ -117,6 +123,8 @@ func (r Route) notCopied() error {
 		return errors.New("has attributes that are not known here")
 	case r.NexthopID != 0 && r.Type == RouteUnicast && len(r.Nexthops) == 0:
 		return errors.New("leads by a nexthop object of which no way is known")
+	case r.Family == IPv6 && r.Type == RouteUnicast && slices.ContainsFunc(r.Nexthops, func(n Nexthop) bool { return n.EncapType != 0 }):
+		return errors.New("has a tunnel (encap) in the place of the program by which nftables knows the packets of the rule")
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package rpdb_test
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +42,7 @@ func TestCopyTable(t *testing.T) {
 		}
 		other := r
 		other.Table, other.Unknown = 101, "not of this table"
-		copied, err := (&rpdb.Snapshot{Routes: []rpdb.Route{other, r}}).CopyTable(100, 84003)
+		copied, err := (&rpdb.Snapshot{Routes: []rpdb.Route{other, r}}).CopyTable(rpdb.IPv4, 100, 84003)
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "route 10.0.0.0/8 table 100") {
 				t.Errorf("%s: %v, want %s", name, err, c.err)
@@ -58,30 +60,94 @@ func TestCopyTable(t *testing.T) {
 	}
 }
 
+// TestCopyTableOfIPv6: there each way of a copy has its program. What has a tunnel of
+// its own has no place for that.
+func TestCopyTableOfIPv6(t *testing.T) {
+	via := func(s string) rpdb.Nexthop { return rpdb.Nexthop{Via: netip.MustParseAddr(s), Link: 2, Weight: 1} }
+	one, two := via("2001:db8::1"), via("fe80::1")
+	dead, tunnel := via("2001:db8::9"), via("2001:db8::1")
+	dead.Flags, tunnel.EncapType, tunnel.Encap = rpdb.NexthopDead, 5, "x"
+	onLink := rpdb.Nexthop{Link: 2, Weight: 1}
+	const copied = 84503
+	for name, c := range map[string]struct {
+		is, want rpdb.Route
+		err      string
+	}{
+		"one way":        {rpdb.Route{Metric: 7, Nexthops: []rpdb.Nexthop{one}}, rpdb.Route{Metric: 7, Nexthops: []rpdb.Nexthop{one.WithCopyProgram(copied)}}, ""},
+		"two ways":       {rpdb.Route{Nexthops: []rpdb.Nexthop{one, two}}, rpdb.Route{Metric: 1024, Nexthops: []rpdb.Nexthop{one.WithCopyProgram(copied), two.WithCopyProgram(copied)}}, ""},
+		"on the link":    {rpdb.Route{Protocol: rpdb.ProtocolKernel, Nexthops: []rpdb.Nexthop{onLink}}, rpdb.Route{Metric: 1024, Nexthops: []rpdb.Nexthop{onLink.WithCopyProgram(copied)}}, ""},
+		"one is dead":    {rpdb.Route{Metric: 7, Nexthops: []rpdb.Nexthop{dead, two}}, rpdb.Route{Metric: 7, Nexthops: []rpdb.Nexthop{two.WithCopyProgram(copied)}}, ""},
+		"object":         {rpdb.Route{Metric: 7, NexthopID: 5, Nexthops: []rpdb.Nexthop{one}}, rpdb.Route{Metric: 7, Nexthops: []rpdb.Nexthop{one.WithCopyProgram(copied)}}, ""},
+		"by its source":  {rpdb.Route{Metric: 7, Src: prefix("2001:db8:1::/64"), Nexthops: []rpdb.Nexthop{one}}, rpdb.Route{Metric: 7, Src: prefix("2001:db8:1::/64"), Nexthops: []rpdb.Nexthop{one.WithCopyProgram(copied)}}, ""},
+		"expires":        {rpdb.Route{Metric: 7, Expires: 600, Pref: rpdb.PreferenceLow, Nexthops: []rpdb.Nexthop{one}}, rpdb.Route{Metric: 7, Pref: rpdb.PreferenceLow, Nexthops: []rpdb.Nexthop{one.WithCopyProgram(copied)}}, ""},
+		"unreachable":    {rpdb.Route{Metric: 7, Type: rpdb.RouteUnreachable, Nexthops: []rpdb.Nexthop{{Link: 1}}}, rpdb.Route{Metric: 7, Type: rpdb.RouteUnreachable}, ""},
+		"local":          {rpdb.Route{Metric: 7, Type: rpdb.RouteLocal, Nexthops: []rpdb.Nexthop{onLink}}, rpdb.Route{Metric: 7, Type: rpdb.RouteLocal, Nexthops: []rpdb.Nexthop{onLink}}, ""},
+		"tunnel":         {rpdb.Route{Nexthops: []rpdb.Nexthop{tunnel}}, rpdb.Route{}, "has a tunnel (encap) in the place of the program"},
+		"tunnel of one":  {rpdb.Route{Nexthops: []rpdb.Nexthop{two, tunnel}}, rpdb.Route{}, "has a tunnel (encap) in the place of the program"},
+		"another's copy": {rpdb.Route{Nexthops: []rpdb.Nexthop{one.WithCopyProgram(82999)}}, rpdb.Route{}, "has a tunnel (encap) in the place of the program"},
+		"object unknown": {rpdb.Route{NexthopID: 5}, rpdb.Route{}, "of which no way is known"},
+	} {
+		full := func(r rpdb.Route, table rpdb.TableID, p rpdb.Protocol) rpdb.Route {
+			r.Family, r.Table, r.Dst = rpdb.IPv6, table, prefix("2001:db8:9::/48")
+			if r.Type = max(r.Type, rpdb.RouteUnicast); r.Protocol == 0 {
+				r.Protocol = p
+			}
+			return r
+		}
+		is, want := full(c.is, 100, rpdb.ProtocolStatic), full(c.want, copied, rpdb.ProtocolRPDB)
+		four := is
+		four.Family, four.Dst = rpdb.IPv4, prefix("10.0.0.0/8")
+		got, err := (&rpdb.Snapshot{Routes: []rpdb.Route{four, is}}).CopyTable(rpdb.IPv6, 100, copied)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v, want %s", name, err, c.err)
+			}
+			continue
+		}
+		if err != nil || len(got) != 1 || !got[0].Equal(want) || got[0].Metric != want.Metric || got[0].Expires != 0 {
+			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)
+		}
+	}
+}
+
 // TestNATRules: the parts of a rule made by hand are found by the number of its copy,
 // and those of policies are none.
 func TestNATRules(t *testing.T) {
-	rule := func(table rpdb.TableID) rpdb.Rule {
-		return rpdb.Rule{Family: rpdb.IPv4, Priority: 5, Action: rpdb.ToTable(table)}
+	const four, six = rpdb.IPv4, rpdb.IPv6
+	rule := func(f rpdb.Family, table rpdb.TableID) rpdb.Rule {
+		return rpdb.Rule{Family: f, Priority: 5, Action: rpdb.ToTable(table)}
 	}
-	route := func(table rpdb.TableID, p rpdb.Protocol) rpdb.Route {
-		return rpdb.Route{Family: rpdb.IPv4, Table: table, Protocol: p, Type: rpdb.RouteUnicast}
+	route := func(f rpdb.Family, table rpdb.TableID, p rpdb.Protocol) rpdb.Route {
+		return rpdb.Route{Family: f, Table: table, Protocol: p, Type: rpdb.RouteUnicast}
 	}
-	nat := func(realm uint16) rpdb.Translation {
-		return rpdb.Translation{Family: rpdb.IPv4, Kind: rpdb.TranslateMasquerade, Realm: realm}
+	nat := func(f rpdb.Family, realm uint16) rpdb.Translation {
+		return rpdb.Translation{Family: f, Kind: rpdb.TranslateMasquerade, Realm: realm}
 	}
 	s := &rpdb.Snapshot{
-		Rules: []rpdb.Rule{rule(84001), rule(82999), rule(84499), rule(84500), {Family: rpdb.IPv6, Action: rpdb.ToTable(84001)}},
-		Routes: []rpdb.Route{
-			route(84000, rpdb.ProtocolRPDB), route(84001, rpdb.ProtocolRPDB), route(84001, rpdb.ProtocolStatic), route(83999, rpdb.ProtocolRPDB),
+		Rules: []rpdb.Rule{
+			rule(six, 84999), rule(six, 84001), rule(six, 85000),
+			rule(four, 84001), rule(four, 82999), rule(four, 84499), rule(four, 84500),
 		},
-		NAT: rpdb.NAT{Translations: []rpdb.Translation{nat(10999), nat(12001), nat(12002), nat(12500)}},
+		Routes: []rpdb.Route{
+			route(four, 84000, rpdb.ProtocolRPDB), route(four, 84001, rpdb.ProtocolRPDB), route(four, 84001, rpdb.ProtocolStatic),
+			route(four, 83999, rpdb.ProtocolRPDB), route(six, 84500, rpdb.ProtocolRPDB), route(six, 84002, rpdb.ProtocolRPDB), route(four, 84501, rpdb.ProtocolRPDB),
+		},
+		NAT: rpdb.NAT{Translations: []rpdb.Translation{
+			nat(four, 10999), nat(four, 12001), nat(four, 12002), nat(four, 12500), nat(six, 12500), nat(six, 12001), nat(six, 12999),
+		}},
 	}
 	var got []string
 	for _, n := range s.NATRules() {
-		got = append(got, strings.Repeat("rule ", len(n.Rules))+strings.Repeat("route ", len(n.Routes))+n.Translation.Kind.String())
+		got = append(got, fmt.Sprintf("%v %d %s%s%v", n.Family, n.Copy, strings.Repeat("rule ", len(n.Rules)), strings.Repeat("route ", len(n.Routes)), n.Translation.Kind))
 	}
-	if want := "route none, rule route masquerade, masquerade, rule none"; strings.Join(got, ", ") != want {
+	want := "IPv4 84000 route none, IPv4 84001 rule route masquerade, IPv4 84002 masquerade, IPv4 84499 rule none, " +
+		"IPv6 84500 route masquerade, IPv6 84999 rule masquerade"
+	if strings.Join(got, ", ") != want {
 		t.Errorf("%q, want %s", got, want)
+	}
+	for _, r := range s.Rules {
+		if got := slices.ContainsFunc(s.NATRules(), func(n rpdb.NATRule) bool { return slices.Contains(n.Rules, r) }); got != r.IsHandNAT() {
+			t.Errorf("%v translates: %t", r, r.IsHandNAT())
+		}
 	}
 }

@@ -133,7 +133,7 @@ func TestTranslationMadeAfterThePlan(t *testing.T) {
 	if err := s.apply(t, "N", 0); err != nil {
 		t.Fatal(err)
 	}
-	realm, _ := rpdb.RealmOfCopy(rpdb.FirstHandCopy)
+	realm, _ := rpdb.RealmOfCopy(rpdb.FirstHandCopy(rpdb.IPv4))
 	var byHand []rpdb.Translation
 	_, err := s.session(t, func(session *apply.Session) error {
 		prop := s.proposal(t, "M")

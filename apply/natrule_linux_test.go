@@ -37,8 +37,15 @@ func (k *stoppedKernel) Do(ctx context.Context, c rpdb.Change) error {
 // all where a call fails, made or deleted. Where the program is killed instead, no
 // packet is mapped inward without the rule, and the same again ends it, or deleting.
 func TestNATRuleKilled(t *testing.T) {
-	rule := rpdb.Rule{Family: rpdb.IPv4, Priority: 500, Selector: rpdb.Selector{From: netip.MustParsePrefix("10.1.0.0/24")}, Action: rpdb.ToTable(100), Protocol: rpdb.ProtocolBoot}
-	nat, err := plan.SettleNAT(rule.Selector.From, netip.MustParseAddr("203.0.113.0"), -1)
+	t.Run("IPv4", func(t *testing.T) { natRuleKilled(t, "10.1.0.0/24", "203.0.113.0") })
+	t.Run("IPv6", func(t *testing.T) { natRuleKilled(t, "fd00:1::/64", "2001:db8:c::") })
+}
+
+func natRuleKilled(t *testing.T, from, to string) {
+	block, outside := netip.MustParsePrefix(from), netip.MustParseAddr(to)
+	family := rpdb.FamilyOf(outside)
+	rule := rpdb.Rule{Family: family, Priority: 500, Selector: rpdb.Selector{From: block}, Action: rpdb.ToTable(100), Protocol: rpdb.ProtocolBoot}
+	nat, err := plan.SettleNAT(family, block, outside, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,14 +131,17 @@ func natState(s *rpdb.Snapshot) string {
 	return "parts"
 }
 
-// natHost is a host in memory with a table of two routes.
+// natHost is a host in memory with a table of two routes of each family.
 func natHost(t *testing.T) *kerneltest.Memory {
 	t.Helper()
 	m := newSite(t, t.TempDir()).Memory
-	for _, dst := range []string{"0.0.0.0/0", "198.51.100.0/24"} {
+	for dst, via := range map[string]string{
+		"0.0.0.0/0": "192.0.2.1", "198.51.100.0/24": "192.0.2.1", "::/0": "2001:db8::1", "2001:db8:3::/48": "2001:db8::1",
+	} {
+		gateway := netip.MustParseAddr(via)
 		r := rpdb.Route{
-			Family: rpdb.IPv4, Table: 100, Dst: netip.MustParsePrefix(dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolStatic,
-			Nexthops: []rpdb.Nexthop{{Via: netip.MustParseAddr("192.0.2.1"), Link: 3}},
+			Family: rpdb.FamilyOf(gateway), Table: 100, Dst: netip.MustParsePrefix(dst), Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolStatic,
+			Nexthops: []rpdb.Nexthop{{Via: gateway, Link: 3}},
 		}
 		if err := m.Do(t.Context(), rpdb.RouteChange(rpdb.Add, r)); err != nil {
 			t.Fatal(err)

@@ -300,7 +300,7 @@ func ruleTakes(l *wordLine, k iproute2.Keyword) bool {
 	case k.Field == "realms":
 		return l.family != rpdb.IPv6 && !l.given["nat"]
 	case k.Field == "nat": // elsewhere it makes a rule that drops packets
-		return l.translates && l.family != rpdb.IPv6
+		return l.translates
 	case k.Field == "tos" || k.Field == "dscp":
 		return !l.given["tos"] && !l.given["dscp"]
 	}

@@ -159,9 +159,9 @@ the other commands take the family of the addresses, and IPv4 without any.
 With "nat ADDRESS" add and ensure make a rule that translates the source of
 the forwarded packets that it leads on, with a copy of its table and a
 translation in nftables: each address of "from" onto the one at its place in
-the block that begins at ADDRESS, all onto ADDRESS/32, or with "nat masquerade"
-onto that of the interface. "delete nat ADDRESS" takes all of it away. IPv4
-only. See rpdb-rule(8).
+the block that begins at ADDRESS, all onto ADDRESS/32 (/128 in IPv6), or with
+"nat masquerade" onto that of the interface. "delete nat ADDRESS" takes all of
+it away. IPv6 takes CAP_BPF. See rpdb-rule(8).
 
 SOURCE is --snapshot FILE, which "rpdb snapshot save" wrote, or --from-text
 FILE, which holds the output of ip commands of another host.

@@ -198,7 +198,7 @@ func (r *rules) replace(ctx context.Context, words []string) error {
 		return &refusedError{"rule", "replace", []string{fmt.Sprintf("priority %d has %d rules: delete those that are to go", q.rule.Priority, len(old))}}
 	case q.Is(old[0]):
 		return nil
-	case isHandNAT(old[0]):
+	case old[0].IsHandNAT():
 		return refusedReplace(old[0])
 	}
 	return r.exchange(ctx, conn, q, old[0])
@@ -245,7 +245,7 @@ func (r *rules) delete(ctx context.Context, words []string) error {
 	case len(there) > 1:
 		return &severalError{there}
 	}
-	if isHandNAT(there[0]) {
+	if there[0].IsHandNAT() {
 		err = r.dropNAT(ctx, "delete", there)
 	} else {
 		err = conn.Do(ctx, rpdb.RuleChange(rpdb.Delete, there[0]))

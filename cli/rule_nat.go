@@ -38,16 +38,14 @@ func (q asked) translation(verb string) (rpdb.Translation, error) {
 		return rpdb.Translation{}, &natRefused{verb, fmt.Sprintf("nat %q (word %d): ", n.Word, n.Position+1), fmt.Errorf(format, args...)}
 	}
 	switch {
-	case q.rule.Family == rpdb.IPv6:
-		return refuse("IPv6 has no realms, by which the packets of a single rule are known; a rule of a policy translates them")
-	case n.Addr.IsValid() && !n.Addr.Is4():
-		return refuse("an IPv6 address in a rule for IPv4")
+	case n.Family != 0 && n.Family != q.rule.Family:
+		return refuse("an %v address in a rule for %v", n.Family, q.rule.Family)
 	case s.Not:
 		return refuse("what is not selected is no block, and cannot be translated")
 	case s.OIF != "" || s.UIDRange.IsSet() || s.IIF == "lo":
 		return refuse("oif, uidrange and iif lo select packets of this host, and only forwarded packets are translated")
 	}
-	t, err := plan.SettleNAT(s.From, n.Addr, n.Bits)
+	t, err := plan.SettleNAT(q.rule.Family, s.From, n.Addr, n.Bits)
 	if err != nil {
 		return refuse("%w", err)
 	}
@@ -180,7 +178,7 @@ func madeNAT(s *rpdb.Snapshot, rule rpdb.Rule) rpdb.NATRule {
 	}
 	for _, n := range s.NATRules() {
 		for _, r := range n.Rules {
-			if r.Priority == rule.Priority && r.Selector.Canonical() == rule.Selector.Canonical() {
+			if r.Family == rule.Family && r.Priority == rule.Priority && r.Selector.Canonical() == rule.Selector.Canonical() {
 				n.Rules = []rpdb.Rule{r}
 				return n
 			}
@@ -199,11 +197,20 @@ func (r *rules) tellNAT(s *rpdb.Snapshot, n rpdb.NATRule) error {
 		n.Copy, len(n.Routes), plural(len(n.Routes), "route", "routes"), tableWord(n.Translation.CopyOf, r.names()))
 	w.printf("translation %s\n", translationWords(n.Translation))
 	w.printf("%s", ledWords(s, n.Translation))
-	if !s.Sysctls.IPv4Forward {
-		w.printf("This host forwards nothing yet (net.ipv4.ip_forward), and translates only what it forwards.\n")
+	if key, forwards := forwarding(s, n.Family); !forwards {
+		w.printf("This host forwards nothing yet (%s), and translates only what it forwards.\n", key)
 	}
 	w.printf("Like every rule made by hand it is gone after a boot; a rule of a policy comes back.\n")
 	return w.err
+}
+
+// forwarding tells by which setting a host forwards packets of a family, and whether
+// it does.
+func forwarding(s *rpdb.Snapshot, f rpdb.Family) (key string, forwards bool) {
+	if f == rpdb.IPv6 {
+		return "net.ipv6.conf.all.forwarding", s.Sysctls.IPv6Forward
+	}
+	return "net.ipv4.ip_forward", s.Sysctls.IPv4Forward
 }
 
 func tableWord(t rpdb.TableID, names rpdb.Names) string {
@@ -224,7 +231,11 @@ func ledWords(s *rpdb.Snapshot, t rpdb.Translation) string {
 		case a.Prefix.Addr() == t.To.Addr() && t.To.IsSingleIP():
 			return ""
 		case a.Prefix.Masked().Overlaps(t.To) && !a.Prefix.IsSingleIP():
-			return fmt.Sprintf("Neighbours on %s ask for %v by ARP, and nothing here answers: they need a route to it by this host, or a proxy.\n", safe(s.LinkName(a.Link)), t.To)
+			asks := "ARP"
+			if t.Family == rpdb.IPv6 {
+				asks = "neighbour discovery"
+			}
+			return fmt.Sprintf("Neighbours on %s ask for %v by %s, and nothing here answers: they need a route to it by this host, or a proxy.\n", safe(s.LinkName(a.Link)), t.To, asks)
 		}
 	}
 	return fmt.Sprintf("Packets for %v must be led to this host, by a route of whoever provides it.\n", t.To)
@@ -307,7 +318,7 @@ func (q asked) chooses(r rpdb.Rule, n rpdb.NATRule) bool {
 	t, want := n.Translation, q.rule
 	named := q.Given().Priority || want.Selector != rpdb.Selector{}
 	switch {
-	case q.Given().Priority && want.Priority != r.Priority:
+	case n.Family != want.Family, q.Given().Priority && want.Priority != r.Priority:
 		return false
 	case want.Selector != rpdb.Selector{} && len(n.Rules) > 0 && want.Selector.Canonical() != r.Selector.Canonical():
 		return false
@@ -330,17 +341,13 @@ func (r *rules) dropNAT(ctx context.Context, verb string, doomed []rpdb.Rule) er
 // natApart splits rules into those made by hand that translate and all others.
 func natApart(list []rpdb.Rule) (translate, rest []rpdb.Rule) {
 	for _, r := range list {
-		if isHandNAT(r) {
+		if r.IsHandNAT() {
 			translate = append(translate, r)
 		} else {
 			rest = append(rest, r)
 		}
 	}
 	return translate, rest
-}
-
-func isHandNAT(r rpdb.Rule) bool {
-	return r.Family == rpdb.IPv4 && r.Action.Type() == rpdb.ActionTable && rpdb.IsHandCopy(r.Action.Table())
 }
 
 // refusedReplace says why a rule that translates is not replaced: what belongs to

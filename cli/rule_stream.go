@@ -50,7 +50,7 @@ func (r *rules) noteSaved(all []kernel.RuleList) error {
 	n := 0
 	for _, list := range all {
 		err := list.Each(func(m *kernel.RuleMessage) error {
-			if isHandNAT(m.Rule) {
+			if m.Rule.IsHandNAT() {
 				n++
 			}
 			return nil
@@ -127,16 +127,20 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 // withoutNAT leaves out the rules that translated and do not stand, with their
 // numbers in the stream, of which nil is all.
 func withoutNAT(ctx context.Context, conn *kernel.Conn, saved []rpdb.Rule, numbers []int) (chosen []rpdb.Rule, kept []int, lost []rpdb.Rule, err error) {
-	if !slices.ContainsFunc(saved, isHandNAT) {
+	if !slices.ContainsFunc(saved, rpdb.Rule.IsHandNAT) {
 		return saved, numbers, nil, nil
 	}
-	standing, err := conn.Rules(ctx, rpdb.IPv4)
-	if err != nil {
-		return nil, nil, nil, err
+	var standing []rpdb.Rule
+	for _, f := range rpdb.Families() {
+		rules, err := conn.Rules(ctx, f)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		standing = append(standing, rules...)
 	}
 	for i, rule := range saved {
 		same := func(r rpdb.Rule) bool { return r.Canonical() == rule.Canonical() }
-		if isHandNAT(rule) && !slices.ContainsFunc(standing, same) {
+		if rule.IsHandNAT() && !slices.ContainsFunc(standing, same) {
 			lost = append(lost, rule)
 			continue
 		}

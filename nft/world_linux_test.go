@@ -55,6 +55,8 @@ const (
 		-6 addr add fd00:ff::2/64 dev in0 nodad
 		-6 route add default via fd00:ff::1
 		-6 addr add fd00:1::/128 dev lo nodad
+		-6 addr add fd00:1::43/128 dev lo nodad
+		-6 addr add fd00:1::99/128 dev lo nodad
 		-6 addr add fd00:1::1:42/128 dev lo nodad
 		-6 addr add fd00:1::ffff:1:2:3/128 dev lo nodad
 		-6 addr add fd00:1::ffff:ffff:ffff:fffe/128 dev lo nodad

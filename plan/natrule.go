@@ -30,12 +30,12 @@ func AddNATRule(actual *rpdb.Snapshot, rule rpdb.Rule, t rpdb.Translation, names
 		return Plan{}, err
 	}
 	if n == nil {
-		copied := freeCopy(actual, names)
+		copied := freeCopy(actual, rule.Family, names)
 		if copied == 0 {
-			return Plan{}, fmt.Errorf("there are %d rules that translate already, made by hand: there is no number for another copy of a table", rpdb.HandCopies)
+			return Plan{}, fmt.Errorf("there are %d rules of %v that translate already, made by hand: there is no number for another copy of a table", rpdb.HandCopies, rule.Family)
 		}
 		t.Rule = rule.Priority
-		n = &rpdb.NATRule{Copy: copied}
+		n = &rpdb.NATRule{Family: rule.Family, Copy: copied}
 	} else if t.Rule = n.Rules[0].Priority; n.Translation.Rule != 0 {
 		t.Rule = n.Translation.Rule
 	}
@@ -46,13 +46,16 @@ func AddNATRule(actual *rpdb.Snapshot, rule rpdb.Rule, t rpdb.Translation, names
 	if err := d.notBeside(t); err != nil {
 		return Plan{}, err
 	}
-	w := wantedNAT{NATRule: rpdb.NATRule{Copy: n.Copy, Rules: n.Rules, Translation: t}}
-	if w.Routes, err = actual.CopyTable(t.CopyOf, n.Copy); err != nil {
+	w := wantedNAT{NATRule: rpdb.NATRule{Family: n.Family, Copy: n.Copy, Rules: n.Rules, Translation: t}}
+	if w.Routes, err = actual.CopyTable(n.Family, t.CopyOf, n.Copy); err != nil {
 		return Plan{}, err
 	}
 	w.renew = true
 	if len(n.Rules) == 0 {
-		rule.Action, rule.Realms = rpdb.ToTable(n.Copy), rpdb.NewRealms(0, t.Realm)
+		rule.Action = rpdb.ToTable(n.Copy)
+		if rule.Family == rpdb.IPv4 {
+			rule.Realms = rpdb.NewRealms(0, t.Realm)
+		}
 		w.add = &rule
 	}
 	d.keep(n.Copy, nil)
@@ -83,7 +86,7 @@ func RepairNATRules(actual *rpdb.Snapshot) (Plan, error) {
 			continue
 		}
 		d.want[i].Translation = w.Meant()
-		routes, err := actual.CopyTable(w.Translation.CopyOf, w.Copy)
+		routes, err := actual.CopyTable(w.Family, w.Translation.CopyOf, w.Copy)
 		if err != nil {
 			notes = append(notes, fmt.Sprintf("%v translates, and its copy of table %d cannot be renewed: %v", w.Rules[0], w.Translation.CopyOf, err))
 			continue
@@ -184,7 +187,7 @@ func notOn(s *rpdb.Snapshot, t rpdb.Translation) error {
 		return errors.New("what nftables holds is not known: that takes CAP_NET_ADMIN")
 	case t.CopyOf == rpdb.TableLocal:
 		return errors.New("table local leads to this host, and only forwarded packets are translated")
-	case rpdb.IsHandCopy(t.CopyOf):
+	case rpdb.IsHandCopy(t.Family, t.CopyOf):
 		return fmt.Errorf("table %d is the copy that another rule has for itself", t.CopyOf)
 	case !t.Kind.Maps():
 		return nil
@@ -224,9 +227,9 @@ func clash(a, b rpdb.Translation) bool {
 		(a.To != b.To || a.From != b.From || a.Kind != b.Kind)
 }
 
-// freeCopy returns a number for the copy of a table that nobody uses, nor its realm;
-// 0 if there is none.
-func freeCopy(s *rpdb.Snapshot, names rpdb.Names) rpdb.TableID {
+// freeCopy returns a number for the copy of a table of a family that nobody uses, nor
+// its realm, nor its program; 0 if there is none.
+func freeCopy(s *rpdb.Snapshot, f rpdb.Family, names rpdb.Names) rpdb.TableID {
 	tables, realms := map[rpdb.TableID]bool{}, map[uint16]bool{}
 	note := func(r rpdb.Realms) { realms[r.From()], realms[r.To()] = true, true }
 	for _, r := range s.Rules {
@@ -238,6 +241,8 @@ func freeCopy(s *rpdb.Snapshot, names rpdb.Names) rpdb.TableID {
 		note(r.Realms)
 		for _, n := range r.Nexthops {
 			note(n.Realms)
+			t, _ := n.CopyTable()
+			tables[t] = true
 		}
 	}
 	for _, t := range s.NAT.Translations {
@@ -246,7 +251,7 @@ func freeCopy(s *rpdb.Snapshot, names rpdb.Names) rpdb.TableID {
 	for _, l := range s.Links {
 		tables[l.VRFTable] = true
 	}
-	for t := rpdb.FirstHandCopy; rpdb.IsHandCopy(t); t++ {
+	for t := rpdb.FirstHandCopy(f); rpdb.IsHandCopy(f, t); t++ {
 		if realm, _ := rpdb.RealmOfCopy(t); !tables[t] && !realms[realm] && names.Tables[t] == "" {
 			return t
 		}
@@ -263,7 +268,7 @@ func (d *natDiffer) plan(want []wantedNAT) (Plan, error) {
 	for _, w := range want {
 		wanted[w.Copy] = true
 		if w.renew {
-			add, cut, err := copySteps(d.actual, w.Copy, w.Routes)
+			add, cut, err := copySteps(d.actual, w.NATRule)
 			if err != nil {
 				return Plan{}, err
 			}
@@ -282,7 +287,7 @@ func (d *natDiffer) plan(want []wantedNAT) (Plan, error) {
 	}
 	for _, n := range d.have {
 		if !wanted[n.Copy] {
-			_, cut, err := copySteps(d.actual, n.Copy, nil)
+			_, cut, err := copySteps(d.actual, rpdb.NATRule{Family: n.Family, Copy: n.Copy})
 			if err != nil {
 				return Plan{}, err
 			}
@@ -331,8 +336,8 @@ func (d *natDiffer) translations(want []wantedNAT) (prepared, switched, final []
 
 // isOfHand reports whether a translation is of a rule made by hand.
 func isOfHand(t rpdb.Translation) bool {
-	first, _ := rpdb.RealmOfCopy(rpdb.FirstHandCopy)
-	return t.Family == rpdb.IPv4 && first <= t.Realm && int(t.Realm-first) < rpdb.HandCopies
+	c, ok := rpdb.CopyOfRealm(t.Realm)
+	return ok && rpdb.IsHandCopy(t.Family, c)
 }
 
 // phaseOf says when the copy of a rule is written: packets see it once the rule is
@@ -344,15 +349,15 @@ func phaseOf(w wantedNAT) Phase {
 	return Switch
 }
 
-// copySteps returns the steps that fill a copy, and those that take out what is not
-// to be there. Routes of others stay.
-func copySteps(actual *rpdb.Snapshot, t rpdb.TableID, routes []rpdb.Route) (writes, drops []Step, err error) {
-	desired := rpdb.Desired{Tables: []rpdb.DesiredTable{{ID: t}}}
-	for _, r := range routes {
-		desired.Routes = append(desired.Routes, rpdb.DesiredRoute{Route: r, Name: fmt.Sprintf("copy %d", t)})
+// copySteps returns the steps that fill the copy of a rule, and those that take out
+// what is not to be there. Routes of others stay.
+func copySteps(actual *rpdb.Snapshot, n rpdb.NATRule) (writes, drops []Step, err error) {
+	desired := rpdb.Desired{Tables: []rpdb.DesiredTable{{ID: n.Copy}}}
+	for _, r := range n.Routes {
+		desired.Routes = append(desired.Routes, rpdb.DesiredRoute{Route: r, Name: fmt.Sprintf("copy %d", n.Copy)})
 	}
 	var p Plan
-	d := newDiffer(&rpdb.Snapshot{Routes: actual.Table(rpdb.IPv4, t)}, desired, rpdb.IPv4, &p)
+	d := newDiffer(&rpdb.Snapshot{Routes: actual.Table(n.Family, n.Copy)}, desired, n.Family, &p)
 	err = d.diffRoutes()
 	return d.newRoutes, d.oldRoutes, err
 }
@@ -361,13 +366,16 @@ func copySteps(actual *rpdb.Snapshot, t rpdb.TableID, routes []rpdb.Route) (writ
 // one at its place in a block that begins at an address; with the length of an
 // address, that one for all of them; and with no address that of the interface. Bits
 // less than 0 are those of from. The error says why it cannot be.
-func SettleNAT(from netip.Prefix, to netip.Addr, bits int) (rpdb.Translation, error) {
-	t := rpdb.Translation{Family: rpdb.IPv4, Kind: rpdb.TranslateMasquerade, From: from.Masked()}
+func SettleNAT(f rpdb.Family, from netip.Prefix, to netip.Addr, bits int) (rpdb.Translation, error) {
+	t := rpdb.Translation{Family: f, Kind: rpdb.TranslateMasquerade, From: from.Masked()}
 	if !from.IsValid() || from.Bits() == 0 {
 		t.From = netip.Prefix{}
 	}
 	if !to.IsValid() {
 		return t, nil
+	}
+	if rpdb.FamilyOf(to) != f {
+		return t, fmt.Errorf("an %v address in a rule for %v", rpdb.FamilyOf(to), f)
 	}
 	if !t.From.IsValid() && bits != to.BitLen() {
 		return t, errors.New("maps the block that from selects, and there is no from")
@@ -377,7 +385,7 @@ func SettleNAT(from netip.Prefix, to netip.Addr, bits int) (rpdb.Translation, er
 	}
 	t.To = netip.PrefixFrom(to, bits)
 	switch {
-	case to.IsMulticast() || to.IsLoopback() || to.IsUnspecified() || to == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case to.IsMulticast() || to.IsLoopback() || to.IsUnspecified() || to.Is6() && to.IsLinkLocalUnicast() || to.Is4In6() || to == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return t, errors.New("not an address that packets to the world can have")
 	case bits != to.BitLen() && bits != t.From.Bits():
 		return t, fmt.Errorf("a block of length /%d cannot be mapped onto one of /%d: leave the length out, or write /%d for one address in the place of all", t.From.Bits(), bits, to.BitLen())

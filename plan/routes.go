@@ -182,7 +182,7 @@ func (d *differ) dropRoutes(wanted map[rpdb.RouteKey]bool) {
 		switch {
 		case r.Family != d.family:
 		case r.Protocol != rpdb.ProtocolRPDB || wanted[r.Key()]:
-		case !own[r.Table] && r.Family == rpdb.IPv4 && rpdb.IsHandCopy(r.Table): // of a rule made by hand
+		case !own[r.Table] && rpdb.IsHandCopy(r.Family, r.Table): // of a rule made by hand
 		case !inOwnTable || r.Unknown != "":
 			strays[r.Table]++
 		case d.routeWaits(r):

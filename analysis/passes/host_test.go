@@ -21,6 +21,7 @@ import (
 //	rule -4 100 not from 10.0.0.0/8 fwmark 0x1/0xff lookup 100
 //	norule -4 0                             takes a rule away again
 //	route -4 default via 192.168.0.1 dev eth0 table 100
+//	route -6 default via fe80::1 dev eth0 table 84500 program
 //	nat REALM PRIORITY COPY-OF FROM TO [inbound]
 //
 // Each address brings the routes that the kernel makes for it. What follows a
@@ -89,7 +90,7 @@ func (h *host) statement(line int, w words) analysis.Subject {
 		return analysis.OfRoute(r)
 	case "nat":
 		h.s.NAT.Translations = append(h.s.NAT.Translations, rpdb.Translation{
-			Family: rpdb.IPv4, Kind: rpdb.TranslateBlock, Realm: number[uint16](h.t, w[0]), Rule: number[rpdb.Priority](h.t, w[1]),
+			Family: rpdb.FamilyOf(prefix(w[3]).Addr()), Kind: rpdb.TranslateBlock, Realm: number[uint16](h.t, w[0]), Rule: number[rpdb.Priority](h.t, w[1]),
 			CopyOf: number[rpdb.TableID](h.t, w[2]), From: prefix(w[3]), To: prefix(w[4]), Inbound: len(w) > 5,
 		})
 	default:
@@ -268,6 +269,8 @@ func (h *host) route(w words) rpdb.Route {
 			r.Realms = number[rpdb.Realms](h.t, w.value(h.t, &w))
 		case "proto":
 			r.Protocol = number[rpdb.Protocol](h.t, w.value(h.t, &w))
+		case "program": // of the copy that the table is
+			r = r.AsCopy(r.Table)
 		default:
 			h.t.Fatalf("%v: unknown word %q", r, w[0])
 		}

@@ -24,10 +24,11 @@ type RuleContext struct {
 }
 
 // RuleNAT is what stands behind nat where that translates: an address, with the
-// length that was written behind it or -1; no address is masquerade, which 0 means
-// too.
+// length that was written behind it or -1; no address is masquerade, which 0 and the
+// unspecified addresses mean too.
 type RuleNAT struct {
 	Addr     netip.Addr
+	Family   rpdb.Family // that of the address; 0 if the word is not one
 	Bits     int
 	Word     string // as it was typed
 	Position int    // index of the word in the words given

@@ -292,7 +292,7 @@ func (p *requestParser) translation() {
 	word := p.next()
 	text, length, hasLength := strings.Cut(word, "/")
 	addr, err := netip.ParseAddr(text)
-	n := RuleNAT{Addr: addr, Bits: -1, Word: word, Position: p.pos - 1}
+	n := RuleNAT{Addr: addr, Family: rpdb.FamilyOf(addr), Bits: -1, Word: word, Position: p.pos - 1}
 	if hasLength {
 		bits, err := parseUint(length, 10, 8)
 		if n.Bits = int(bits); err != nil || n.Bits > addr.BitLen() {

@@ -83,6 +83,9 @@ func (q RuleRequest) inferred() (rpdb.Family, error) {
 	if to := rpdb.FamilyOf(to.Addr); to != 0 && to != f {
 		return q.Family, fmt.Errorf("from is %v and to is %v", f, to)
 	}
+	if nat, _ := q.NAT.Get(); f == 0 {
+		f = nat.Family
+	}
 	if f == 0 || q.familyGiven {
 		return q.Family, nil
 	}

@@ -53,6 +53,23 @@ func TestTranslate(t *testing.T) {
 			t.Errorf("%s: %s, want %s; warnings %q", line, got, want, q.Warnings())
 		}
 	}
+	for line, want := range map[string]rpdb.Family{
+		"nat 2001:db8:c:: table 7":                  rpdb.IPv6,
+		"nat :: table 7":                            rpdb.IPv6,
+		"nat 0 table 7":                             rpdb.IPv4,
+		"nat 203.0.113.0 table 7":                   rpdb.IPv4,
+		"from fd00:1::/64 nat masquerade table 7":   rpdb.IPv6,
+		"from 10.1.0.0/24 nat 2001:db8:c:: table 7": rpdb.IPv4, // for others to refuse
+	} {
+		q, err := c.ParseAdd(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rule, err := q.Strict()
+		if err != nil || rule.Family != want {
+			t.Errorf("%s: a rule of %v, %v, want %v", line, rule.Family, err, want)
+		}
+	}
 	without, err := c.ParseAdd([]string{"table", "7"})
 	with, errWith := c.ParseAdd([]string{"nat", "203.0.113.0", "table", "7"})
 	if err := errors.Join(err, errWith); err != nil || !slices.Equal(with.Payload(), without.Payload()) {

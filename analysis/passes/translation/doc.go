@@ -1,7 +1,8 @@
 // Package translation reports translations that do not do what they say.
 //
 // The rules of nftables that translate know their packets by the realm of a copy
-// of a table that a rule looks up. That goes wrong where
+// of a table that a rule looks up, and those of IPv6 by a program that its routes
+// carry. That goes wrong where
 //
 //   - the copy of a rule made by hand ("rpdb rule add ... nat") has fallen behind
 //     its table, or nftables has lost the translation or its way in;

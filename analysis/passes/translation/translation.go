@@ -84,7 +84,7 @@ func foreignRealm(p *analysis.Pass, on analysis.Subject, what string, realms rpd
 func byHand(p *analysis.Pass, n rpdb.NATRule) {
 	t, none := n.Translation, n.Translation == rpdb.Translation{}
 	report := func(severity analysis.Severity, reason, format string, args ...any) {
-		d := analysis.Diagnostic{Severity: severity, Family: rpdb.IPv4, Message: fmt.Sprintf(format, args...), Reason: reason}
+		d := analysis.Diagnostic{Severity: severity, Family: n.Family, Message: fmt.Sprintf(format, args...), Reason: reason}
 		if len(n.Rules) > 0 {
 			d.Subject = analysis.OfRule(n.Rules[0])
 			d.Message = fmt.Sprintf("rule %d translates, ", n.Rules[0].Priority) + d.Message
@@ -113,15 +113,15 @@ func byHand(p *analysis.Pass, n rpdb.NATRule) {
 // fallenBehind says in what a copy differs from its table, "" if it does not or if
 // that is not known.
 func fallenBehind(s *rpdb.Snapshot, n rpdb.NATRule) string {
-	if s.Lacks(rpdb.IPv4, n.Copy) || s.Lacks(rpdb.IPv4, n.Translation.CopyOf) {
+	if s.Lacks(n.Family, n.Copy) || s.Lacks(n.Family, n.Translation.CopyOf) {
 		return ""
 	}
-	want, err := s.CopyTable(n.Translation.CopyOf, n.Copy)
+	want, err := s.CopyTable(n.Family, n.Translation.CopyOf, n.Copy)
 	if err != nil {
 		return err.Error()
 	}
 	has := func(list []rpdb.Route, r rpdb.Route) bool {
-		return slices.ContainsFunc(list, func(o rpdb.Route) bool { return o.Key() == r.Key() && o.Equal(r) })
+		return slices.ContainsFunc(list, func(o rpdb.Route) bool { return o.Key() == r.Key() && o.Equivalent(r) })
 	}
 	for _, r := range want {
 		if !has(n.Routes, r) {
