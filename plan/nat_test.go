@@ -79,8 +79,6 @@ func worldSees(s *rpdb.Snapshot, flows []rpdb.Flow) []seen {
 	return out
 }
 
-func natFlows() []rpdb.Flow { return natFlowsOf(rpdb.IPv4) }
-
 func natFlowsOf(of rpdb.Family) []rpdb.Flow {
 	return slices.DeleteFunc(packets(), func(f rpdb.Flow) bool { return f.Family() != of })
 }

@@ -176,7 +176,9 @@ func byHandInterrupted(t *testing.T, f rpdb.Family) {
 	bare, flows := handHost(), natFlowsOf(f)
 	made := plan.After(bare, addByHand(t, bare, f, 500, "10.0.0.0/30", "203.0.113.0/30").Steps)
 	changed := plan.After(made, nil)
-	gone := func(r rpdb.Route) bool { return r.Table == 100 && r.Dst == netip.MustParsePrefix(like(f, "198.51.100.0/24")) }
+	gone := func(r rpdb.Route) bool {
+		return r.Table == 100 && r.Dst == netip.MustParsePrefix(like(f, "198.51.100.0/24"))
+	}
 	changed.Routes = slices.DeleteFunc(slices.Clone(made.Routes), gone)
 	renewed, err := plan.RepairNATRules(changed)
 	if err != nil || len(renewed.Steps) != 1 {
