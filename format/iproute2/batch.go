@@ -2,6 +2,7 @@ package iproute2
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"strings"
 )
@@ -31,8 +32,10 @@ type Batch struct {
 	line  int
 	bytes int64
 	words []string
+	ahead string // whole lines that in has
 	keep  []byte // what was read of a line that does not fit the reader's buffer
 	reuse bool
+	limit int // of words that are wanted, 0 for all
 	err   error
 }
 
@@ -43,6 +46,10 @@ func NewBatch(r io.Reader) *Batch { return &Batch{in: bufio.NewReader(r)} }
 // until it is called; the words themselves are kept. It is for batches of a million
 // lines.
 func (b *Batch) Recycle() { b.reuse = true }
+
+// Heads has Words hold no more than the first n words of a command, n being at least
+// 1, for who wants to know what a batch is about.
+func (b *Batch) Heads(n int) { b.limit = n }
 
 // Next advances to the next command and reports whether there is one. Lines
 // without words are skipped.
@@ -68,7 +75,10 @@ func (b *Batch) Line() int { return b.line }
 // Rest returns what stands behind the current command, which need not be
 // commands: a saved stream follows a restore. What is read of it, Next does not
 // see.
-func (b *Batch) Rest() io.Reader { return b.in }
+func (b *Batch) Rest() io.Reader {
+	b.ahead = ""
+	return b.in
+}
 
 // Offset returns where [Batch.Rest] begins, in bytes, while nothing is read of
 // it.
@@ -86,16 +96,12 @@ func (b *Batch) Err() error {
 // command reads a line and those that continue it.
 func (b *Batch) command() string {
 	text := b.read()
-	for b.err == nil {
-		at := strings.Index(text, "\\\n")
-		if at < 0 {
-			break
-		}
+	for b.err == nil && strings.HasSuffix(text, "\\\n") {
 		next := b.read()
 		if b.err == io.EOF {
 			b.err = &BatchError{Line: b.line, Text: "Missing continuation line"}
 		}
-		text = text[:at] + next
+		text = text[:len(text)-2] + next
 	}
 	return text
 }
@@ -109,15 +115,27 @@ func (b *Batch) read() string {
 		return ""
 	}
 	b.line++
-	if at := strings.IndexAny(line, "#\x00"); at >= 0 {
+	if at := strings.IndexByte(line, '#'); at >= 0 {
+		line = line[:at]
+	}
+	if at := strings.IndexByte(line, 0); at >= 0 {
 		line = line[:at]
 	}
 	return line
 }
 
-// readLine is ReadString, with one allocation for a line.
+// readLine is ReadString, with one allocation for all lines that have arrived.
 func (b *Batch) readLine() (string, error) {
+	if end := strings.IndexByte(b.ahead, '\n') + 1; end > 0 {
+		line := b.ahead[:end]
+		b.ahead = b.ahead[end:]
+		_, err := b.in.Discard(end)
+		return line, err
+	}
 	part, err := b.in.ReadSlice('\n')
+	if err == nil {
+		return string(part), b.lookAhead()
+	}
 	if err != bufio.ErrBufferFull {
 		return string(part), err
 	}
@@ -129,34 +147,49 @@ func (b *Batch) readLine() (string, error) {
 	return string(append(b.keep, part...)), err
 }
 
+// lookAhead takes the whole lines that have arrived behind the current one. They are
+// still to be read.
+func (b *Batch) lookAhead() error {
+	more, err := b.in.Peek(b.in.Buffered())
+	b.ahead = string(more[:bytes.LastIndexByte(more, '\n')+1])
+	return err
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+
 // split cuts a command into words.
 func (b *Batch) split(text string) (words []string) {
 	if words = b.words[:0]; !b.reuse {
 		words = nil
 	}
-	const blanks = " \t\r\n"
 	fail := func(reason string) []string {
 		b.err = &BatchError{Line: b.line, Text: reason, ExitCode: exitFailed}
 		return nil
 	}
-	for text = strings.TrimLeft(text, blanks); text != ""; text = strings.TrimLeft(text, blanks) {
+	for at := 0; ; {
+		for at < len(text) && blank(text[at]) {
+			at++
+		}
+		if at == len(text) || b.limit > 0 && len(words) == b.limit {
+			return words
+		}
 		if len(words) == maxBatchWords {
 			return fail("Too many arguments to command")
 		}
-		ends := blanks
-		quoted := text[0] == '\'' || text[0] == '"'
-		if quoted {
-			ends, text = text[:1], text[1:]
+		start := at
+		if quote := text[at]; quote == '\'' || quote == '"' {
+			start++
+			length := strings.IndexByte(text[start:], quote)
+			if length < 0 {
+				return fail("Unterminated quoted string")
+			}
+			at = start + length
+		} else {
+			for at < len(text) && !blank(text[at]) {
+				at++
+			}
 		}
-		end := strings.IndexAny(text, ends)
-		switch {
-		case end >= 0:
-			words, text = append(words, text[:end]), text[end+1:]
-		case quoted:
-			return fail("Unterminated quoted string")
-		default:
-			words, text = append(words, text), ""
-		}
+		words = append(words, text[start:at])
+		at = min(at+1, len(text))
 	}
-	return words
 }

@@ -258,11 +258,12 @@ var routeTypeWords = []keyword{
 // option returns the option of a name, the one of actions for the name of a
 // route type.
 func option(name string) ruleOption {
-	i := slices.IndexFunc(ruleOptions, func(o ruleOption) bool { return o.name == name })
-	if i < 0 {
-		return option("action")
+	for i := range ruleOptions {
+		if ruleOptions[i].name == name {
+			return ruleOptions[i]
+		}
 	}
-	return ruleOptions[i]
+	return option("action")
 }
 
 // RuleKeywords returns the words that a verb takes, in the order in which ip

@@ -70,11 +70,52 @@ func digit(c byte) int {
 // digits, text behind them, more bits than given. A negative number thus only
 // passes where 64 bits are allowed.
 func parseUint(s string, base, bits int) (uint64, error) {
+	if n, ok := plainUint(s, base); ok && (bits == 64 || n>>bits == 0) {
+		return n, nil
+	}
 	n, rest, overflow := strtoul(s, base)
 	if rest != "" || s == "" || overflow || (bits < 64 && n>>bits != 0) {
 		return 0, errNumber
 	}
 	return n, nil
+}
+
+// plainUint reads the common spelling of a number, which batches of a million
+// lines are full of: decimal digits that every base but 16 takes for decimal.
+func plainUint(s string, base int) (n uint64, ok bool) {
+	if len(s) == 0 || len(s) > 18 || s[0] == '0' && len(s) > 1 || base != 0 && base != 10 {
+		return 0, false
+	}
+	for i := range len(s) {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = 10*n + uint64(d)
+	}
+	return n, true
+}
+
+// plainIPv4 reads the common spelling of an address: four decimal numbers without
+// leading zeros.
+func plainIPv4(s string) (octets [4]byte, ok bool) {
+	at, digits, n := 0, 0, 0
+	for i := range len(s) {
+		switch d := int(s[i]) - '0'; {
+		case 0 <= d && d <= 9 && (digits == 0 || n != 0):
+			if n = 10*n + d; n > 255 {
+				return octets, false
+			}
+			digits++
+		case s[i] == '.' && digits > 0 && at < 3:
+			octets[at] = byte(n)
+			at, digits, n = at+1, 0, 0
+		default:
+			return octets, false
+		}
+	}
+	octets[at] = byte(n)
+	return octets, at == 3 && digits > 0
 }
 
 // scanUint32 reads decimal digits as the %u of sscanf(3): leading white space
@@ -87,6 +128,9 @@ func scanUint32(s string) (n uint32, rest string, ok bool) {
 // parseIPv4 reads one to four numbers in any base, with dots between; those
 // that are missing at the end are 0.
 func parseIPv4(s string) (netip.Addr, bool) {
+	if octets, ok := plainIPv4(s); ok {
+		return netip.AddrFrom4(octets), true
+	}
 	var octets [4]byte
 	for i, more := 0, true; more; i++ {
 		var part string

@@ -20,8 +20,12 @@ type keyword struct {
 }
 
 func lookUp(table []keyword, word string) string {
-	for _, k := range table {
-		if word == k.word || (k.prefix && abbreviates(word, k.word)) {
+	if word == "" || word[0] <= '9' { // no keyword begins so: an address, a number
+		return ""
+	}
+	for i := range table {
+		k := &table[i]
+		if k.word[0] == word[0] && (word == k.word || k.prefix && strings.HasPrefix(k.word, word)) {
 			return k.means
 		}
 	}

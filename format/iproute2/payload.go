@@ -46,7 +46,7 @@ const (
 func (q RuleRequest) Payload() []byte {
 	from, _ := q.From.Get()
 	to, _ := q.To.Get()
-	w := wire{byte(q.Family), to.Bits, from.Bits, q.TOS, q.Table, 0, 0, byte(q.Action)}
+	w := append(make(wire, 0, 12+len(q.sent)), byte(q.Family), to.Bits, from.Bits, q.TOS, q.Table, 0, 0, byte(q.Action))
 	flags := uint32(0)
 	if q.Not {
 		flags = ruleInvert
@@ -71,11 +71,25 @@ func (w *wire) attribute(typ uint16, value []byte) {
 func (w *wire) uint8(typ uint16, v uint8) { w.attribute(typ, []byte{v}) }
 
 func (w *wire) uint16(typ uint16, v uint16) {
-	w.attribute(typ, binary.NativeEndian.AppendUint16(nil, v))
+	var b [2]byte
+	binary.NativeEndian.PutUint16(b[:], v)
+	w.attribute(typ, b[:])
 }
 
 func (w *wire) uint32(typ uint16, v uint32) {
-	w.attribute(typ, binary.NativeEndian.AppendUint32(nil, v))
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], v)
+	w.attribute(typ, b[:])
+}
+
+// text appends an attribute whose value is a text or the bytes in one.
+func (w *wire) text(typ uint16, value rpdb.Raw) {
+	b := binary.NativeEndian.AppendUint16(*w, uint16(4+len(value)))
+	b = append(binary.NativeEndian.AppendUint16(b, typ), value...)
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	*w = b
 }
 
 func (w *wire) name(typ uint16, name rpdb.LinkName) { w.attribute(typ, append([]byte(name), 0)) }

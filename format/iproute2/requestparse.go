@@ -20,7 +20,7 @@ type requestParser struct {
 	keyword   string       // the word that is being read, as typed
 	tableDone bool         // main is not to be filled in
 	lastTable rpdb.TableID // of the last keyword table
-	seen      map[string]bool
+	seen      []string
 	translate bool // of RuleContext
 }
 
@@ -32,7 +32,7 @@ func (p *requestParser) parse(del bool) {
 	if !del {
 		p.q.Action = rpdb.ActionTable
 	}
-	p.seen = map[string]bool{}
+	p.q.sent, p.seen = make(wire, 0, 64), make([]string, 0, 8) // most commands have no more
 	for p.more() {
 		p.keyword = p.next()
 		means := lookUp(addWords, p.keyword)
@@ -64,10 +64,12 @@ func (p *requestParser) actionName(word string) string {
 // but for those that say the same then, and for actions, which have a complaint
 // of their own.
 func (p *requestParser) note(means string) {
-	if p.seen[means] && !slices.Contains([]string{"not", "l3mdev", "goto", "nop", "action"}, means) {
+	switch seen := slices.Contains(p.seen, means); {
+	case !seen:
+		p.seen = append(p.seen, means)
+	case !slices.Contains([]string{"not", "l3mdev", "goto", "nop", "action"}, means):
 		p.doubt("%q is given twice, only the last one would count", means)
 	}
-	p.seen[means] = true
 	if means == "tun_id" && len(p.keyword) < len("tun") {
 		p.doubt("%q means tun_id, not table: spell it out", p.keyword)
 	}
@@ -120,6 +122,9 @@ func isDottedQuad(word string) bool {
 	text, length, hasLength := strings.Cut(word, "/")
 	if isAll(text) || (text == "0" && hasLength) {
 		return true
+	}
+	if _, plain := plainIPv4(text); plain {
+		return len(length) < 2 || length[0] != '0'
 	}
 	parts := 0
 	for part := range strings.SplitSeq(text, ".") {

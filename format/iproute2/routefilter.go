@@ -50,7 +50,7 @@ func (c RouteContext) ParseRouteFilter(v RouteVerb, words []string) (RouteFilter
 	}
 	for p.more() {
 		p.keyword = p.next()
-		if o := lookUpRoute(routeListWords, p.keyword); o != nil {
+		if o, ok := lookUpRoute(routeListWords, p.keyword); ok {
 			p.means = o.name
 			o.match(&p)
 		} else {

@@ -38,7 +38,7 @@ func (c RouteContext) ParseGet(words []string) (RouteGetRequest, error) {
 	p := routeGetParser{routeReader: c.reader(words)}
 	for p.more() {
 		p.keyword = p.next()
-		if o := lookUpRoute(routeGetWords, p.keyword); o != nil {
+		if o, ok := lookUpRoute(routeGetWords, p.keyword); ok {
 			p.means = o.name
 			o.get(&p)
 		} else {

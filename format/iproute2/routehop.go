@@ -38,8 +38,8 @@ func (p *routeParser) hops() {
 func (p *hopParser) parse() {
 	seen := map[string]bool{}
 	for p.more() {
-		o := lookUpRoute(routeHopWords, p.peek())
-		if o == nil {
+		o, ok := lookUpRoute(routeHopWords, p.peek())
+		if !ok {
 			return
 		}
 		p.keyword, p.means = p.next(), o.name

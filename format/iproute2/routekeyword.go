@@ -1,9 +1,5 @@
 package iproute2
 
-import (
-	"slices"
-)
-
 // RouteVerb is what "ip route" is told to do. The zero value is no verb.
 type RouteVerb uint8
 
@@ -232,16 +228,19 @@ var routeListWords = []keyword{
 // routes that cover it, or those with that very prefix.
 var matchWords = []keyword{{"root", true, "root"}, {"match", true, "match"}, {"exact", true, "exact"}}
 
-// lookUpRoute returns the option of a word in one of the orders above, nil if
-// the word is in none.
-func lookUpRoute(table []keyword, word string) *routeOption {
+// lookUpRoute returns the option of a word in one of the orders above, if the word
+// is in one.
+func lookUpRoute(table []keyword, word string) (o routeOption, ok bool) {
 	means := lookUp(table, word)
-	i := slices.IndexFunc(routeOptions, func(o routeOption) bool { return o.name == means })
-	if i < 0 {
-		return nil
+	if means == "" {
+		return o, false
 	}
-	o := routeOptions[i]
-	return &o
+	for i := range routeOptions {
+		if routeOptions[i].name == means {
+			return routeOptions[i], true
+		}
+	}
+	return o, false
 }
 
 // RouteKeywords returns the words that a verb takes, in the order in which ip
@@ -267,7 +266,7 @@ func describeRoute(words []keyword) []Keyword {
 	var list []Keyword
 	for _, w := range words {
 		k := Keyword{Word: w.word, Prefix: w.prefix, Field: w.means, Value: PrefixValue, Help: matchHelp(w.means)}
-		if o := lookUpRoute(words, w.word); o != nil {
+		if o, ok := lookUpRoute(words, w.word); ok {
 			k.Value, k.Help = o.value, o.help
 		}
 		list = append(list, k)

@@ -29,16 +29,37 @@ type routeParser struct {
 // It does the right thing where ip drops words: what follows "encap xfrm ..."
 // belongs to the route.
 func (c RouteContext) ParseRequest(v RouteVerb, words []string) (RouteRequest, error) {
-	p := routeParser{routeReader: c.reader(words)}
-	p.q.Verb, p.q.sent = v, make(wire, 0, 40) // two addresses of IPv6
+	var p RouteParser
+	q, err := p.Parse(c, v, words)
+	return *q, err
+}
+
+// RouteParser reads one command after the other in the memory of the one before, for
+// batches of a million lines. The zero value is ready. It is not safe for concurrent
+// use.
+type RouteParser struct{ p routeParser }
+
+// Parse is [RouteContext.ParseRequest]. The request is valid until the next call; on
+// an error it has what was read so far.
+func (r *RouteParser) Parse(c RouteContext, v RouteVerb, words []string) (*RouteRequest, error) {
+	sent, typed := r.p.q.sent[:0], r.p.q.typed[:0]
+	if sent == nil {
+		sent, typed = make(wire, 0, 48), make([]string, 0, 8) // two addresses of IPv6; most commands have no more
+	}
+	r.p = routeParser{routeReader: c.reader(words), q: RouteRequest{Verb: v, sent: sent, typed: typed}}
+	err := r.p.parse()
+	return &r.p.q, err
+}
+
+func (p *routeParser) parse() error {
 	p.q.Table, p.q.Scope = uint8(rpdb.TableMain), rpdb.ScopeNowhere
 	if !p.q.Deletes() {
 		p.q.Protocol, p.q.Scope, p.q.Type = rpdb.ProtocolBoot, rpdb.ScopeGlobal, rpdb.RouteUnicast
 	}
 	for p.more() && !p.hasHops {
 		p.keyword = p.next()
-		if o := lookUpRoute(routeAddWords, p.keyword); o != nil {
-			p.option(*o)
+		if o, ok := lookUpRoute(routeAddWords, p.keyword); ok {
+			p.option(o)
 		} else {
 			p.destination(p.keyword)
 		}
@@ -49,7 +70,7 @@ func (c RouteContext) ParseRequest(v RouteVerb, words []string) (RouteRequest, e
 	p.q.Hop.Link = p.find(p.out)
 	p.hops()
 	p.finish()
-	return p.q, p.failure()
+	return p.failure()
 }
 
 func (p *routeParser) option(o routeOption) {
@@ -62,10 +83,7 @@ func (p *routeParser) option(o routeOption) {
 // keywords given twice. Two destinations are an error anyhow.
 func (p *routeParser) note(name string) {
 	switch {
-	case !p.q.Typed(name):
-		if p.q.typed == nil {
-			p.q.typed = make([]string, 0, 8) // most commands have no more
-		}
+	case !p.q.has(name):
 		p.q.typed = append(p.q.typed, name)
 	case name != "to" && name != "via":
 		p.doubt("%q is given twice, only the last one would count", name)
@@ -85,19 +103,19 @@ func (p *routeParser) finish() {
 	if q.Family = p.family; q.Family == 0 {
 		q.Family = rpdb.IPv4
 	}
-	if !q.Typed("table") && !q.Typed("vrf") {
+	if !q.has("table") && !q.has("vrf") {
 		q.Table = uint8(defaultTable(q.Type))
 	}
-	if !q.Typed("scope") {
+	if !q.has("scope") {
 		q.Scope = q.scope()
 	}
-	if q.Family == familyMPLS && !q.Typed("type") {
+	if q.Family == familyMPLS && !q.has("type") {
 		q.Type = rpdb.RouteUnicast
 	}
 }
 
 // scope returns the scope of a route that is typed without one.
-func (q RouteRequest) scope() rpdb.Scope {
+func (q *RouteRequest) scope() rpdb.Scope {
 	switch {
 	case q.Family == rpdb.IPv6, q.Family == familyMPLS:
 		return rpdb.ScopeGlobal
@@ -146,7 +164,7 @@ func (p *routeParser) to() {
 func (p *routeParser) src() {
 	a := p.address()
 	p.q.PrefSrc = rpdb.Some(a)
-	p.q.sent.attribute(rtaPrefSrc, []byte(a.Bytes))
+	p.q.sent.text(rtaPrefSrc, a.Bytes)
 }
 
 func (p *routeParser) from() {
@@ -158,7 +176,7 @@ func (p *routeParser) from() {
 func (p *routeParser) as() {
 	a := p.newDst()
 	p.q.Hop.NewDst = rpdb.Some(a)
-	p.q.sent.attribute(rtaNewDst, []byte(a.Bytes))
+	p.q.sent.text(rtaNewDst, a.Bytes)
 }
 
 // newDst reads [to] ADDRESS.
@@ -184,7 +202,7 @@ func (p *routeReader) setGateway(h *RouteHop, w *wire) {
 	a := p.gateway()
 	if a.Family == p.family {
 		setFirst(&h.Gateway, a)
-		w.attribute(rtaGateway, []byte(a.Bytes))
+		w.text(rtaGateway, a.Bytes)
 		return
 	}
 	setFirst(&h.Via, a)

@@ -42,9 +42,14 @@ const (
 // struct rtmsg and the attributes as they were typed, in the byte order of this
 // machine. An attribute that was typed twice is there twice.
 func (q RouteRequest) Payload() []byte {
+	return q.AppendPayload(make([]byte, 0, 12+len(q.sent)+8))
+}
+
+// AppendPayload appends the payload to b.
+func (q *RouteRequest) AppendPayload(b []byte) []byte {
 	to, _ := q.To.Get()
 	from, _ := q.From.Get()
-	w := append(make(wire, 0, 12+len(q.sent)+8),
+	w := append(wire(b),
 		byte(q.Family), to.Bits, from.Bits, q.TOS,
 		q.Table, byte(q.Protocol), byte(q.Scope), byte(q.Type),
 	)
@@ -91,7 +96,7 @@ func (w *wire) link(typ uint16, i rpdb.LinkIndex) {
 // prefix writes the address of a prefix, unless it has no bytes.
 func (w *wire) prefix(typ uint16, a RouteAddress) {
 	if a.Bytes != "" {
-		w.attribute(typ, []byte(a.Bytes))
+		w.text(typ, a.Bytes)
 	}
 }
 

@@ -99,7 +99,10 @@ func (q RouteRequest) Deletes() bool { return q.Verb == RouteDelete }
 // Typed reports whether an option was typed, by its name as [Keyword.Field]
 // has it. What was not typed is filled in by ip, or stands for anything in a
 // delete.
-func (q RouteRequest) Typed(option string) bool { return slices.Contains(q.typed, option) }
+func (q RouteRequest) Typed(option string) bool { return q.has(option) }
+
+// has is Typed, without a copy of the request.
+func (q *RouteRequest) has(option string) bool { return slices.Contains(q.typed, option) }
 
 // Warnings returns the lines that ip prints to its standard error before it
 // sends the request, without newlines. There are none so far.
