@@ -14,7 +14,7 @@ import (
 type Pipeline struct {
 	socket *Socket
 	batch  netlink.Batch
-	buf    []byte
+	e      netlink.Encoder
 }
 
 // Pipeline returns an empty one.
@@ -42,12 +42,8 @@ func (p *Pipeline) add(typ uint16, flags netlink.Flags, payload []byte) error {
 	if err := netlink.Guard(typ, payload); err != nil {
 		return err
 	}
-	e := netlink.NewEncoder(p.buf, typ, flags, payload)
-	if err := p.batch.Add(e); err != nil {
-		return err
-	}
-	p.buf, _ = e.Message() // which was added
-	return nil
+	p.e.Reset(typ, flags, payload)
+	return p.batch.Add(&p.e)
 }
 
 // Flush carries out what was added, and tells of the requests that the kernel

@@ -1,6 +1,7 @@
 package ipcmd
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -35,14 +36,18 @@ func (s *session) runBatch(name string) (code int, err error) {
 	return s.runLines(name, in, true)
 }
 
+// fileBuffer is how much of a file is read at once.
+const fileBuffer = 32 << 10
+
 // runFile runs a batch that can be looked at before.
 func (s *session) runFile(name string, f *os.File) (code int, err error) {
 	start, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return 0, err
 	}
-	b := iproute2.NewBatch(f)
+	b := iproute2.NewBatch(bufio.NewReaderSize(f, fileBuffer))
 	b.Recycle()
+	b.Heads(2)
 	for b.Next() && !restores(b.Words()) {
 		if !s.ours(b.Words()) {
 			if _, err := f.Seek(start, io.SeekStart); err != nil {
@@ -126,22 +131,30 @@ func (s *session) ours(words []string) bool {
 // ends the process ends the batch at once.
 func (s *session) runLines(name string, in io.Reader, stream bool) (code int, err error) {
 	rest := &recorder{from: in, keep: stream}
-	b := iproute2.NewBatch(rest)
+	text := io.Reader(readAfter{s, rest})
+	if !stream { // of a stream no more is taken than ip takes
+		text = bufio.NewReaderSize(text, fileBuffer)
+	}
+	b := iproute2.NewBatch(text)
 	b.Recycle()
 	if in, ok := s.Stdin.(*restOfBatch); ok {
 		in.batch = b
 	}
-	s.force(name, stream)
+	s.wait(name)
 	for b.Next() {
 		words := b.Words()
 		rest.keep = stream && !restores(words) // nothing is left behind a restore
-		if stream && !s.ours(words) {
-			return s.passRest(name, code, rest)
+		foreign := stream && !s.ours(words)
+		if s.waiting != nil {
+			s.waiting.line = b.Line()
 		}
-		if f := s.forced; f != nil {
-			if f.line = b.Line(); !changes(words) {
-				s.sendForced()
+		if foreign || !s.waiting.mayWait(words) {
+			if s.sendWaiting() != nil {
+				return 1, nil
 			}
+		}
+		if foreign {
+			return s.passRest(name, s.failedSoFar(code), rest)
 		}
 		err := s.line(words)
 		rest.forget(b.Line())
@@ -151,7 +164,9 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 		if err == nil {
 			continue
 		}
-		s.sendForced() // their errors come first
+		if s.sendWaiting() != nil { // their errors come first
+			return 1, nil
+		}
 		failed := s.report(err, 1)
 		var f *failure
 		if errors.As(err, &f) && f.exits {
@@ -163,10 +178,19 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 			return code, nil
 		}
 	}
-	if s.sendForced(); s.forced != nil && s.forced.fails {
-		code = 1
+	if s.sendWaiting() != nil {
+		return 1, nil
 	}
-	return s.endOfBatch(code, b.Err())
+	return s.endOfBatch(s.failedSoFar(code), b.Err())
+}
+
+// failedSoFar returns the exit code of a batch, of which code is that of the lines that
+// did not wait.
+func (s *session) failedSoFar(code int) int {
+	if s.waiting != nil && s.waiting.fails {
+		return 1
+	}
+	return code
 }
 
 // line carries out one command of a batch.

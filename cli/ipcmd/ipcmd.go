@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/format/iproute2"
 	"rpdb/kernel"
 )
 
@@ -71,14 +72,17 @@ func Main() int {
 // session is a call under way.
 type session struct {
 	Call
-	opts   Options
-	word   string // that names the object, as typed
-	object string // as understood, "" for none
-	out    *bufio.Writer
-	sock   *kernel.Socket
-	aside  *kernel.Socket // for what is asked or done while a list is read
-	names  nameFiles
-	forced *forced // nil unless changes of a batch wait for each other
+	opts    Options
+	word    string // that names the object, as typed
+	object  string // as understood, "" for none
+	out     *bufio.Writer
+	sock    *kernel.Socket
+	aside   *kernel.Socket // for what is asked or done while a list is read
+	names   nameFiles
+	waiting *waiting // nil unless changes of a batch wait for each other
+	routes  iproute2.RouteContext
+	parser  iproute2.RouteParser
+	payload []byte // of the last change of a route
 
 	nexthops map[uint32]rpdb.NexthopObject // that were asked for; one without an ID is not there
 }

@@ -35,8 +35,17 @@ type nameFiles struct {
 
 	noProtocols bool // they have no file that can be read
 
+	last lookedUp // that most lines of a batch share
+
 	netns string            // that was entered
 	own   map[string]string // what of /etc is elsewhere for it
+}
+
+// lookedUp is a name that was looked up in a file, and its number.
+type lookedUp struct {
+	file, name string
+	number     uint32
+	ok         bool
 }
 
 // enter takes the files that a namespace has of its own in place of those of
@@ -85,9 +94,14 @@ func (n *nameFiles) path(file string) string {
 // Complaints about a file go to stderr.
 func (n *nameFiles) number(stderr io.Writer) func(file, name string) (uint32, bool) {
 	return func(file, name string) (uint32, bool) {
-		n.load(kindOf(file), stderr)
+		last := &n.last
+		if last.file != file || last.name != name {
+			n.load(kindOf(file), stderr)
+			*last = lookedUp{file: file, name: name}
+			last.number, last.ok = n.db.Number(file, name)
+		}
 		n.state.Read(file)
-		return n.db.Number(file, name)
+		return last.number, last.ok
 	}
 }
 

@@ -14,8 +14,11 @@ func objects() []string {
 // objectOf returns the object that a word, or the beginning of one, means, ""
 // for none. The empty word means nothing.
 func objectOf(word string) string {
-	if word == "" {
+	switch word {
+	case "":
 		return ""
+	case "rule", "route": // as most batches have it
+		return word
 	}
 	for _, o := range objects() {
 		if strings.HasPrefix(o, word) {

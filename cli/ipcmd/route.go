@@ -45,15 +45,33 @@ func (s *session) route(words []string) error {
 	return s.changeRoute(verb, words)
 }
 
-// routeContext is what the words of a route are read in.
+// routeContext is what the words of a route are read in, the same for all of a batch.
 func (s *session) routeContext() iproute2.RouteContext {
-	return iproute2.RouteContext{
-		Family: rpdb.Family(s.opts.Family), Numbers: s.names.number(s.Stderr), LinkIndex: s.linkIndex, VRF: s.vrf,
+	if s.routes.Numbers == nil {
+		s.routes = iproute2.RouteContext{
+			Family: rpdb.Family(s.opts.Family), Numbers: s.names.number(inTurn{s}), LinkIndex: s.linkIndex, VRF: s.vrf,
+		}
 	}
+	return s.routes
 }
 
-// linkIndex asks the kernel for the number of an interface.
+// linkIndex asks the kernel for the number of an interface, once for all lines that
+// wait for each other.
 func (s *session) linkIndex(name rpdb.LinkName) (rpdb.LinkIndex, bool) {
+	w := s.waiting
+	if w == nil {
+		return s.askLinkIndex(name)
+	}
+	i, ok := w.links[name]
+	if !ok {
+		if i, ok = s.askLinkIndex(name); ok {
+			w.links[name] = i
+		}
+	}
+	return i, ok
+}
+
+func (s *session) askLinkIndex(name rpdb.LinkName) (rpdb.LinkIndex, bool) {
 	sock, err := s.socket()
 	if err != nil {
 		return 0, false
@@ -63,7 +81,7 @@ func (s *session) linkIndex(name rpdb.LinkName) (rpdb.LinkIndex, bool) {
 
 // changeRoute adds, changes or deletes the route that was asked for.
 func (s *session) changeRoute(verb iproute2.RouteVerb, words []string) error {
-	req, err := s.routeContext().ParseRequest(verb, words)
+	req, err := s.parser.Parse(s.routeContext(), verb, words)
 	if err != nil {
 		return parseFailure(err)
 	}
@@ -76,8 +94,10 @@ func (s *session) changeRoute(verb iproute2.RouteVerb, words []string) error {
 	if req.Deletes() {
 		typ = unix.RTM_DELROUTE
 	}
-	r := kernel.RouteRequest{Type: typ, Flags: req.Flags(), Echo: s.opts.Echo, Payload: req.Payload()}
-	if waits, err := s.put(sock, func(p *kernel.Pipeline) error { return p.AddRoute(r) }); waits {
+	s.payload = req.AppendPayload(s.payload[:0])
+	r := kernel.RouteRequest{Type: typ, Flags: req.Flags(), Echo: s.opts.Echo, Payload: s.payload}
+	revocable := func() bool { return kernel.Revocable(r) }
+	if waits, err := s.put(sock, revocable, func(p *kernel.Pipeline) error { return p.AddRoute(r) }); waits || err != nil {
 		return err
 	}
 	told, err := sock.SendRoute(context.Background(), r)
@@ -92,11 +112,8 @@ func (s *session) changeRoute(verb iproute2.RouteVerb, words []string) error {
 
 // warn prints what ip has to say before it does something.
 func (s *session) warn(lines []string) {
-	if len(lines) > 0 {
-		s.sendForced() // what is wrong with those before comes first
-	}
 	for _, line := range lines {
-		fmt.Fprintln(s.Stderr, line)
+		fmt.Fprintln(inTurn{s}, line)
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *session) rule(words []string) error {
 
 // context is what the words of a rule are read in.
 func (s *session) context() iproute2.RuleContext {
-	return iproute2.RuleContext{Family: rpdb.Family(s.opts.Family), Numbers: s.names.number(s.Stderr)}
+	return iproute2.RuleContext{Family: rpdb.Family(s.opts.Family), Numbers: s.names.number(inTurn{s})}
 }
 
 // list prints the rules that the words choose. ip's own lists ignore the
@@ -120,7 +120,7 @@ func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
 		return fail(1, "%s", kernelText(err))
 	}
 	r := kernel.RuleRequest{Delete: req.Delete, Echo: s.opts.Echo, Payload: req.Payload()}
-	if waits, err := s.put(sock, func(p *kernel.Pipeline) error { return p.AddRule(r) }); waits {
+	if waits, err := s.put(sock, never, func(p *kernel.Pipeline) error { return p.AddRule(r) }); waits || err != nil {
 		return err
 	}
 	told, err := sock.SendRule(context.Background(), r)
@@ -130,6 +130,10 @@ func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
 	s.echo(told)
 	return nil
 }
+
+// never is whether the addition of a rule can be revoked: the kernel deletes the first
+// rule that agrees with a request, which may be another that selects less.
+func never() bool { return false }
 
 // echo prints what the kernel made of a change.
 func (s *session) echo(told []kernel.RuleMessage) {

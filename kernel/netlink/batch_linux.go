@@ -35,6 +35,9 @@ func (b *Batch) Size() int { return len(b.b) }
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() { b.b, b.ends = b.b[:0], b.ends[:0] }
 
+// Payload returns what follows the header of the i-th request.
+func (b *Batch) Payload(i int) []byte { return b.request(i)[headerLen:] }
+
 // request returns the i-th message.
 func (b *Batch) request(i int) []byte {
 	start := 0

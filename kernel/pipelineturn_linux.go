@@ -1,0 +1,139 @@
+package kernel
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"rpdb/kernel/netlink"
+)
+
+// FlushInTurn carries out what was added as if each request was sent when the kernel
+// had agreed to the one before: of the first that it refuses it returns the number
+// and the [*Refusal], and nothing behind it stays in effect. All requests must be
+// [Revocable]. The number is -1 if the kernel refused none; then the error, if any, is
+// none of the kernel's: what was carried out is not known, or is an [*UnrevokedError].
+// Afterwards the pipeline is empty.
+//
+// The kernel goes on behind a request that it refuses, so those behind it are in effect
+// for a moment, and whoever listens hears of them. If the process is killed in that
+// moment they stay.
+func (p *Pipeline) FlushInTurn(ctx context.Context) (refused int, err error) {
+	defer p.batch.Reset()
+	refused = -1
+	var refusals []int // behind the first
+	var first error
+	if _, err := p.socket.nl.ExecuteBatch(ctx, &p.batch, func(i int, err error) error {
+		if refused < 0 {
+			refused, first = i, err
+		} else {
+			refusals = append(refusals, i)
+		}
+		return nil
+	}); err != nil {
+		return -1, err
+	}
+	if refused < 0 {
+		return -1, nil
+	}
+	if err := p.revoke(refused+1, refusals); err != nil {
+		return refused, errors.Join(first, err)
+	}
+	return refused, first
+}
+
+// UnrevokedError says that requests behind one that the kernel refused stay in effect.
+type UnrevokedError struct {
+	Request int // the first of them
+	Err     error
+}
+
+// Error says which and why.
+func (e *UnrevokedError) Error() string {
+	return fmt.Sprintf("request %d stays in effect, though one before it was refused: %v", e.Request, e.Err)
+}
+
+// Unwrap returns why.
+func (e *UnrevokedError) Unwrap() error { return e.Err }
+
+// revoke deletes what the requests from first on added, but for those that were
+// refused, the last one first.
+func (p *Pipeline) revoke(first int, refused []int) error {
+	var b netlink.Batch
+	var requests []int
+	for i := p.batch.Len() - 1; i >= first; i-- {
+		if n := len(refused); n > 0 && refused[n-1] == i {
+			refused = refused[:n-1]
+			continue
+		}
+		p.e.Reset(unix.RTM_DELROUTE, 0, revocation(p.batch.Payload(i)))
+		if err := b.Add(&p.e); err != nil {
+			return &UnrevokedError{i, err}
+		}
+		requests = append(requests, i)
+	}
+	_, err := p.socket.nl.ExecuteBatch(context.Background(), &b, func(i int, err error) error {
+		if errors.Is(err, unix.ESRCH) { // somebody else was faster
+			return nil
+		}
+		return &UnrevokedError{requests[i], err}
+	})
+	return err
+}
+
+// Revocable reports whether a request adds a route that can be told from all others
+// once it is there, so that it can be deleted again and no other: with NLM_F_EXCL there
+// was none of its key before, which is the destination, the table, the metric and, of
+// IPv4, the TOS. Those that are more than one route to the kernel, and those with
+// attributes that a deletion might read in another way, are not.
+func Revocable(r RouteRequest) bool {
+	const exclusive = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	if r.Type != unix.RTM_NEWROUTE || r.Flags != exclusive || r.Echo || len(r.Payload) < unix.SizeofRtMsg {
+		return false
+	}
+	family, sourceBits := r.Payload[0], r.Payload[2]
+	flags := binary.NativeEndian.Uint32(r.Payload[8:])
+	if family != unix.AF_INET && family != unix.AF_INET6 || sourceBits != 0 || flags&^unix.RTNH_F_ONLINK != 0 {
+		return false
+	}
+	d := netlink.NewDecoder(r.Payload[unix.SizeofRtMsg:])
+	for d.Next() {
+		switch d.Type() {
+		case unix.RTA_DST, unix.RTA_GATEWAY, unix.RTA_OIF, unix.RTA_PRIORITY, unix.RTA_TABLE, unix.RTA_PREFSRC:
+		default:
+			return false
+		}
+	}
+	return d.Err() == nil
+}
+
+// defaultMetric is what the kernel makes of the metric 0 of a route of IPv6
+// (IP6_RT_PRIO_USER).
+const defaultMetric = 1024
+
+// revocation returns the payload that deletes the route which the payload of a
+// revocable request added. A deletion without a metric takes the first route that
+// agrees with the rest: in IPv4 that is the one with the metric 0, but in IPv6 a metric
+// of 0 is none that a route has.
+func revocation(payload []byte) []byte {
+	if payload[0] != unix.AF_INET6 {
+		return payload
+	}
+	metric := uint32(0)
+	d := netlink.NewDecoder(payload[unix.SizeofRtMsg:])
+	for d.Next() {
+		if v := d.Data(); d.Type() == unix.RTA_PRIORITY && len(v) == 4 { // the last one counts
+			metric = binary.NativeEndian.Uint32(v)
+		}
+	}
+	if metric != 0 {
+		return payload
+	}
+	var e netlink.Encoder
+	e.Reset(unix.RTM_DELROUTE, 0, payload)
+	e.Uint32(unix.RTA_PRIORITY, defaultMetric)
+	return e.Payload()
+}
