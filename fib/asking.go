@@ -4,7 +4,10 @@ package fib
 type asking struct {
 	rs *ruleset
 	at order // where it is: rules before that are done with
-	words
+	image
+	fits bool // whether the image is enough for rules that say all by it
+	// nothing has a bit for each of the first shapes that have no rule for the flow.
+	nothing uint64
 	// lists are what is left of the rules that the first shapes have for the
 	// flow; listed are those that have been looked up.
 	lists  [listed][]*rule
@@ -23,12 +26,16 @@ func (a *asking) next(k *key) *rule {
 		if best != nil && t.min > best.at {
 			break
 		}
-		if t.max < a.at {
+		if t.max < a.at || a.nothing>>i&1 != 0 {
 			continue
 		}
 		list := a.list(i, t, k)
+		if len(list) == 0 {
+			a.nothing |= 1 << i // nothing if i is beyond
+			continue
+		}
 		for len(list) > 0 && (best == nil || list[0].at < best.at) {
-			if r := list[0]; r.mismatch(k) == "" {
+			if r := list[0]; a.fit(r, k) {
 				best = r
 				break
 			}
@@ -48,7 +55,7 @@ func (a *asking) next(k *key) *rule {
 func (a *asking) list(i int, t *tuples, k *key) []*rule {
 	var list []*rule
 	if bit := uint(1) << i; i >= listed || a.listed&bit == 0 {
-		list = t.fitting(k, &a.words)
+		list = t.fitting(k, &a.image)
 		if i < listed {
 			a.listed |= bit
 		}
@@ -64,11 +71,19 @@ func (a *asking) list(i int, t *tuples, k *key) []*rule {
 	return list
 }
 
+// fit reports whether a rule fits the flow.
+func (a *asking) fit(r *rule, k *key) bool {
+	if a.fits && r.fit.all {
+		return r.fit.fits(&a.image)
+	}
+	return r.mismatch(k) == ""
+}
+
 // fitting returns the rules of the table that may fit a flow.
-func (t *tuples) fitting(k *key, w *words) []*rule {
+func (t *tuples) fitting(k *key, im *image) []*rule {
 	switch {
 	case t.segments != nil:
-		return t.find(t.shape.hash(k, w))
+		return t.find(t.parts.hash(im))
 	case t.shape.not.Not && t.loose[0].mismatch(k) != "":
 		return nil
 	}

@@ -148,8 +148,13 @@ func (f *FIB) addRules(rs *ruleset, s *rpdb.Snapshot) {
 	f.setRules(rs, rules)
 }
 
-func (f *FIB) newRule(rs *ruleset, r rpdb.Rule) rule {
-	n := rule{Rule: r, v6: rs.v6, prefixLen: -1}
+// newRule compiles a rule; of is where its terms are to be.
+func (f *FIB) newRule(rs *ruleset, r rpdb.Rule, of *terms) rule {
+	of.Rule = r
+	n := rule{
+		terms: of, v6: rs.v6, prefixLen: -1,
+		does: r.Action.Type(), target: r.Action.Target(), realms: r.Realms, unknown: r.Unknown != "",
+	}
 	n.from, n.to = selective(r.Selector.From), selective(r.Selector.To)
 	n.iif, n.oif = f.ifmatch(r.Selector.IIF), f.ifmatch(r.Selector.OIF)
 	n.uids, n.hasUID = r.Selector.UIDRange.Get()
@@ -165,6 +170,7 @@ func (f *FIB) newRule(rs *ruleset, r rpdb.Rule) rule {
 	n.ifGroup, n.hasIfGroup = r.Suppress.IfGroup.Get()
 	n.idle = r.Action.Type() == rpdb.ActionNop ||
 		r.Action.Type() == rpdb.ActionTable && !n.isVRFLookup && n.table == nil && !rs.lacks(nil)
+	n.fit = n.newFit()
 	return n
 }
 

@@ -310,7 +310,7 @@ func reverseTag(v *verdict) rpdb.Realms {
 	}
 	var of rpdb.Realms
 	if v.rule != nil {
-		of = v.rule.Realms
+		of = v.rule.realms
 	}
 	return rpdb.NewRealms(cmp.Or(from.To(), of.To()), of.From())
 }

@@ -6,24 +6,42 @@ import (
 	"rpdb"
 )
 
-// rule is a compiled rule.
+// rule is a compiled rule: what a walk looks at first, and the rest elsewhere, so
+// that a walk touches little memory for each.
 type rule struct {
+	*terms
+	at    order  // in the list
+	table *table // nil: absent
+	fit   fit
+
+	prefixLen   int32 // suppress_prefixlength, -1: none
+	ifGroup     uint32
+	target      rpdb.Priority // of a goto
+	realms      rpdb.Realms
+	does        rpdb.ActionType
+	hasIfGroup  bool
+	v6          bool
+	unknown     bool // it has attributes that are not known
+	isVRFLookup bool // the table is that of the flow's VRF
+	idle        bool // whatever it fits goes on: a nop, or a table that is not there
+}
+
+// terms are a rule as it is written, and its selector with the names looked up.
+type terms struct {
 	rpdb.Rule
-	at       order        // in the list
 	from, to netip.Prefix // invalid: any
 	iif, oif ifmatch
 	uids     rpdb.UIDRange
 	hasUID   bool
 	dscp     rpdb.DSCP
 	hasDSCP  bool
-	v6       bool
+}
 
-	table       *table // nil: absent
-	prefixLen   int32  // suppress_prefixlength, -1: none
-	ifGroup     uint32
-	hasIfGroup  bool
-	isVRFLookup bool // the table is that of the flow's VRF
-	idle        bool // whatever it fits goes on: a nop, or a table that is not there
+// copied returns a copy whose terms may be changed.
+func (r *rule) copied() rule {
+	c, own := *r, *r.terms
+	c.terms = &own
+	return c
 }
 
 // ifmatch is an iif or oif selector.
@@ -121,7 +139,7 @@ func (r *rule) tosMatches(ds uint8) bool {
 // findsSource reports whether the rule's from is still to be compared with the
 // source that the route found leads to (FIB_RULE_FIND_SADDR).
 func (r *rule) findsSource(k *key) bool {
-	return r.v6 && r.from.IsValid() && !k.hasSrc && r.Flags&rpdb.RuleFindSaddr != 0
+	return r.v6 && !k.hasSrc && r.from.IsValid() && r.Flags&rpdb.RuleFindSaddr != 0
 }
 
 // needsPorts reports whether the rule makes the kernel dissect incoming

@@ -351,7 +351,7 @@ func realms4(v *verdict) rpdb.Realms {
 	if v.rule == nil {
 		return of
 	}
-	return fillRealms(of, v.rule.Realms)
+	return fillRealms(of, v.rule.realms)
 }
 
 func fillRealms(a, b rpdb.Realms) rpdb.Realms {

@@ -11,6 +11,8 @@ import (
 // orderOf returns the order of the first rule of a priority.
 func orderOf(p rpdb.Priority) order { return order(p) << 32 }
 
+func (o order) priority() rpdb.Priority { return rpdb.Priority(o >> 32) }
+
 // jump is where a goto leads.
 type jump struct {
 	first order // the first rule of the priority
@@ -22,10 +24,10 @@ type jump struct {
 // setRules compiles a list of rules in place of the one that there is. As in the
 // kernel they stand by priority, those of one priority as they come.
 func (f *FIB) setRules(rs *ruleset, rules []rpdb.Rule) {
-	compiled := make([]rule, len(rules))
+	compiled, all := make([]rule, len(rules)), make([]terms, len(rules))
 	sorted := make([]*rule, len(rules))
 	for i, r := range rules {
-		compiled[i] = f.newRule(rs, r)
+		compiled[i] = f.newRule(rs, r, &all[i])
 		sorted[i] = &compiled[i]
 	}
 	slices.SortStableFunc(sorted, func(a, b *rule) int { return cmp.Compare(a.Priority, b.Priority) })
@@ -80,14 +82,14 @@ func (r *rule) fitsAll() bool { return r.Selector.Canonical() == rpdb.Selector{}
 
 // jumpOf returns where a goto leads; not ok if there is no such rule behind it.
 func (rs *ruleset) jumpOf(r *rule) (jump, bool) {
-	to, ok := rs.jumps[r.Action.Target()]
+	to, ok := rs.jumps[r.target]
 	return to, ok && to.first > r.at
 }
 
 // follows returns where a walk goes on behind a rule that fits, if the rule is a
 // goto that leads somewhere and is fully known.
 func (rs *ruleset) follows(r *rule) (jump, bool) {
-	if r.Action.Type() != rpdb.ActionGoto || r.Unknown != "" {
+	if r.does != rpdb.ActionGoto || r.unknown {
 		return jump{}, false
 	}
 	return rs.jumpOf(r)
@@ -109,7 +111,7 @@ func (f *FIB) WithRule(r rpdb.Rule) *FIB {
 // withRuleAt is WithRule in a place that no rule has.
 func (f *FIB) withRuleAt(r rpdb.Rule, at order) *FIB {
 	return f.change(r.Family, func(g *FIB, rs *ruleset) {
-		n := g.newRule(rs, r)
+		n := g.newRule(rs, r, new(terms))
 		n.at = at
 		rs.rules = rs.rules.with(&n)
 		rs.found = rs.found.with(&n)

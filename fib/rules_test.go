@@ -260,6 +260,37 @@ func TestVersionsApart(t *testing.T) {
 	}
 }
 
+// The table of a shape grows rule by rule and finds each, and finds those that are left
+// when every second has gone.
+func TestOneShapeGrows(t *testing.T) {
+	const n = 700
+	rule := func(i int) rpdb.Rule {
+		r := rpdb.Rule{Family: rpdb.IPv4, Priority: rpdb.Priority(100 + i), Action: rpdb.Prohibit()}
+		r.Selector.Mark = rpdb.Mark{Value: uint32(i), Mask: ^uint32(0)}
+		return r
+	}
+	finds := func(f *fib.FIB, i int) bool {
+		packet := flow(t, "10.9.9.9")
+		packet.Mark = uint32(i)
+		return f.Lookup(packet).Errno == rpdb.EACCES
+	}
+	f := fib.Compile(world(t))
+	for i := 1; i < n; i++ {
+		before := f
+		if f = f.WithRule(rule(i)); !finds(f, i) || finds(before, i) {
+			t.Fatalf("rule %d: found %v, and before it came %v", i, finds(f, i), finds(before, i))
+		}
+	}
+	for i := 1; i < n; i += 2 {
+		f, _ = f.WithoutRule(rule(i))
+	}
+	for i := range n + 100 {
+		if want := i > 0 && i < n && i%2 == 0; finds(f, i) != want {
+			t.Errorf("rule %d: found %v", i, !want)
+		}
+	}
+}
+
 // The last rule that asks for ports takes with it that packets are looked into.
 func TestPortsAreAskedForNoMore(t *testing.T) {
 	s := world(t, "rule add pref 100 iif lo ipproto udp prohibit")

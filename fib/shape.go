@@ -1,9 +1,7 @@
 package fib
 
 import (
-	"encoding/binary"
 	"math/bits"
-	"net/netip"
 
 	"rpdb"
 )
@@ -133,8 +131,8 @@ func portBits(p rpdb.Ports) (mask, value uint16) {
 // each block of its range.
 func (r *rule) entries(d kind, k key, yield func(entry)) {
 	at := func() {
-		w := newWords(&k)
-		yield(entry{d.shape, d.hash(&k, &w)})
+		p, im := d.parts(r.v6), newImage(&k)
+		yield(entry{d.shape, p.hash(&im)})
 	}
 	s := &r.Selector
 	switch d.ranged {
@@ -166,69 +164,4 @@ func blocks(first, last uint64, yield func(first, size uint64)) {
 		yield(first, size)
 		first += size
 	}
-}
-
-// words are the addresses of a flow as they are hashed.
-type words struct {
-	src, dst [2]uint64
-}
-
-func newWords(k *key) words { return words{addressWords(k.src), addressWords(k.dst)} }
-
-// addressWords returns an address with its first bit on top; one of IPv4 has only
-// the first word.
-func addressWords(a netip.Addr) [2]uint64 {
-	if a.Is4() {
-		b := a.As4()
-		return [2]uint64{uint64(binary.BigEndian.Uint32(b[:])) << 32}
-	}
-	b := a.As16()
-	return [2]uint64{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
-}
-
-// hash hashes what the shape looks at.
-func (s *shape) hash(k *key, w *words) uint64 {
-	h := uint64(0x9e3779b97f4a7c15)
-	if s.from != 0 {
-		h = mixPrefix(h, w.src, s.from)
-	}
-	if s.to != 0 {
-		h = mixPrefix(h, w.dst, s.to)
-	}
-	if s.mark != 0 || s.uid != 0 {
-		h = mix(h, uint64(k.mark&s.mark)<<32|uint64(k.uid&s.uid))
-	}
-	if s.iif || s.oif {
-		h = mix(h, when(s.iif, uint64(k.iif))<<32|when(s.oif, uint64(k.oif)))
-	}
-	if s.sport != 0 || s.dport != 0 || s.ds != 0 || s.proto {
-		h = mix(h, uint64(k.sport&s.sport)<<48|uint64(k.dport&s.dport)<<32|uint64(k.ds&s.ds)<<8|when(s.proto, uint64(k.proto)))
-	}
-	if s.label != 0 {
-		h = mix(h, uint64(k.label&s.label))
-	}
-	if s.tun {
-		h = mix(h, k.tun)
-	}
-	return h
-}
-
-func when(set bool, v uint64) uint64 {
-	if set {
-		return v
-	}
-	return 0
-}
-
-func mixPrefix(h uint64, a [2]uint64, length uint8) uint64 {
-	if length <= 64 {
-		return mix(h, a[0]&(^uint64(0)<<(64-length)))
-	}
-	return mix(mix(h, a[0]), a[1]&(^uint64(0)<<(128-length)))
-}
-
-// mix folds a word into a hash, by the product of both in full.
-func mix(h, v uint64) uint64 {
-	hi, lo := bits.Mul64(h^v, 0xd6e8feb86659fd93)
-	return hi ^ lo ^ h<<7
 }

@@ -35,25 +35,79 @@ const enough = 4
 
 // tuples holds the rules of one shape.
 type tuples struct {
-	shape    shape
 	min, max order // between which its rules are, and maybe were
+	filter   filter
+	segments []segment // where a hash tells rules apart: by the upper bits of the hash
+	shift    uint      // that leaves those bits
+	loose    []*rule   // where none does: all of them, in order
 	n        int
-	loose    []*rule    // where no hash tells them apart: all of them, in order
-	segments []*segment // of the others: by the upper bits of the hash
-	shift    uint       // that leaves those bits
+	parts    parts // of the shape
+	shape    shape
 }
 
 // segment is a part of a hash table with open addressing, as large as a change
 // may copy.
-type segment struct {
-	slots []slot
-	used  int
+type segment []slot
+
+// slot holds the rules of one hash: most often one.
+type slot struct {
+	hash uint64
+	one  [1]*rule // nil in a free slot
+	more *[]*rule // if there are several: all of them, in order
 }
 
-// slot holds the rules of one hash, in order; none in a free slot.
-type slot struct {
-	hash  uint64
-	rules []*rule
+// list returns the rules in order.
+func (s *slot) list() []*rule {
+	switch {
+	case s.more != nil:
+		return *s.more
+	case s.one[0] == nil:
+		return nil
+	}
+	return s.one[:]
+}
+
+// set makes the rules of a slot a list that it may keep.
+func (s *slot) set(rules []*rule) {
+	s.more, s.one[0] = nil, rules[0]
+	if len(rules) > 1 {
+		s.more = &rules
+	}
+}
+
+// filter tells of most hashes that are not in a table that they are not: it has a
+// bit set for each that is. It stays in the cache where the table does not.
+type filter []uint64
+
+// perWord is how many hashes there are at most to a word of a new filter.
+const perWord = 8
+
+func newFilter(n int) filter { return make(filter, 1<<bits.Len(uint(n/perWord))) }
+
+// place returns the word and the bit of a hash. The other bits of the hash choose its
+// segment and slot.
+func (f filter) place(hash uint64) (word int, bit uint64) {
+	return int(hash>>22) & (len(f) - 1), 1 << (hash >> 16 & 63)
+}
+
+func (f filter) has(hash uint64) bool {
+	word, bit := f.place(hash)
+	return f[word]&bit != 0
+}
+
+func (f filter) set(hash uint64) {
+	word, bit := f.place(hash)
+	f[word] |= bit
+}
+
+// with returns the filter with one hash more.
+func (f filter) with(hash uint64) filter {
+	if f.has(hash) {
+		return f
+	}
+	f = slices.Clone(f)
+	f.set(hash)
+	return f
 }
 
 // newClassifier compiles a list of rules, with tables for the kinds of which there
@@ -116,12 +170,14 @@ type item struct {
 type pile []item
 
 // perSegment is how many rules a segment is made for.
-const perSegment = 32
+const perSegment = 128
 
 // newTuples makes the table of a shape, of at least one rule; the rules come in
 // order.
 func newTuples(s shape, p pile) *tuples {
-	t := &tuples{shape: s, min: p[0].rule.at, max: p[len(p)-1].rule.at, n: len(p)}
+	t := &tuples{
+		shape: s, parts: s.parts(p[0].rule.v6), min: p[0].rule.at, max: p[len(p)-1].rule.at, n: len(p),
+	}
 	if s == (shape{not: s.not}) {
 		for _, i := range p {
 			t.loose = append(t.loose, i.rule)
@@ -129,7 +185,8 @@ func newTuples(s shape, p pile) *tuples {
 		return t
 	}
 	width := uint(bits.Len(uint(len(p) / perSegment)))
-	t.segments, t.shift = make([]*segment, 1<<width), 64-width
+	t.segments, t.shift = make([]segment, 1<<width), 64-width
+	t.filter = newFilter(len(p))
 	sizes := make([]int, len(t.segments))
 	for _, i := range p {
 		sizes[t.segmentOf(i.hash)]++
@@ -139,6 +196,7 @@ func newTuples(s shape, p pile) *tuples {
 	}
 	for _, i := range p {
 		t.segments[t.segmentOf(i.hash)].add(i.hash, i.rule)
+		t.filter.set(i.hash)
 	}
 	return t
 }
@@ -148,21 +206,22 @@ func (t *tuples) segmentOf(hash uint64) int { return int(hash >> t.shift) }
 
 // find returns the rules of a hash, in order.
 func (t *tuples) find(hash uint64) []*rule {
+	if !t.filter.has(hash) {
+		return nil
+	}
 	s := t.segments[t.segmentOf(hash)]
-	return s.slots[s.slotOf(hash)].rules
+	return s[s.slotOf(hash)].list()
 }
 
 // newSegment makes room for a number of hashes; a quarter stays free.
-func newSegment(n int) *segment {
-	return &segment{slots: make([]slot, 1<<bits.Len(uint(n+n/3)))}
-}
+func newSegment(n int) segment { return make(segment, 1<<bits.Len(uint(n+n/3))) }
 
 // slotOf returns the slot of a hash, or the free one where it is to go. There is
 // always a free one.
-func (s *segment) slotOf(hash uint64) int {
-	last := len(s.slots) - 1
+func (s segment) slotOf(hash uint64) int {
+	last := len(s) - 1
 	for i := int(hash) & last; ; i = (i + 1) & last {
-		if s.slots[i].rules == nil || s.slots[i].hash == hash {
+		if s[i].hash == hash || s[i].one[0] == nil {
 			return i
 		}
 	}
@@ -170,18 +229,20 @@ func (s *segment) slotOf(hash uint64) int {
 
 // add puts a rule into its place among those of its hash. Only whoever made the
 // segment may do that.
-func (s *segment) add(hash uint64, r *rule) {
-	i := s.slotOf(hash)
-	if s.slots[i].rules == nil {
-		s.used++
+func (s segment) add(hash uint64, r *rule) {
+	in := &s[s.slotOf(hash)]
+	in.hash = hash
+	rules := in.list()
+	switch at := seek(rules, r.at); {
+	case len(rules) == 0:
+		in.one[0] = r
+	case at < len(rules):
+		in.set(slices.Insert(slices.Clone(rules), at, r))
+	case in.more == nil:
+		in.set([]*rule{rules[0], r})
+	default:
+		*in.more = append(rules, r) // past what others see of it
 	}
-	rules := s.slots[i].rules
-	at := seek(rules, r.at)
-	if at == len(rules) {
-		s.slots[i] = slot{hash, append(rules, r)} // past what others see of it
-		return
-	}
-	s.slots[i] = slot{hash, slices.Insert(slices.Clone(rules), at, r)}
 }
 
 // seek returns the place of the first rule that is not before an order.
@@ -276,12 +337,13 @@ func (t *tuples) with(hash uint64, r *rule) *tuples {
 	case t.segments == nil:
 		next.loose = slices.Insert(slices.Clone(t.loose), seek(t.loose, r.at), r)
 		return &next
-	case next.n > 16*perSegment*len(t.segments):
+	case next.n > 4*perWord*len(t.filter):
 		return newTuples(t.shape, append(t.pile(), item{hash, r}).sorted())
 	}
 	next.segments = slices.Clone(t.segments)
 	i := t.segmentOf(hash)
 	next.segments[i] = t.segments[i].with(hash, r)
+	next.filter = t.filter.with(hash)
 	return &next
 }
 
@@ -308,9 +370,9 @@ func drop(rules []*rule, r *rule) []*rule {
 func (t *tuples) pile() pile {
 	var p pile
 	for _, s := range t.segments {
-		for _, slot := range s.slots {
-			for _, r := range slot.rules {
-				p = append(p, item{slot.hash, r})
+		for i := range s {
+			for _, r := range s[i].list() {
+				p = append(p, item{s[i].hash, r})
 			}
 		}
 	}
@@ -323,35 +385,43 @@ func (p pile) sorted() pile {
 }
 
 // with returns the segment with one rule more, larger if it is full.
-func (s *segment) with(hash uint64, r *rule) *segment {
-	next := s.copied(s.used + 1)
+func (s segment) with(hash uint64, r *rule) segment {
+	next := s.copied(1)
 	next.add(hash, r)
 	return next
 }
 
-// copied returns a copy with room for a number of hashes. The lists of rules are
+// copied returns a copy with room for a number of hashes more. The lists of rules are
 // cut so that a rule that is added to one does not become part of the other.
-func (s *segment) copied(room int) *segment {
-	next := newSegment(room)
-	for _, slot := range s.slots {
-		if len(slot.rules) == 0 {
+func (s segment) copied(more int) segment {
+	used := 0
+	for i := range s {
+		if s[i].one[0] != nil {
+			used++
+		}
+	}
+	next := newSegment(used + more)
+	for i := range s {
+		if s[i].one[0] == nil {
 			continue
 		}
-		next.slots[next.slotOf(slot.hash)] = slot
-		next.slots[next.slotOf(slot.hash)].rules = slices.Clip(slot.rules)
-		next.used++
+		in := &next[next.slotOf(s[i].hash)]
+		if *in = s[i]; in.more != nil {
+			in.set(slices.Clip(*in.more))
+		}
 	}
 	return next
 }
 
 // without returns the segment with one rule less. A hash that has no rule left
 // gives its slot back.
-func (s *segment) without(hash uint64, r *rule) *segment {
-	next := &segment{slots: slices.Clone(s.slots), used: s.used}
-	i := next.slotOf(hash)
-	next.slots[i].rules = drop(next.slots[i].rules, r)
-	if len(next.slots[i].rules) > 0 {
+func (s segment) without(hash uint64, r *rule) segment {
+	next := s.copied(0)
+	in := &next[next.slotOf(hash)]
+	if rest := drop(in.list(), r); len(rest) > 0 {
+		in.set(rest)
 		return next
 	}
-	return next.copied(next.used)
+	*in = slot{}
+	return next.copied(0)
 }

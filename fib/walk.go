@@ -46,7 +46,7 @@ func (f *FIB) walk(rs *ruleset, k *key, v *verdict, rec *recorder) {
 		f.walkMerged(rs, k, v, rec)
 		return
 	}
-	a := asking{rs: rs, words: newWords(k)}
+	a := asking{rs: rs, image: newImage(k), fits: !rs.v6 || k.hasSrc}
 	for r := a.next(k); r != nil; r = a.next(k) {
 		if to, ok := rs.follows(r); ok {
 			rec.step(r, stepGoto, &verdict{}, "")
@@ -76,12 +76,12 @@ const (
 // on with the next one.
 func (f *FIB) act(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) (decided bool) {
 	*v = verdict{rule: r}
-	switch r.Action.Type() {
+	switch r.does {
 	case rpdb.ActionTable:
 		f.consult(rs, r, k, v, rec)
 		decided = v.outcome == hit || v.outcome == denied || v.outcome == unclear
 	case rpdb.ActionGoto:
-		if _, ok := rs.jumpOf(r); !ok || r.Unknown == "" {
+		if _, ok := rs.jumpOf(r); !ok || !r.unknown {
 			rec.step(r, stepUnresolved, v, "")
 			return false
 		}
@@ -96,7 +96,7 @@ func (f *FIB) act(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) (deci
 	default: // blackhole, and every action the kernel does not know
 		v.outcome, v.errno, decided = denied, rpdb.EINVAL, true
 	}
-	if decided && r.Unknown != "" {
+	if decided && r.unknown {
 		v.result = result{outcome: unclear, note: noteUnknownRule}
 	}
 	if decided {
@@ -169,6 +169,9 @@ func (f *FIB) accept(rs *ruleset, r *rule, k *key, v *verdict, rec *recorder) {
 // (fib4_rule_suppress, fib6_rule_suppress), and the reason if that cannot be
 // told.
 func (f *FIB) suppresses(rs *ruleset, r *rule, res *result) (by, doubt string) {
+	if r.prefixLen < 0 && !r.hasIfGroup {
+		return "", ""
+	}
 	if rs.v6 && rs.gappy && res.route.nhid != 0 && r.prefixLen >= 0 {
 		return "", noteShared
 	}
@@ -263,7 +266,7 @@ func (v *verdict) end() {
 func (v *verdict) decision(k *key, d *rpdb.Decision) {
 	*d = rpdb.Decision{Errno: v.errno, Note: v.note}
 	if v.rule != nil {
-		d.Rule = rpdb.Some(v.rule.Priority)
+		d.Rule = rpdb.Some(v.rule.at.priority())
 	}
 	switch v.outcome {
 	case unclear:

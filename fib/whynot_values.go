@@ -176,7 +176,7 @@ func (s *search) mirrored(x field) (list []value) {
 		return nil
 	}
 	for i := range s.rules {
-		r := *s.rules[i]
+		r := s.rules[i].copied()
 		r.from, r.Selector.SPort, r.Selector.DPort = r.to, r.Selector.DPort, r.Selector.SPort
 		if x == fieldFrom && r.from.IsValid() || x == fieldSPort && r.Selector.SPort != (rpdb.Ports{}) ||
 			x == fieldDPort && r.Selector.DPort != (rpdb.Ports{}) {

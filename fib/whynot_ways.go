@@ -204,7 +204,7 @@ func (r *rule) failures(k *key) []string {
 		return nil
 	}
 	var all []string
-	for rest := *r; field != ""; field = rest.failing(k) {
+	for rest := r.copied(); field != ""; field = rest.failing(k) {
 		all = append(all, field)
 		rest.drop(field)
 	}
