@@ -13,41 +13,45 @@ import (
 
 // FlushInTurn carries out what was added as if each request was sent when the kernel
 // had agreed to the one before: of the first that it refuses it returns the number
-// and the [*Refusal], and nothing behind it stays in effect. All requests must be
-// [Revocable]. The number is -1 if the kernel refused none; then the error, if any, is
-// none of the kernel's: what was carried out is not known, or is an [*UnrevokedError].
-// Afterwards the pipeline is empty.
+// and the [*Refusal], and nothing behind it stays in effect, or else an
+// [*UnrevokedError] is joined to it. All requests must be [Revocable]. The number is -1
+// if the kernel refused none; then the error, if any, is the connection's, and what was
+// carried out is not known. Afterwards the pipeline is empty.
 //
-// The kernel goes on behind a request that it refuses, so those behind it are in effect
-// for a moment, and whoever listens hears of them. If the process is killed in that
-// moment they stay.
+// The kernel goes on behind a request that it refuses, so up to 63 behind it are in
+// effect for a moment, and whoever listens hears of them. If the process is killed in
+// that moment they stay.
 func (p *Pipeline) FlushInTurn(ctx context.Context) (refused int, err error) {
 	defer p.batch.Reset()
-	refused = -1
-	var refusals []int // behind the first
-	var first error
-	if _, err := p.socket.nl.ExecuteBatch(ctx, &p.batch, func(i int, err error) error {
-		if refused < 0 {
-			refused, first = i, err
-		} else {
-			refusals = append(refusals, i)
+	for from := 0; from < p.batch.Len(); {
+		var refusals []int
+		var first error
+		end, err := p.socket.nl.ExecutePart(ctx, &p.batch, from, sentInTurn, func(i int, err error) {
+			if refusals = append(refusals, i); first == nil {
+				first = err
+			}
+		})
+		switch {
+		case err != nil:
+			return -1, err
+		case first != nil:
+			if err := p.revoke(end, refusals); err != nil {
+				first = errors.Join(first, err)
+			}
+			return refusals[0], first
 		}
-		return nil
-	}); err != nil {
-		return -1, err
+		from = end
 	}
-	if refused < 0 {
-		return -1, nil
-	}
-	if err := p.revoke(refused+1, refusals); err != nil {
-		return refused, errors.Join(first, err)
-	}
-	return refused, first
+	return -1, nil
 }
+
+// sentInTurn is how many requests are sent before one is known to have been refused,
+// which costs little more than sending more.
+const sentInTurn = 64
 
 // UnrevokedError says that requests behind one that the kernel refused stay in effect.
 type UnrevokedError struct {
-	Request int // the first of them
+	Request int // one of them
 	Err     error
 }
 
@@ -59,14 +63,14 @@ func (e *UnrevokedError) Error() string {
 // Unwrap returns why.
 func (e *UnrevokedError) Unwrap() error { return e.Err }
 
-// revoke deletes what the requests from first on added, but for those that were
-// refused, the last one first.
-func (p *Pipeline) revoke(first int, refused []int) error {
+// revoke deletes what the requests behind the first that was refused, up to the one at
+// end, added, the last one first.
+func (p *Pipeline) revoke(end int, refused []int) error {
 	var b netlink.Batch
 	var requests []int
-	for i := p.batch.Len() - 1; i >= first; i-- {
-		if n := len(refused); n > 0 && refused[n-1] == i {
-			refused = refused[:n-1]
+	for i := end - 1; i > refused[0]; i-- {
+		if last := len(refused) - 1; refused[last] == i {
+			refused = refused[:last]
 			continue
 		}
 		p.e.Reset(unix.RTM_DELROUTE, 0, revocation(p.batch.Payload(i)))
@@ -81,6 +85,10 @@ func (p *Pipeline) revoke(first int, refused []int) error {
 		}
 		return &UnrevokedError{requests[i], err}
 	})
+	var unrevoked *UnrevokedError
+	if err != nil && !errors.As(err, &unrevoked) {
+		err = &UnrevokedError{end - 1, err}
+	}
 	return err
 }
 

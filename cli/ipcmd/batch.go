@@ -131,9 +131,9 @@ func (s *session) ours(words []string) bool {
 // ends the process ends the batch at once.
 func (s *session) runLines(name string, in io.Reader, stream bool) (code int, err error) {
 	rest := &recorder{from: in, keep: stream}
-	text := io.Reader(readAfter{s, rest})
-	if !stream { // of a stream no more is taken than ip takes
-		text = bufio.NewReaderSize(text, fileBuffer)
+	text := io.Reader(bufio.NewReaderSize(rest, fileBuffer))
+	if stream { // of which no more is taken than ip takes
+		text = readAfter{s, rest}
 	}
 	b := iproute2.NewBatch(text)
 	b.Recycle()
@@ -141,6 +141,7 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 		in.batch = b
 	}
 	s.wait(name)
+	defer s.endWaiting()
 	for b.Next() {
 		words := b.Words()
 		rest.keep = stream && !restores(words) // nothing is left behind a restore

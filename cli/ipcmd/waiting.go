@@ -11,24 +11,46 @@ import (
 	"rpdb/kernel"
 )
 
-// waiting are changes of a batch that are not sent yet, so that many go together for
-// the price of one exchange. With -force every line is carried out whatever became of
-// those before, and all changes may wait. Without it no line behind one that fails may
-// take effect: what waits are additions that can be revoked, and those behind the first
-// that is refused are. Nothing waits while more lines have to be waited for.
+// waiting are changes of a batch that are not carried out yet, so that many go together
+// for the price of one exchange, while the next lines are read. With -force every line
+// is carried out whatever became of those before, and all changes may wait. Without it
+// no line behind one that fails may take effect: what waits are additions that can be
+// revoked, and those behind the first that is refused are. Nothing waits while more
+// lines have to be waited for.
 type waiting struct {
-	*kernel.Pipeline
 	name  string // of the batch
 	force bool
-	lines []int // of the changes
-	line  int   // that is carried out
-	fails bool  // one of them was refused
+	line  int  // that is carried out
+	fails bool // one of those that waited was refused
 
-	links map[rpdb.LinkName]rpdb.LinkIndex // that these lines have asked for
+	next       *chunk   // that is being filled, nil for none
+	free       []*chunk // to be filled again
+	work, done chan *chunk
+	sent       int // chunks that are with the sender
+
+	links map[rpdb.LinkName]rpdb.LinkIndex // that the lines of a chunk have asked for
 }
 
-// mostWaiting is how many changes are sent together. More would hardly be faster.
-const mostWaiting = 64
+// chunk are changes that go to the kernel together, and what became of them.
+type chunk struct {
+	*kernel.Pipeline
+	lines    []int
+	refusals []refusal
+	err      error // of the connection
+}
+
+// refusal is what the kernel says about a change of a chunk.
+type refusal struct {
+	change int
+	err    error
+}
+
+// A chunk is large enough that it costs little to have it carried out aside, and enough
+// of them are read ahead that the kernel does not wait for us.
+const (
+	mostWaiting = 256
+	mostChunks  = 4
+)
 
 // errStopped ends a batch of which a line has failed, and was reported.
 var errStopped = errors.New("a line of the batch has failed")
@@ -50,20 +72,90 @@ func (s *session) put(sock *kernel.Socket, revocable func() bool, add func(*kern
 	if !w.force && !revocable() {
 		return false, s.sendWaiting()
 	}
-	if w.Pipeline == nil {
-		w.Pipeline = sock.Pipeline()
+	if n := len(w.free); w.next == nil && n > 0 {
+		w.next, w.free = w.free[n-1], w.free[:n-1]
+	} else if w.next == nil {
+		w.next = &chunk{Pipeline: sock.Pipeline()}
 	}
-	if err := add(w.Pipeline); err != nil {
+	if err := add(w.next.Pipeline); err != nil {
 		return true, fail(2, "%s", kernelText(err))
 	}
-	w.lines = append(w.lines, w.line)
-	if w.Len() >= mostWaiting {
-		return true, s.sendWaiting()
+	w.next.lines = append(w.next.lines, w.line)
+	if len(w.next.lines) < mostWaiting {
+		return true, nil
 	}
-	return true, nil
+	return true, s.sendAside()
 }
 
-// sendWaiting carries out the changes that wait, and says which were refused. It
+// sendAside has the chunk that is full carried out while the next one is filled.
+func (s *session) sendAside() error {
+	w := s.waiting
+	if w.work == nil {
+		w.work, w.done = make(chan *chunk, mostChunks), make(chan *chunk, mostChunks)
+		go w.send()
+	}
+	w.work <- w.next
+	w.next = nil
+	w.sent++
+	clear(w.links)
+	for w.sent == mostChunks || len(w.done) > 0 {
+		if err := s.receive(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send carries chunks out, up to the first that ends the batch, until there are no more.
+func (w *waiting) send() {
+	defer close(w.done)
+	ended := false
+	for c := range w.work {
+		if !ended {
+			c.carryOut(w.force)
+			ended = !w.force && c.fails()
+		}
+		w.done <- c
+	}
+}
+
+// endWaiting ends the sender. What waits then is never carried out.
+func (s *session) endWaiting() {
+	if w := s.waiting; w != nil && w.work != nil {
+		close(w.work)
+		for range w.done {
+		}
+		w.work, w.sent = nil, 0
+	}
+}
+
+// carryOut sends the changes, and keeps what the kernel says.
+func (c *chunk) carryOut(force bool) {
+	refused := func(i int, err error) { c.refusals = append(c.refusals, refusal{i, err}) }
+	if force {
+		c.err = c.Flush(context.Background(), refused)
+		return
+	}
+	switch i, err := c.FlushInTurn(context.Background()); {
+	case i >= 0:
+		refused(i, err)
+	default:
+		c.err = err
+	}
+}
+
+func (c *chunk) fails() bool { return c.err != nil || len(c.refusals) > 0 }
+
+// receive waits for a chunk that the sender has, and tells of it.
+func (s *session) receive() error {
+	w := s.waiting
+	c := <-w.done
+	w.sent--
+	w.free = append(w.free, c)
+	return s.tell(c)
+}
+
+// sendWaiting carries out all changes that wait, and says which were refused. It
 // returns [errStopped] if that ends the batch, now or before.
 func (s *session) sendWaiting() error {
 	w := s.waiting
@@ -74,50 +166,47 @@ func (s *session) sendWaiting() error {
 		return errStopped
 	}
 	clear(w.links)
-	if len(w.lines) == 0 {
+	for w.sent > 0 {
+		if err := s.receive(); err != nil {
+			return err
+		}
+	}
+	if w.next == nil || len(w.next.lines) == 0 {
 		return nil
 	}
-	if w.force {
-		s.sendForced()
-	} else {
-		s.sendInTurn()
+	w.next.carryOut(w.force)
+	return s.tell(w.next)
+}
+
+// tell says what of a chunk was refused, and empties it. It returns [errStopped] if that
+// ends the batch.
+func (s *session) tell(c *chunk) error {
+	w := s.waiting
+	for _, r := range c.refusals {
+		s.complain(c.lines[r.change], r.err)
 	}
-	w.lines = w.lines[:0]
+	if n := len(c.lines); c.err != nil {
+		s.complain(c.lines[0], c.err)
+		fmt.Fprintf(s.Stderr, "ip: which of the lines %d to %d are in effect is not known\n", c.lines[0], c.lines[n-1])
+	}
+	if c.fails() {
+		w.fails = true
+	}
+	c.lines, c.refusals, c.err = c.lines[:0], c.refusals[:0], nil
 	if w.fails && !w.force {
 		return errStopped
 	}
 	return nil
 }
 
-func (s *session) sendForced() {
-	w := s.waiting
-	if err := w.Flush(context.Background(), s.complain); err != nil {
-		s.complain(len(w.lines)-1, err)
-	}
-}
-
-func (s *session) sendInTurn() {
-	w := s.waiting
-	refused, err := w.FlushInTurn(context.Background())
-	if err == nil {
-		return
-	}
-	s.complain(max(refused, 0), err)
-	var stays *kernel.UnrevokedError
-	switch last := len(w.lines) - 1; {
-	case refused < 0 && last > 0: // the connection is broken
-		fmt.Fprintf(s.Stderr, "ip: which of the lines %d to %d are in effect is not known\n", w.lines[0], w.lines[last])
-	case errors.As(err, &stays):
-		fmt.Fprintf(s.Stderr, "ip: line %d is in effect all the same: %v\n", w.lines[stays.Request], stays.Err)
-	}
-}
-
-// complain says that a change that waited was refused.
-func (s *session) complain(i int, err error) {
-	w := s.waiting
+// complain says that the change of a line was refused.
+func (s *session) complain(line int, err error) {
 	s.report(fail(2, "%s", kernelText(err)), 1)
-	fmt.Fprintf(s.Stderr, "Command failed %s:%d\n", w.name, w.lines[i])
-	w.fails = true
+	fmt.Fprintf(s.Stderr, "Command failed %s:%d\n", s.waiting.name, line)
+	var stays *kernel.UnrevokedError
+	if errors.As(err, &stays) {
+		fmt.Fprintf(s.Stderr, "ip: lines behind it are in effect all the same: %v\n", stays.Err)
+	}
 }
 
 // inTurn is standard error for what is said while a line is read: what is wrong with
@@ -132,8 +221,8 @@ func (t inTurn) Write(p []byte) (int, error) {
 	return t.s.Stderr.Write(p)
 }
 
-// readAfter is a reader of a batch that carries out what waits before it reads on, for
-// which it may have to wait.
+// readAfter is a reader of a stream that carries out what waits before it reads on,
+// which may be long.
 type readAfter struct {
 	s    *session
 	from io.Reader

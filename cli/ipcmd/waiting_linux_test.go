@@ -151,14 +151,15 @@ func TestBatchWithAFailingLine(t *testing.T) {
 // Where the lines that go together end, and a line before or behind it fails.
 func TestFailingLineAmongMany(t *testing.T) {
 	w := newTwins(t, theirs(t), routeHost())
-	for _, at := range []int{0, 1, mostWaiting - 1, mostWaiting, mostWaiting + 1, 2*mostWaiting - 1, 2 * mostWaiting, 150} {
+	const many = (mostChunks + 1) * mostWaiting / 2 // of each family
+	for _, at := range []int{0, 31, 32, mostWaiting/2 - 1, mostWaiting / 2, mostWaiting, 2*mostWaiting - 1, many - 1} {
 		for _, force := range []bool{false, true} {
 			var b strings.Builder
-			for i := range 151 {
+			for i := range many {
 				fmt.Fprintf(&b, "route add 10.%d.%d.0/24 via 10.0.0.9 dev v0 table 7\n", 20+i>>8, i&255)
 				fmt.Fprintf(&b, "route add 2001:db8:%x::/48 via 2001:db8::9 dev v0 table 7\n", i+32)
 				if i == at {
-					fmt.Fprintf(&b, "route add 10.20.%d.0/24 via 10.0.0.7 dev v0 table 7\n", i/2)
+					fmt.Fprintf(&b, "route add 10.20.%d.0/24 via 10.0.0.7 dev v0 table 7\n", min(i/2, 255))
 				}
 			}
 			c := command{args: []string{"-batch", "-"}, stdin: b.String()}

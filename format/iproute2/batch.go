@@ -155,7 +155,11 @@ func (b *Batch) lookAhead() error {
 	return err
 }
 
-func blank(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+// blank reports whether a byte stands between words.
+func blank(c byte) bool {
+	const blanks = 1<<' ' | 1<<'\n' | 1<<'\t' | 1<<'\r'
+	return c <= ' ' && blanks>>c&1 != 0
+}
 
 // split cuts a command into words.
 func (b *Batch) split(text string) (words []string) {

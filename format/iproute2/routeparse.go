@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"rpdb"
 )
@@ -37,7 +38,33 @@ func (c RouteContext) ParseRequest(v RouteVerb, words []string) (RouteRequest, e
 // RouteParser reads one command after the other in the memory of the one before, for
 // batches of a million lines. The zero value is ready. It is not safe for concurrent
 // use.
-type RouteParser struct{ p routeParser }
+type RouteParser struct {
+	p     routeParser
+	known []knownWord
+}
+
+// knownWord is a keyword as it was typed before, and what it means.
+type knownWord struct {
+	word   string
+	option routeOption
+}
+
+// mostKnown bounds how many words are known: few share a batch.
+const mostKnown = 8
+
+// lookUp is lookUpRoute of the words of a change.
+func (r *RouteParser) lookUp(word string) (routeOption, bool) {
+	for i := range r.known {
+		if k := &r.known[i]; k.word == word {
+			return k.option, true
+		}
+	}
+	o, ok := lookUpRoute(routeAddWords, word)
+	if ok && len(r.known) < mostKnown {
+		r.known = append(r.known, knownWord{strings.Clone(word), o})
+	}
+	return o, ok
+}
 
 // Parse is [RouteContext.ParseRequest]. The request is valid until the next call; on
 // an error it has what was read so far.
@@ -47,18 +74,18 @@ func (r *RouteParser) Parse(c RouteContext, v RouteVerb, words []string) (*Route
 		sent, typed = make(wire, 0, 48), make([]string, 0, 8) // two addresses of IPv6; most commands have no more
 	}
 	r.p = routeParser{routeReader: c.reader(words), q: RouteRequest{Verb: v, sent: sent, typed: typed}}
-	err := r.p.parse()
+	err := r.p.parse(r.lookUp)
 	return &r.p.q, err
 }
 
-func (p *routeParser) parse() error {
+func (p *routeParser) parse(lookUp func(word string) (routeOption, bool)) error {
 	p.q.Table, p.q.Scope = uint8(rpdb.TableMain), rpdb.ScopeNowhere
 	if !p.q.Deletes() {
 		p.q.Protocol, p.q.Scope, p.q.Type = rpdb.ProtocolBoot, rpdb.ScopeGlobal, rpdb.RouteUnicast
 	}
 	for p.more() && !p.hasHops {
 		p.keyword = p.next()
-		if o, ok := lookUpRoute(routeAddWords, p.keyword); ok {
+		if o, ok := lookUp(p.keyword); ok {
 			p.option(o)
 		} else {
 			p.destination(p.keyword)

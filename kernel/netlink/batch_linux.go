@@ -56,10 +56,10 @@ const (
 )
 
 // piece returns the end of the run of requests from first on that is sent at
-// once.
-func (b *Batch) piece(first int) (end int) {
+// once, which are no more than most.
+func (b *Batch) piece(first, most int) (end int) {
 	size := 0
-	for end = first; end < b.Len() && end-first < pieceRequests; end++ {
+	for end = first; end < b.Len() && end-first < most; end++ {
 		if size += len(b.request(end)); size > pieceBytes && end > first {
 			return end
 		}
@@ -83,6 +83,26 @@ func (c *Conn) ExecuteBatch(ctx context.Context, b *Batch, refused func(i int, e
 	})
 }
 
+// ExecutePart is ExecuteBatch of what goes at once of the requests from first on, but
+// of no more than most, and returns where it ends.
+func (c *Conn) ExecutePart(ctx context.Context, b *Batch, first, most int, refused func(i int, err error)) (end int, err error) {
+	if err := c.begin(ctx); err != nil {
+		return first, err
+	}
+	defer c.end()
+	end = b.piece(first, min(most, pieceRequests))
+	seq, err := c.sendPiece(ctx, b, first, end)
+	if err != nil {
+		return first, err
+	}
+	return end, c.collect(seq, uint32(end-first), func(i int, _ Message, err error) error {
+		if err != nil {
+			refused(first+i, err)
+		}
+		return nil
+	})
+}
+
 // AskBatch is [Conn.ExecuteBatch] for questions: the kernel's answer to each, or
 // its refusal, goes to answer with the number of the request. The message is
 // valid only during the call.
@@ -92,7 +112,7 @@ func (c *Conn) AskBatch(ctx context.Context, b *Batch, answer func(i int, m Mess
 	}
 	defer c.end()
 	for done < b.Len() {
-		end := b.piece(done)
+		end := b.piece(done, pieceRequests)
 		first, err := c.sendPiece(ctx, b, done, end)
 		if err != nil {
 			return done, err

@@ -36,6 +36,9 @@ func Guard(typ uint16, payload []byte) error {
 	var bad bool
 	switch {
 	case typ >= newRoute && typ <= getRoute && len(payload) >= routeHead:
+		if !tunnels(payload[routeHead:]) { // as most
+			return nil
+		}
 		bad = hasTunnelOptions(payload[routeHead:], routeEncapType, routeEncap) || inMultipath(payload[routeHead:])
 	case typ >= newNexthop && typ <= getNexthop && len(payload) >= nexthopHead:
 		bad = hasTunnelOptions(payload[nexthopHead:], nexthopEncapType, nexthopEncap)
@@ -47,6 +50,17 @@ func Guard(typ uint16, payload []byte) error {
 		Errno:   syscall.EOPNOTSUPP,
 		Message: "encap with geneve, vxlan or erspan options is not sent: Linux 6.18 stops working at them",
 	}
+}
+
+// tunnels reports whether attributes of a route can make a tunnel at all.
+func tunnels(attrs []byte) bool {
+	d := NewDecoder(attrs)
+	for d.Next() {
+		if t := d.Type(); t == routeEncap || t == routeMultipath {
+			return true
+		}
+	}
+	return false
 }
 
 // hasTunnelOptions reports whether attributes make a tunnel with options. Of
