@@ -96,11 +96,16 @@ func (n NATRule) Meant() Translation {
 
 // CopyTable returns the routes of one table of a family as they stand in a copy of
 // it: as ours, each by nexthops of its own, since nexthop objects carry neither
-// realms nor programs, with those of the copy, and without ways that are dead. The
-// error names a route that cannot be copied.
+// realms nor programs, with those of the copy, and without ways that are dead. What
+// nothing is forwarded by is left out: each interface has a route to link-local
+// addresses, all with one key. The error names a route that cannot be copied.
 func (s *Snapshot) CopyTable(f Family, from, to TableID) ([]Route, error) {
 	var all []Route
+	seen := map[RouteKey]bool{}
 	for _, r := range s.Table(f, from) {
+		if r.Family == IPv6 && !r.IsDefault() && (r.Dst.Addr().IsLinkLocalUnicast() || r.Dst.Addr().IsMulticast()) {
+			continue
+		}
 		if err := r.notCopied(); err != nil {
 			return nil, fmt.Errorf("%v %w", r, err)
 		}
@@ -109,7 +114,12 @@ func (s *Snapshot) CopyTable(f Family, from, to TableID) ([]Route, error) {
 			continue
 		}
 		r.NexthopID, r.Nexthops, r.Protocol = 0, hops, ProtocolRPDB
-		all = append(all, r.Canonical().AsCopy(to))
+		copied := r.Canonical().AsCopy(to)
+		if seen[copied.Key()] {
+			return nil, fmt.Errorf("%v stands there twice, and a copy can have it once", r)
+		}
+		seen[copied.Key()] = true
+		all = append(all, copied)
 	}
 	return all, nil
 }

@@ -1,6 +1,7 @@
 package rpdb_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -106,6 +107,41 @@ func TestCopyTableOfIPv6(t *testing.T) {
 		}
 		if err != nil || len(got) != 1 || !got[0].Equal(want) || got[0].Metric != want.Metric || got[0].Expires != 0 {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)
+		}
+	}
+}
+
+// TestCopyTableOfManyLinks: the routes that each interface has to addresses that nothing
+// is forwarded to are left out. Another route that stands twice, as by two routers that
+// announce themselves, cannot be copied.
+func TestCopyTableOfManyLinks(t *testing.T) {
+	var s rpdb.Snapshot
+	add := func(f rpdb.Family, dst string, link rpdb.LinkIndex, via string) {
+		r := rpdb.Route{Family: f, Table: 254, Dst: prefix(dst), Type: rpdb.RouteUnicast, Metric: 256, Protocol: rpdb.ProtocolKernel, Nexthops: []rpdb.Nexthop{{Link: link}}}
+		if via != "" {
+			r.Nexthops[0].Via = addr(via)
+		}
+		s.Routes = append(s.Routes, r)
+	}
+	for link := range rpdb.LinkIndex(3) {
+		add(rpdb.IPv6, "fe80::/64", link, "")
+		add(rpdb.IPv6, "ff00::/8", link, "")
+	}
+	add(rpdb.IPv6, "::/0", 1, "fe80::1")
+	add(rpdb.IPv6, "2001:db8::/64", 1, "")
+	add(rpdb.IPv4, "224.0.0.0/4", 1, "")
+	add(rpdb.IPv4, "169.254.0.0/16", 1, "")
+	six, err := s.CopyTable(rpdb.IPv6, 254, 84500)
+	four, err4 := s.CopyTable(rpdb.IPv4, 254, 84000)
+	if err := errors.Join(err, err4); err != nil || len(six) != 2 || len(four) != 2 {
+		t.Errorf("%v and %v, %v", six, four, err)
+	}
+	add(rpdb.IPv6, "::/0", 2, "fe80::2")
+	add(rpdb.IPv4, "169.254.0.0/16", 2, "")
+	for f, want := range map[rpdb.Family]string{rpdb.IPv4: "route 169.254.0.0/16", rpdb.IPv6: "route default"} {
+		_, err := s.CopyTable(f, 254, rpdb.FirstHandCopy(f))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "stands there twice") {
+			t.Errorf("%v: %v", f, err)
 		}
 	}
 }

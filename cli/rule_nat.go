@@ -194,7 +194,7 @@ func (r *rules) tellNAT(s *rpdb.Snapshot, n rpdb.NATRule) error {
 	v.nat = s.NAT.Translations
 	w.printf("rule        %d: %s\n", n.Rules[0].Priority, v.rule(n.Rules[0]))
 	w.printf("copy        table %d, %d %s of table %s; \"rpdb repair\" renews it when that changes\n",
-		n.Copy, len(n.Routes), plural(len(n.Routes), "route", "routes"), tableWord(n.Translation.CopyOf, r.names()))
+		n.Copy, len(n.Routes), plural(len(n.Routes), "route", "routes"), safe(r.names().Table(n.Translation.CopyOf)))
 	w.printf("translation %s\n", translationWords(n.Translation))
 	w.printf("%s", ledWords(s, n.Translation))
 	if key, forwards := forwarding(s, n.Family); !forwards {
@@ -211,13 +211,6 @@ func forwarding(s *rpdb.Snapshot, f rpdb.Family) (key string, forwards bool) {
 		return "net.ipv6.conf.all.forwarding", s.Sysctls.IPv6Forward
 	}
 	return "net.ipv4.ip_forward", s.Sysctls.IPv4Forward
-}
-
-func tableWord(t rpdb.TableID, names rpdb.Names) string {
-	if name := names.Tables[t]; name != "" {
-		return safe(name)
-	}
-	return fmt.Sprint(t)
 }
 
 // ledWords says how packets for the outside addresses have to come here, "" where
