@@ -55,7 +55,7 @@ func (q asked) translation(verb string) (rpdb.Translation, error) {
 // changeNAT makes what a plan has, or nothing, as the only writer.
 func (r *rules) changeNAT(ctx context.Context, verb string, wanted func(*rpdb.Snapshot) (plan.Plan, error)) (apply.Result, error) {
 	refused := func(err error) error { return &natRefused{verb: verb, err: err} }
-	k, done, err := r.natWriter(ctx)
+	k, done, err := r.natWriter(ctx, verb)
 	if err != nil {
 		return apply.Result{}, err
 	}
@@ -72,19 +72,25 @@ func (r *rules) changeNAT(ctx context.Context, verb string, wanted func(*rpdb.Sn
 	if p.Empty() {
 		result.After = host
 	}
+	if failed, ok := err.(*apply.StepError); ok { // of a plan that nobody has seen
+		err = failed.Err
+	}
+	if err != nil {
+		err = fmt.Errorf("rule %s: %w", verb, err)
+	}
 	return result, err
 }
 
 // natWriter makes this the only writer of the namespace. Nftables is shared with
 // policies, and written as a whole.
-func (r *rules) natWriter(ctx context.Context) (k apply.Kernel, done func(), err error) {
+func (r *rules) natWriter(ctx context.Context, verb string) (k apply.Kernel, done func(), err error) {
 	conn, err := r.open()
 	if err != nil {
 		return nil, nil, err
 	}
 	var seen rpdb.Snapshot
 	if err = (hostDoors{conn}).readNAT(ctx, &seen); err == nil && seen.Missing.Has(rpdb.PartNAT) {
-		err = fmt.Errorf("rule: nftables shows itself only to those who may change it: %w", syscall.EPERM)
+		err = fmt.Errorf("rule %s: nftables shows itself only to those who may change it: %w", verb, syscall.EPERM)
 	}
 	conn.Close()
 	if err != nil {

@@ -25,7 +25,7 @@ func TestNATRuleThatCannotBe(t *testing.T) {
 			Cloneflags:  syscall.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}, []string{"operation not permitted", "needs CAP_NET_ADMIN"}},
+		}, []string{"rpdb: rule add: nftables shows itself only to those who may change it: operation not permitted", "hint: changing rules and routes needs CAP_NET_ADMIN"}},
 		"table of others": {[]string{"nft", "add table ip rpdb"}, nil, []string{"the table rpdb of nftables is not ours: table ip rpdb"}},
 	} {
 		host := kerneltest.Real(t)
