@@ -39,6 +39,7 @@ func hints(err error) []string {
 		}
 	})
 	var op *kernel.OpError
+	var program *kernel.ProgramError
 	var file *fs.PathError
 	var state *journal.Error
 	switch {
@@ -48,6 +49,8 @@ func hints(err error) []string {
 		add("this needs more rights: run it as root")
 	case errors.Is(err, syscall.EPERM) && errors.As(err, &op) && op.Op == "open":
 		add("entering another network namespace needs CAP_SYS_ADMIN: run it as root")
+	case errors.Is(err, syscall.EPERM) && errors.As(err, &program):
+		add("translating IPv6 needs CAP_BPF (before Linux 5.8 CAP_SYS_ADMIN) in the first user namespace, which the root of a container may lack: run it as root of the machine")
 	case errors.Is(err, syscall.EPERM):
 		add("changing rules and routes needs CAP_NET_ADMIN: run it as root, or rehearse it with \"rpdb try\"")
 	}

@@ -30,7 +30,7 @@ func (c *Conn) putRoute(ctx context.Context, op rpdb.ChangeOp, r rpdb.Route) err
 	}
 	told, err := echoed(ctx, c.nl, e, unix.RTM_NEWROUTE, decodeRoute)
 	if err != nil {
-		return err
+		return refusedProgram(r, err)
 	}
 	told = mergeSiblings(told)
 	if len(told) == 0 {

@@ -137,17 +137,62 @@ func loadCopyProgram(t rpdb.TableID) (int, error) {
 	if errno == 0 {
 		return int(fd), nil
 	}
-	name, _ := rpdb.CopyProgram(t)
-	return -1, programError(name, errno)
+	return -1, programError(t, errno)
 }
 
-// programError says what it means that a program is not loaded.
-func programError(name string, errno unix.Errno) error {
+// programError says what it means that the program of a copy is not loaded.
+func programError(t rpdb.TableID, errno unix.Errno) error {
+	name, _ := rpdb.CopyProgram(t)
 	switch errno {
-	case unix.EPERM, unix.EACCES:
-		return &netlink.Error{Errno: errno, Message: fmt.Sprintf("to load the program %s takes CAP_BPF and CAP_NET_ADMIN in the first user namespace", name)}
+	case unix.EACCES:
+		errno = unix.EPERM
 	case unix.ENOSYS, unix.EINVAL:
-		return &netlink.Error{Errno: unix.EOPNOTSUPP, Message: fmt.Sprintf("the kernel does not take the program %s (option BPF_SYSCALL)", name)}
+		errno = unix.EOPNOTSUPP
 	}
-	return &netlink.Error{Errno: errno, Message: "load the program " + name}
+	return &ProgramError{Name: name, Err: errno}
+}
+
+// ProgramError says that the kernel does not take the program of a copy
+// ([rpdb.CopyProgram]). errors.Is tells why: EPERM means that this process may not load
+// programs, whatever it may do to routes, and EOPNOTSUPP that the kernel was built
+// without what they need.
+type ProgramError struct {
+	Name string
+	Err  error
+}
+
+// Error says what the program takes.
+func (e *ProgramError) Error() string {
+	switch e.Err {
+	case unix.EPERM:
+		return fmt.Sprintf("%v: to load the program %s takes CAP_BPF and CAP_NET_ADMIN in the first user namespace", e.Err, e.Name)
+	case unix.EOPNOTSUPP:
+		return fmt.Sprintf("%v: the program %s takes a kernel with the options BPF_SYSCALL and LWTUNNEL_BPF", e.Err, e.Name)
+	}
+	return fmt.Sprintf("load the program %s: %v", e.Name, e.Err)
+}
+
+// Unwrap returns the errno.
+func (e *ProgramError) Unwrap() error { return e.Err }
+
+// CopyPrograms returns nil if the kernel takes the programs of copies from this
+// process, and a [*ProgramError] if it does not. Whether it runs them on routes shows
+// with the first route that has one.
+func CopyPrograms() error {
+	fd, err := loadCopyProgram(rpdb.FirstHandCopy(rpdb.IPv6))
+	if err == nil {
+		err = unix.Close(fd)
+	}
+	return err
+}
+
+// refusedProgram says of a route that the kernel does not know the tunnel of a program,
+// if the route has one.
+func refusedProgram(r rpdb.Route, err error) error {
+	i := slices.IndexFunc(r.Nexthops, func(n rpdb.Nexthop) bool { _, ok := n.CopyTable(); return ok })
+	if i < 0 || !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	t, _ := r.Nexthops[i].CopyTable()
+	return programError(t, unix.EOPNOTSUPP)
 }

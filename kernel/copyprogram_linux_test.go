@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/kernel/netlink"
 )
 
 // copyRoute is a route of a copy, as a policy has it.
@@ -99,9 +100,29 @@ func TestCopyProgramErrors(t *testing.T) {
 	for errno, want := range map[syscall.Errno]syscall.Errno{
 		syscall.EPERM: syscall.EPERM, syscall.ENOSYS: syscall.EOPNOTSUPP, syscall.EINVAL: syscall.EOPNOTSUPP, syscall.ENOMEM: syscall.ENOMEM,
 	} {
-		if err := programError("p", errno); !errors.Is(err, want) || !strings.Contains(err.Error(), "p") {
+		var program *ProgramError
+		err := opError("add", "route", programError(82999, errno))
+		if !errors.Is(err, want) || !errors.As(err, &program) || program.Name != "rpdb-nat-82999" || !strings.Contains(err.Error(), "rpdb-nat-82999") {
 			t.Errorf("%v: %v", errno, err)
 		}
+	}
+}
+
+// TestProgramThatRoutesDoNotTake: a kernel that loads programs and does not know the
+// tunnel that runs them says no more than that of the route.
+func TestProgramThatRoutesDoNotTake(t *testing.T) {
+	refused := &netlink.Error{Errno: syscall.EOPNOTSUPP, Message: "lwt encapsulation type not supported"}
+	var program *ProgramError
+	err := refusedProgram(copyRoute(82999, rpdb.Nexthop{Link: 2}), refused)
+	if !errors.As(err, &program) || program.Name != "rpdb-nat-82999" || !errors.Is(err, syscall.EOPNOTSUPP) || !strings.Contains(err.Error(), "LWTUNNEL_BPF") {
+		t.Error(err)
+	}
+	if err := refusedProgram(rpdb.Route{Family: rpdb.IPv6, Nexthops: []rpdb.Nexthop{{Link: 2}}}, refused); err != error(refused) {
+		t.Errorf("a route without a program: %v", err)
+	}
+	other := &netlink.Error{Errno: syscall.EEXIST}
+	if err := refusedProgram(copyRoute(82999, rpdb.Nexthop{Link: 2}), other); err != error(other) {
+		t.Errorf("another error: %v", err)
 	}
 }
 
