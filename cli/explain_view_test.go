@@ -157,6 +157,37 @@ func TestWalkFitsTheTerminal(t *testing.T) {
 	}
 }
 
+// TestDetailsStandInAColumn, also behind rules that are longer than a terminal has
+// room for, such as those that translate.
+func TestDetailsStandInAColumn(t *testing.T) {
+	translates := priority(500, rpdb.ToTable(84500))
+	translates.Family, translates.Selector.From = rpdb.IPv6, netip.MustParsePrefix("fd00:1::/64")
+	nat := rpdb.Translation{
+		Family: rpdb.IPv6, Kind: rpdb.TranslateNeutral, From: netip.MustParsePrefix("fd00:1::/64"), To: netip.MustParsePrefix("2001:db8:c::/64"), Realm: 12500,
+	}
+	s := ruleHost(priority(100, rpdb.Nop()), translates)
+	for i := range s.Rules {
+		s.Rules[i].Family = rpdb.IPv6
+	}
+	w := newWords(s.LinkName, rpdb.Names{})
+	w.nat = []rpdb.Translation{nat}
+	steps := fib.Compile(s).Trace(rpdb.Flow{Dst: netip.MustParseAddr("2001:db8:f::1"), Src: netip.MustParseAddr("fd00:1::7")}).Lookups[0].Steps()
+	lines := newWalkView(look{all: true}, w, steps).lines()
+	if rule := w.rule(translates); len(rule) <= maxRuleColumn || !strings.Contains(strings.Join(lines, "\n"), rule) {
+		t.Fatalf("%q is not long, or not in\n%s", rule, strings.Join(lines, "\n"))
+	}
+	column := regexp.MustCompile(`^(.*\S  +)\S`) // behind the widest gap, at the right
+	var at []int
+	for _, line := range lines {
+		at = append(at, len(column.FindStringSubmatch(line)[1]))
+	}
+	for _, n := range at {
+		if n != at[0] {
+			t.Fatalf("details begin at %d:\n%s", at, strings.Join(lines, "\n"))
+		}
+	}
+}
+
 // TestColorOnlyRepeats: without the escapes the text is the same.
 func TestColorOnlyRepeats(t *testing.T) {
 	s := ruleHost(priority(100, rpdb.Nop()))

@@ -40,7 +40,8 @@ const (
 
 // Columns of the view, where there is room for them.
 const (
-	maxRuleColumn   = 48 // the widest that the column of rules gets
+	maxRuleColumn   = 48 // the widest that the column of rules gets on a terminal
+	maxTextColumn   = 96 // and elsewhere, where no rule gets lines of its own
 	minRuleColumn   = 24 // below that, each rule has lines of its own
 	minDetailColumn = 26
 )
@@ -64,9 +65,9 @@ func newWalkView(l look, w words, steps []fib.Step) *walkView {
 		}
 		v.rows = append(v.rows, stepRange{i, n})
 	}
-	v.rule = min(v.rule, maxRuleColumn)
+	v.rule = min(v.rule, maxTextColumn)
 	if l.width > 0 {
-		v.rule = min(v.rule, l.width-v.margin()-2-minDetailColumn)
+		v.rule = min(v.rule, maxRuleColumn, l.width-v.margin()-2-minDetailColumn)
 		if v.rule < minRuleColumn {
 			v.rule = 0
 		}
