@@ -32,8 +32,9 @@ inside hosts, too, for which the host forwards: what the world sees of their
 packets, and what comes in for them, is compared as well.
 
 Nothing outside these namespaces is touched, and nothing of them remains. No
-root is needed where unprivileged user namespaces exist. Exit codes: 0 the
-policy works and the engine was right; 1 otherwise, or an error.`,
+root is needed where unprivileged user namespaces exist, but for rules of IPv6
+with nat, which take CAP_BPF. Exit codes: 0 the policy works and the engine was
+right; 1 otherwise, or an error.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.try(cmd.Context(), args[0], rpFilter) },
 	}
@@ -79,6 +80,9 @@ func (a *app) try(ctx context.Context, file string, rpFilter uint8) error {
 			return &codeError{code: code}
 		}
 		return nil
+	}
+	if err := translatable(doc); err != nil {
+		return fmt.Errorf("try %s: %w", safe(file), err)
 	}
 	r, err := a.rehearse(ctx, doc, rpFilter)
 	if err != nil {

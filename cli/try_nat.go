@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"rpdb"
+	"rpdb/kernel"
 	"rpdb/policy"
 	"rpdb/sandbox"
 )
@@ -49,6 +50,20 @@ func natSpec(doc *policy.Document, spec *sandbox.Spec) {
 			}
 		}
 	}
+}
+
+// translatable returns nil if the namespaces of a rehearsal can have what a policy
+// translates. An ordinary user's take no programs, by which the packets of rules of
+// IPv6 are known.
+func translatable(doc *policy.Document) error {
+	i := slices.IndexFunc(doc.Rules, func(r policy.Rule) bool { return r.NAT.IsSet() && r.NAT.Value.Family == rpdb.IPv6 })
+	if i < 0 {
+		return nil
+	}
+	if err := kernel.CopyPrograms(); err != nil {
+		return fmt.Errorf("rule %s translates IPv6: %w", safe(doc.Rules[i].Name), err)
+	}
+	return nil
 }
 
 // addInside puts a block behind an interface, without a name behind a new one.

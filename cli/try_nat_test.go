@@ -3,9 +3,12 @@ package cli
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -277,5 +280,35 @@ func TestNATWithoutNFTables(t *testing.T) {
 		if r.Protocol == rpdb.ProtocolRPDB {
 			t.Errorf("left: %v", r)
 		}
+	}
+}
+
+// TestTryNAT6WithoutPrograms: where a rehearsal may load no programs, as the root of a
+// container, that is said before it builds anything.
+func TestTryNAT6WithoutPrograms(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	text := `
+uplinks: [{interface: eth0, name: isp, gateways: ["2001:db8:a::1"]}]
+rules:
+  - {name: servers, from: 10.1.0.0/24, lookup: isp, nat: masquerade}
+  - {name: servers6, from: "fd00:1::/64", lookup: isp, nat: masquerade}
+  - uplinks
+`
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(t, "try", file)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != exitFailed {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want := "rpdb: try " + file + ": rule servers6 translates IPv6: operation not permitted: to load the program rpdb-nat-84500 takes CAP_BPF"
+	if !strings.HasPrefix(string(out), want) || !strings.Contains(string(out), "\nhint: translating IPv6 needs CAP_BPF") || strings.Count(string(out), "\n") != 2 {
+		t.Errorf("%s", out)
 	}
 }
