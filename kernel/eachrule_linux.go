@@ -36,12 +36,7 @@ func (s *Socket) EachRule(ctx context.Context, families []uint8, again func(), u
 func (s *Socket) eachOf(ctx context.Context, families []uint8, use func(*RuleMessage) error) (quiet bool, err error) {
 	for _, f := range families {
 		r := readingOfRules(use)
-		quiet, err = s.nl.DumpWatched(ctx, dumpOfRules(f), eventGroup(EventRule, rpdb.Family(f)), func(m netlink.Message) error {
-			if m.Type == unix.RTM_NEWRULE {
-				r.add(m)
-			}
-			return nil
-		})
+		quiet, err = s.nl.DumpParts(ctx, dumpOfRules(f), eventGroup(EventRule, rpdb.Family(f)), r.add)
 		used := r.end()
 		if errors.Is(err, netlink.InterruptedError{}) || errors.Is(err, netlink.OverflowError{}) {
 			quiet, err = false, nil
@@ -58,6 +53,9 @@ func readingOfRules(use func(*RuleMessage) error) *listReading {
 	var parts ruleParts
 	var told RuleMessage
 	return &listReading{use: func(m *Message) error {
+		if m.Type != unix.RTM_NEWRULE {
+			return nil
+		}
 		if err := parts.decode(m.Payload); err != nil {
 			return fmt.Errorf("decode rule: %w", err)
 		}

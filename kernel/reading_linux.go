@@ -6,9 +6,7 @@ import "rpdb/kernel/netlink"
 // of a short list when it is there, those of a long one while it comes. The zero
 // value with a use is ready.
 type listReading struct {
-	block []byte // of records, which is being filled
-	seq   uint32
-	pid   uint32
+	block []byte // of messages, which is being filled
 
 	ahead chan []byte   // blocks to use, nil if there is no goroutine for that
 	free  chan []byte   // blocks that were used
@@ -16,6 +14,7 @@ type listReading struct {
 
 	// Below is what using has, wherever it runs.
 	use    func(*Message) error
+	told   Message
 	failed error // the first, after which nothing is used any more
 }
 
@@ -24,20 +23,23 @@ const (
 	readingAhead = 4        // how many blocks may wait to be used
 )
 
-// add takes one message.
-func (r *listReading) add(m netlink.Message) {
-	size := recordHead + len(m.Data)
+// add takes a part of the list.
+func (r *listReading) add(part []byte) error {
+	size := (len(part) + 3) &^ 3
 	switch {
 	case r.block == nil:
-		r.seq, r.pid = m.Seq, m.PID
 		r.block = make([]byte, 0, max(size, readingBlock))
 	case cap(r.block)-len(r.block) < size:
 		r.handOn(size)
 	}
-	r.block = appendRecord(r.block, m)
+	r.block = append(r.block, part...)
+	for len(r.block)%4 != 0 { // of the last message
+		r.block = append(r.block, 0)
+	}
+	return nil
 }
 
-// handOn has the full block used and goes on in another with room for a record.
+// handOn has the full block used and goes on in another with room for a part.
 func (r *listReading) handOn(size int) {
 	if r.ahead == nil {
 		r.ahead, r.done = make(chan []byte, readingAhead), make(chan struct{})
@@ -82,6 +84,9 @@ func (r *listReading) useAll(block []byte) {
 	if r.failed != nil {
 		return
 	}
-	m := Message{Seq: r.seq, PID: r.pid}
-	r.failed = m.records(block, r.use)
+	ms := netlink.ParseMessages(block)
+	for ms.Next() && r.failed == nil {
+		r.told = messageOf(ms.Message())
+		r.failed = r.use(&r.told)
+	}
 }

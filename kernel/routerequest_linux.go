@@ -84,7 +84,7 @@ func (s *Socket) ListRoutes(ctx context.Context, payload []byte, each func(Route
 	var d RouteDecoder
 	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, payload)
 	_, err = s.nl.Dump(ctx, e, func(m netlink.Message) error {
-		if !isRoute(m) {
+		if !isRoute(m.Type, m.Data) {
 			return nil
 		}
 		r, details, err := d.Decode(m.Data)
@@ -105,14 +105,13 @@ func (s *Socket) ListRoutes(ctx context.Context, payload []byte, each func(Route
 // the last, on a goroutine of its own; it is called for one message at a time, not
 // after RouteMessages has returned, and not again after an error.
 func (s *Socket) RouteMessages(ctx context.Context, payload []byte, use func(*Message) error) (consistent bool, err error) {
-	r := listReading{use: use}
-	e := netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, payload)
-	_, err = s.nl.Dump(ctx, e, func(m netlink.Message) error {
-		if isRoute(m) {
-			r.add(m)
+	r := listReading{use: func(m *Message) error {
+		if !isRoute(m.Type, m.Payload) {
+			return nil
 		}
-		return nil
-	})
+		return use(m)
+	}}
+	_, err = s.nl.DumpParts(ctx, netlink.NewEncoder(nil, unix.RTM_GETROUTE, 0, payload), 0, r.add)
 	if used := r.end(); used != nil {
 		return false, used
 	}
@@ -123,6 +122,6 @@ func (s *Socket) RouteMessages(ctx context.Context, payload []byte, use func(*Me
 }
 
 // isRoute reports whether a message is one of a list of routes of IPv4 or IPv6.
-func isRoute(m netlink.Message) bool {
-	return m.Type == unix.RTM_NEWROUTE && len(m.Data) > 0 && rpdb.Family(m.Data[0]).Bits() > 0
+func isRoute(typ uint16, payload []byte) bool {
+	return typ == unix.RTM_NEWROUTE && len(payload) > 0 && rpdb.Family(payload[0]).Bits() > 0
 }

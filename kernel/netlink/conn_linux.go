@@ -245,15 +245,35 @@ func (c *Conn) Execute(ctx context.Context, e *Encoder, each func(Message) error
 // dump that the kernel flags as inconsistent is given in full and ends in
 // [InterruptedError].
 func (c *Conn) Dump(ctx context.Context, e *Encoder, each func(Message) error) (datagrams int, err error) {
-	return c.dump(ctx, e, each, func() {})
+	return c.dump(ctx, e, oneByOne(each), func() {})
+}
+
+// oneByOne returns what gives each message of a part to each.
+func oneByOne(each func(Message) error) func([]byte) error {
+	return func(part []byte) error {
+		ms := ParseMessages(part)
+		for ms.Next() {
+			if err := each(ms.m); err != nil {
+				return err
+			}
+		}
+		return ms.Err()
+	}
 }
 
 // DumpWatched is [Conn.Dump] on a socket that hears the events of a group
 // (RTNLGRP_*, 0 for none) meanwhile. Quiet reports that what was given is of one
 // moment: it came in one datagram, or no event came before its end.
 func (c *Conn) DumpWatched(ctx context.Context, e *Encoder, group uint32, each func(Message) error) (quiet bool, err error) {
+	return c.DumpParts(ctx, e, group, oneByOne(each))
+}
+
+// DumpParts is [Conn.DumpWatched] that gives messages as they came, many behind each
+// other as [ParseMessages] reads them: one who takes the next part while another
+// reads the last does not look at each. A part is no longer than a datagram.
+func (c *Conn) DumpParts(ctx context.Context, e *Encoder, group uint32, each func(part []byte) error) (quiet bool, err error) {
 	if group == 0 {
-		datagrams, err := c.Dump(ctx, e, each)
+		datagrams, err := c.dump(ctx, e, each, func() {})
 		return datagrams <= 1 && err == nil, err
 	}
 	if err := c.Join(group); err != nil {
@@ -282,22 +302,22 @@ var errEnough = errors.New("enough")
 // from there again for every part that it gives. The kernel holds the rest for the
 // connection, which is good for nothing but Close from then on.
 func (c *Conn) DumpHead(ctx context.Context, e *Encoder, each func(Message) (more bool, err error)) error {
-	_, err := c.dump(ctx, e, func(m Message) error {
+	_, err := c.dump(ctx, e, oneByOne(func(m Message) error {
 		more, err := each(m)
 		if err == nil && !more {
 			err = errEnough
 		}
 		return err
-	}, func() {})
+	}), func() {})
 	if err == errEnough {
 		return nil
 	}
 	return err
 }
 
-// dump is Dump, and calls other for every message that belongs to no answer of
-// the dump.
-func (c *Conn) dump(ctx context.Context, e *Encoder, each func(Message) error, other func()) (datagrams int, err error) {
+// dump is Dump that gives the messages in parts, and calls other for every message
+// that belongs to no answer of the dump.
+func (c *Conn) dump(ctx context.Context, e *Encoder, each func(part []byte) error, other func()) (datagrams int, err error) {
 	if err := c.begin(ctx); err != nil {
 		return 0, err
 	}
@@ -306,50 +326,77 @@ func (c *Conn) dump(ctx context.Context, e *Encoder, each func(Message) error, o
 	if err != nil {
 		return 0, err
 	}
-	interrupted := false
+	d := dumping{port: c.port, seq: seq, each: each, other: other}
 	for {
 		ms, err := c.datagram(ctx)
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil {
-			c.drain(seq)
-			return datagrams, err
+		done := false
+		if err == nil {
+			done, err = d.add(ms)
 		}
-		counted := false
-		for ms.Next() {
-			m := ms.Message()
-			if !c.answers(m, seq) {
-				other()
-				continue
-			}
-			interrupted = interrupted || m.Flags&DumpInterrupted != 0
-			if m.Type == typeDone || m.Type == typeError {
-				err := parseAck(m)
-				switch {
-				case errors.Is(err, unix.EBUSY):
-					c.drain(seq) // the rest of a dump whose answer was lost
-				case err == nil && interrupted:
-					err = InterruptedError{}
-				}
-				return datagrams, err
-			}
-			if !counted {
-				counted = true
-				datagrams++
-			}
-			if err := each(m); err != nil {
-				if err != errEnough {
-					c.drain(seq)
-				}
-				return datagrams, err
-			}
+		switch {
+		case !done && err != nil && err != errEnough, done && errors.Is(err, unix.EBUSY):
+			c.drain(seq) // the rest of this dump, or of one whose answer was lost
+		case done && err == nil && d.interrupted:
+			err = InterruptedError{}
 		}
-		if err := ms.Err(); err != nil {
-			c.drain(seq)
-			return datagrams, err
+		if done || err != nil {
+			return d.datagrams, err
 		}
 	}
+}
+
+// dumping is a dump under way.
+type dumping struct {
+	port, seq   uint32
+	each        func(part []byte) error
+	other       func()
+	datagrams   int // that brought objects
+	interrupted bool
+}
+
+// add takes a datagram. Done is true at the end of the dump, with its error.
+func (d *dumping) add(ms Messages) (done bool, err error) {
+	all := ms.rest
+	from, to := 0, 0 // objects that were not given yet
+	counted := false
+	for !done && ms.Next() {
+		m := &ms.m
+		next := len(all) - len(ms.rest)
+		isAnswer := m.Seq == d.seq && m.PID == d.port && m.Type != typeNoop
+		d.interrupted = d.interrupted || isAnswer && m.Flags&DumpInterrupted != 0
+		if done = isAnswer && (m.Type == typeDone || m.Type == typeError); isAnswer && !done {
+			to = next
+			if !counted {
+				counted = true
+				d.datagrams++
+			}
+			continue
+		}
+		if err := d.give(all[from:to]); err != nil {
+			return false, err
+		}
+		from, to = next, next
+		if !done {
+			d.other()
+		}
+	}
+	if done {
+		return true, parseAck(ms.m)
+	}
+	if err := d.give(all[from:to]); err != nil {
+		return false, err
+	}
+	return false, ms.Err()
+}
+
+func (d *dumping) give(part []byte) error {
+	if len(part) == 0 {
+		return nil
+	}
+	return d.each(part)
 }
 
 // Receive waits for one datagram and gives its messages to each; they are
