@@ -225,7 +225,7 @@ func (r *routes) listBy(ctx context.Context, f iproute2.RouteFilter, p *routePri
 	}
 	for _, route := range r.file.Routes {
 		if e := fileEntry(route); f.Match(e) {
-			if err := p.print(e); err != nil {
+			if err := p.print(&e); err != nil {
 				return err
 			}
 		}
@@ -296,7 +296,7 @@ func (r *routes) printer(v iproute2.RouteView) *routePrinter {
 }
 
 // print writes one route.
-func (p *routePrinter) print(e iproute2.RouteEntry) error {
+func (p *routePrinter) print(e *iproute2.RouteEntry) error {
 	if p.json != nil {
 		p.json.Begin()
 		p.lister.Fields(e, p.json)
@@ -309,13 +309,12 @@ func (p *routePrinter) print(e iproute2.RouteEntry) error {
 }
 
 // Read, Print and Repeat are for a stream of messages.
-func (p *routePrinter) Read(payload []byte) (e iproute2.RouteEntry, err error) {
-	e.Route, e.RouteDetails, err = p.decoder.Decode(payload)
-	return e, err
+func (p *routePrinter) Read(payload []byte, e *iproute2.RouteEntry) error {
+	return p.decoder.DecodeInto(payload, &e.Route, &e.RouteDetails)
 }
 
 func (p *routePrinter) Print(e *iproute2.RouteEntry) ([]byte, error) {
-	err := p.print(*e)
+	err := p.print(e)
 	if p.json != nil {
 		return p.json.Last(), err
 	}

@@ -166,7 +166,7 @@ func (r *routes) echo(ctx context.Context, q askedRoute) error {
 func (r *routes) printAll(routes []rpdb.Route) error {
 	p := r.printer(r.view())
 	for _, route := range routes {
-		if err := p.print(iproute2.RouteEntry{Route: route}); err != nil {
+		if err := p.print(&iproute2.RouteEntry{Route: route}); err != nil {
 			return err
 		}
 	}

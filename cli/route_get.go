@@ -270,7 +270,7 @@ func (d deciding) line(v iproute2.RuleView) string {
 func (p *routePrinter) printAnswer(e iproute2.RouteEntry, d deciding, v iproute2.RuleView) error {
 	if p.json != nil {
 		p.json.Begin()
-		p.lister.Fields(e, p.json)
+		p.lister.Fields(&e, p.json)
 		p.decided(d, v)
 		p.json.End()
 		return nil

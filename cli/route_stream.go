@@ -62,14 +62,15 @@ func (r *routes) restore(ctx context.Context, words []string) error {
 func (r *routes) showDump(words []string) error {
 	p := r.printer(r.view())
 	err := r.saved("showdump", words, func(m ipsave.Message) error {
-		e, err := p.Read(m.Payload)
+		var e iproute2.RouteEntry
+		err := p.Read(m.Payload, &e)
 		switch {
 		case m.Type != unix.RTM_NEWROUTE:
 			return fmt.Errorf("message of type %d, want a route", m.Type)
 		case err != nil:
 			return err
 		}
-		return p.print(e)
+		return p.print(&e)
 	})
 	if closeErr := p.close(); err == nil {
 		err = closeErr

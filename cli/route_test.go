@@ -80,7 +80,7 @@ func TestPrintingRoutesAllocatesNothing(t *testing.T) {
 		limit float64
 	}{"text": {text, 0}, "json": {json, 2}} {
 		got := testing.AllocsPerRun(100, func() {
-			if err := p.print(e); err != nil {
+			if err := p.print(&e); err != nil {
 				t.Error(err)
 			}
 		})

@@ -143,7 +143,7 @@ func (a *app) tableJSON(ctx context.Context, r *tableReader, t rpdb.TableID) err
 	for _, f := range rpdb.Families() {
 		consistent, err := r.routes(ctx, f, t, func(route rpdb.Route) error {
 			routes.Begin()
-			lister.Fields(iproute2.RouteEntry{Route: route}, routes)
+			lister.Fields(&iproute2.RouteEntry{Route: route}, routes)
 			routes.End()
 			return nil
 		})

@@ -32,32 +32,44 @@ type RouteDecoder struct {
 	hops    []rpdb.Nexthop
 	metrics []rpdb.Metric
 	unknown []byte
+	parts   routeParts // of the route that is read
 }
 
 // Decode reads one payload as [DecodeRoute] does.
-func (d *RouteDecoder) Decode(payload []byte) (rpdb.Route, rpdb.RouteDetails, error) {
-	p, err := d.parts(payload)
-	return p.route, p.details, err
+func (d *RouteDecoder) Decode(payload []byte) (r rpdb.Route, details rpdb.RouteDetails, err error) {
+	err = d.DecodeInto(payload, &r, &details)
+	return r, details, err
+}
+
+// DecodeInto is Decode into memory that is used again. What it held is forgotten.
+func (d *RouteDecoder) DecodeInto(payload []byte, r *rpdb.Route, details *rpdb.RouteDetails) error {
+	if err := d.read(payload); err != nil {
+		*r, *details = rpdb.Route{}, rpdb.RouteDetails{}
+		return err
+	}
+	*r, *details = d.parts.route, d.parts.details
+	return nil
 }
 
 // decodeRoute reads a route that is to be kept.
 func decodeRoute(payload []byte) (rpdb.Route, error) {
 	var d RouteDecoder
-	p, err := d.parts(payload)
-	return p.route, err
+	r, _, err := d.Decode(payload)
+	return r, err
 }
 
-// parts reads a struct rtmsg with its attributes.
-func (d *RouteDecoder) parts(b []byte) (p routeParts, err error) {
+// read reads the parts of a struct rtmsg with its attributes.
+func (d *RouteDecoder) read(b []byte) error {
 	if len(b) < unix.SizeofRtMsg {
-		return p, fmt.Errorf("decode route: %d bytes", len(b))
+		return fmt.Errorf("decode route: %d bytes", len(b))
 	}
 	f := rpdb.Family(b[0])
 	if bits := f.Bits(); bits == 0 || int(b[1]) > bits || int(b[2]) > bits {
-		return p, fmt.Errorf("decode route: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
+		return fmt.Errorf("decode route: family %d, prefix lengths %d and %d", b[0], b[1], b[2])
 	}
 	d.hops, d.metrics, d.unknown = d.hops[:0], d.metrics[:0], d.unknown[:0]
-	p = routeParts{memory: d, dst: f.Unspecified(), src: f.Unspecified()}
+	p := &d.parts
+	*p = routeParts{memory: d, dst: f.Unspecified(), src: f.Unspecified()}
 	p.details.Flags = uint32At(b, 8)
 	r := &p.route
 	r.Family, r.TOS, r.Table = f, b[3], rpdb.TableID(b[4])
@@ -70,7 +82,7 @@ func (d *RouteDecoder) parts(b []byte) (p routeParts, err error) {
 		}
 	}
 	if err := attrs.Err(); err != nil {
-		return routeParts{}, fmt.Errorf("decode route: %w", err)
+		return fmt.Errorf("decode route: %w", err)
 	}
 	r.Dst = netip.PrefixFrom(p.dst, int(b[1]))
 	if b[2] > 0 {
@@ -87,7 +99,7 @@ func (d *RouteDecoder) parts(b []byte) (p routeParts, err error) {
 		r.Metrics = d.metrics
 	}
 	r.Unknown = rpdb.Raw(d.unknown)
-	return p, nil
+	return nil
 }
 
 // routeParts is a route while it is read, and what only together makes fields

@@ -208,6 +208,6 @@ func (t *tail) route(ev kernel.Event) {
 		}
 	}
 	clear(t.nexthops)
-	t.routes.print(iproute2.RouteEntry{Route: ev.Route, RouteDetails: ev.Details, Deleted: ev.Deleted})
+	t.routes.print(&iproute2.RouteEntry{Route: ev.Route, RouteDetails: ev.Details, Deleted: ev.Deleted})
 	t.routes.close()
 }

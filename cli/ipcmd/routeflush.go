@@ -33,7 +33,7 @@ func (s *session) flushRoutes(words []string) error {
 		e := entryOf(m)
 		doomed := filter.Match(e)
 		if doomed && s.opts.Stats > 1 {
-			p.printText(e)
+			p.printText(&e)
 		}
 		return doomed
 	})

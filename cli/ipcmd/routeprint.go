@@ -68,13 +68,12 @@ func (p *routePrinter) list(filter iproute2.RouteFilter) error {
 
 // Read, Print and Repeat are for the stream. What becomes of standard output is
 // noticed at the end.
-func (p *routePrinter) Read(payload []byte) (e iproute2.RouteEntry, err error) {
-	e.Route, e.RouteDetails, err = p.decoder.Decode(payload)
-	return e, err
+func (p *routePrinter) Read(payload []byte, e *iproute2.RouteEntry) error {
+	return p.decoder.DecodeInto(payload, &e.Route, &e.RouteDetails)
 }
 
 func (p *routePrinter) Print(e *iproute2.RouteEntry) ([]byte, error) {
-	p.print(*e)
+	p.print(e)
 	if p.opts.JSON {
 		return p.json.Last(), nil
 	}
@@ -92,8 +91,8 @@ func (p *routePrinter) Repeat(text []byte) error {
 }
 
 // print prints one entry.
-func (p *routePrinter) print(e iproute2.RouteEntry) {
-	if !p.view.Numeric && p.readNames(&e) {
+func (p *routePrinter) print(e *iproute2.RouteEntry) {
+	if !p.view.Numeric && p.readNames(e) {
 		p.rename()
 	}
 	if p.opts.JSON {
@@ -107,7 +106,7 @@ func (p *routePrinter) print(e iproute2.RouteEntry) {
 }
 
 // printText prints one entry as text, whatever the options say.
-func (p *routePrinter) printText(e iproute2.RouteEntry) {
+func (p *routePrinter) printText(e *iproute2.RouteEntry) {
 	p.line = append(p.lister.AppendText(p.line[:0], e), '\n')
 	p.out.Write(p.line)
 }
@@ -132,7 +131,8 @@ func (p *routePrinter) close() {
 func (s *session) printRoutes(told []kernel.RouteMessage) {
 	p := s.routePrinter(0)
 	for _, m := range told {
-		p.print(entryOf(m))
+		e := entryOf(m)
+		p.print(&e)
 	}
 	p.close()
 }

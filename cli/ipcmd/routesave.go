@@ -85,7 +85,7 @@ func (s *session) showDump() error {
 			return err
 		}
 		if e := (iproute2.RouteEntry{Route: r, RouteDetails: details, Deleted: m.Type == unix.RTM_DELROUTE}); all.Match(e) {
-			p.print(e)
+			p.print(&e)
 		}
 		return nil
 	})

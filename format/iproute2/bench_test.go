@@ -68,7 +68,7 @@ func BenchmarkRouteListing(b *testing.B) {
 		var line []byte
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			line = l.AppendText(line[:0], routes[i%len(routes)])
+			line = l.AppendText(line[:0], &routes[i%len(routes)])
 		}
 	})
 	b.Run("fields", func(b *testing.B) {
@@ -77,7 +77,7 @@ func BenchmarkRouteListing(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
 			w.Begin()
-			l.Fields(routes[i%len(routes)], w)
+			l.Fields(&routes[i%len(routes)], w)
 			w.End()
 		}
 	})

@@ -72,6 +72,8 @@ const (
 	groupHead // what stands before the priority of a rule
 	groupTo
 	groupLengths // of the prefixes of a rule
+
+	groupRare // of routes: what a full table has none of
 )
 
 // lack notes that the entry has nothing of a group.
@@ -98,7 +100,7 @@ type line struct {
 	names RuleView // spells numbers
 
 	rule   *rpdb.Rule // of a listing of rules
-	entry  RouteEntry
+	entry  *RouteEntry
 	hide   RouteColumns
 	lacks  group
 	hop    *rpdb.Nexthop // whose fields are printed, of the entry or the object
@@ -118,7 +120,7 @@ type line struct {
 
 // newLine returns a line with room for most entries.
 func newLine(v RouteView, names RuleView) line {
-	return line{view: v, names: names, parts: make([]part, 0, 16), buf: make([]byte, 0, 128)}
+	return line{view: v, names: names, entry: new(RouteEntry), parts: make([]part, 0, 16), buf: make([]byte, 0, 128)}
 }
 
 // fields appends those of the fields that are there.

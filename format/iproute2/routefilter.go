@@ -297,16 +297,11 @@ func (a RouteAddress) isHost() bool { return len(a.Bytes) > 0 && int(a.Bits) == 
 func (f RouteFilter) Match(e RouteEntry) bool { return f.match(&e) }
 
 func (f *RouteFilter) match(e *RouteEntry) bool {
-	return f.matchBeside(e) && f.matchDestination(e.Family, e.Dst) && !f.spares(&e.Route)
-}
-
-// matchBeside checks all but the destination.
-func (f *RouteFilter) matchBeside(e *RouteEntry) bool {
 	return f.matchTable(e) && is(f.protocol, e.Protocol) && is(f.scope, e.Scope) && f.matchType(e.Type) &&
 		is(f.tos, e.TOS) && is(f.metric, e.Metric) && is(f.mark, e.Mark) && is(f.iif, e.IIF) &&
 		(e.Realms^f.realms)&f.realmsIn == 0 && f.matchHops(&e.Route) &&
-		f.src.matches(sourceOf(&e.Route)) &&
-		holds(f.srcRoot, e.Family, e.Src) && isCovered(f.srcCovers, e.Family, e.Src)
+		f.src.matches(sourceOf(&e.Route)) && f.matchDestination(e.Family, e.Dst) &&
+		holds(f.srcRoot, e.Family, e.Src) && isCovered(f.srcCovers, e.Family, e.Src) && !f.spares(&e.Route)
 }
 
 // matchDestination checks the destination.

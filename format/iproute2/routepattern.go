@@ -17,6 +17,10 @@ type routePatterns struct {
 	sets [][patternWays]routePattern // nil as long as it is empty
 	next uint8                       // place in a set that is given up next
 	line []byte
+
+	// Where no two routes are alike it is not worth to look for a pattern.
+	score int // of the last messages: how many more had one than had none
+	rest  int // how many are not looked at
 }
 
 // routePattern is what entries that differ in their destination have in common.
@@ -33,6 +37,9 @@ const (
 	patternWays    = 4
 	patternMaxKey  = 256
 	patternMaxText = 1 << 10
+
+	patternMinScore = -256
+	patternRest     = 4096
 )
 
 // routeRest is a message about a route that is cut around its destination.
@@ -80,8 +87,9 @@ func cutDestination(payload []byte) (r routeRest, ok bool) {
 	return r, false
 }
 
-// hasDestination reports whether a destination stands in the attributes. Of two the
-// last counts.
+// hasAnother reports whether the message has another destination, which counts.
+func (r *routeRest) hasAnother() bool { return hasDestination(r.before) || hasDestination(r.after) }
+
 func hasDestination(attrs []byte) bool {
 	for len(attrs) >= attributeHeader {
 		n := int(binary.NativeEndian.Uint16(attrs))
@@ -118,16 +126,28 @@ func (p *routePattern) is(r *routeRest) bool {
 		string(p.key[sizeofRtMsg:n]) == string(r.before) && string(p.key[n:]) == string(r.after)
 }
 
+// isResting reports whether the next message is not worth to be looked at.
+func (c *routePatterns) isResting() bool {
+	if c.rest == 0 {
+		return false
+	}
+	c.rest--
+	return true
+}
+
 // find returns the pattern of a message, nil if none like it was kept.
 func (c *routePatterns) find(r *routeRest) *routePattern {
-	if c.sets == nil {
-		return nil
-	}
-	set := &c.sets[r.set()]
-	for i := range set {
-		if set[i].is(r) {
-			return &set[i]
+	if c.sets != nil {
+		set := &c.sets[r.set()]
+		for i := range set {
+			if set[i].is(r) {
+				c.score = min(c.score+1, -patternMinScore)
+				return &set[i]
+			}
 		}
+	}
+	if c.score--; c.score < patternMinScore {
+		c.score, c.rest = 0, patternRest
 	}
 	return nil
 }
@@ -140,7 +160,7 @@ func (c *routePatterns) keep(r *routeRest, printed []byte, listed bool) {
 	// keys in quotation marks, and neither dots nor two colons in one of them.
 	before, after, found := bytes.Cut(printed, c.line)
 	size := sizeofRtMsg + len(r.before) + len(r.after)
-	if !found && listed || size > patternMaxKey || len(printed) > patternMaxText || hasDestination(r.before) || hasDestination(r.after) {
+	if !found && listed || size > patternMaxKey || len(printed) > patternMaxText || r.hasAnother() {
 		return
 	}
 	if c.sets == nil {

@@ -24,8 +24,9 @@ type RouteStream struct {
 // RoutePrinter is what a [RouteStream] works with. What is given and returned is
 // valid until the next call.
 type RoutePrinter interface {
-	// Read reads the payload of a message, a struct rtmsg with attributes.
-	Read(payload []byte) (RouteEntry, error)
+	// Read reads the payload of a message, a struct rtmsg with attributes, into an
+	// entry that held another.
+	Read(payload []byte, e *RouteEntry) error
 	// Print prints an entry and returns what it printed, which in the view of the
 	// stream depends on nothing but the entry, or nil if it does not know that.
 	Print(e *RouteEntry) (printed []byte, err error)
@@ -45,45 +46,46 @@ func NewRouteStream(v RouteView, f RouteFilter, p RoutePrinter) *RouteStream {
 func (s *RouteStream) Forget() { s.patterns.forget() }
 
 // Add lists the route of a message, RTM_NEWROUTE, if the filter selects it. The
-// first error of the printer is returned.
+// first error of the printer is returned; what is wrong with a message that the
+// filter does not select may not be noticed.
 func (s *RouteStream) Add(payload []byte) error {
 	r, ok := cutDestination(payload)
-	if ok = ok && !s.whole; ok {
-		if s.state != nil && s.state.namesRead != s.read {
-			s.read = s.state.namesRead
-			s.Forget()
-		}
-		if p := s.patterns.find(&r); p != nil {
-			return s.repeat(p, &r)
-		}
-	}
-	var err error
-	e := &s.entry
-	if *e, err = s.printer.Read(payload); err != nil {
+	if !ok || s.whole {
+		_, _, err := s.print(payload)
 		return err
 	}
-	var printed []byte
-	listed := s.filter.match(e)
-	switch {
-	case listed:
-		if printed, err = s.printer.Print(e); err != nil {
-			return err
-		}
-	case s.filter.matchBeside(e):
-		return nil // what it looks like is not known
-	}
-	if ok {
-		s.patterns.keep(&r, printed, listed)
-	}
-	return nil
-}
-
-// repeat prints a route that looks like one in front of it.
-func (s *RouteStream) repeat(p *routePattern, r *routeRest) error {
-	if !p.listed || s.filter.byDestination() && !s.filter.matchDestination(r.family(), r.prefix()) {
+	if s.filter.byDestination() && !s.filter.matchDestination(r.family(), r.prefix()) && !r.hasAnother() {
 		return nil
 	}
-	return s.printer.Repeat(s.patterns.fill(p, r))
+	if s.patterns.isResting() {
+		_, _, err := s.print(payload)
+		return err
+	}
+	if s.state != nil && s.state.namesRead != s.read {
+		s.read = s.state.namesRead
+		s.Forget()
+	}
+	if p := s.patterns.find(&r); p != nil {
+		if !p.listed {
+			return nil
+		}
+		return s.printer.Repeat(s.patterns.fill(p, &r))
+	}
+	printed, listed, err := s.print(payload)
+	if err == nil {
+		s.patterns.keep(&r, printed, listed)
+	}
+	return err
+}
+
+// print reads a message, and prints it if the filter selects it.
+func (s *RouteStream) print(payload []byte) (printed []byte, listed bool, err error) {
+	e := &s.entry
+	if err := s.printer.Read(payload, e); err != nil || !s.filter.match(e) {
+		return nil, false, err
+	}
+	printed, err = s.printer.Print(e)
+	return printed, true, err
 }
 
 // prefix returns the destination.

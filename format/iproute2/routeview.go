@@ -46,12 +46,12 @@ type RouteView struct {
 // newline: like ip's own it ends in a blank, unless its last word is an IPv6
 // preference. Multipath routes have one line for each nexthop.
 func (v RouteView) Entry(e RouteEntry) string {
-	return string(NewRouteLister(v).AppendText(nil, e))
+	return string(NewRouteLister(v).AppendText(nil, &e))
 }
 
 // EntryFields gives every field of an entry to a sink, in the order of the
 // listing. The keys are those of "ip -j route", and with Exact more.
-func (v RouteView) EntryFields(e RouteEntry, to Sink) { NewRouteLister(v).Fields(e, to) }
+func (v RouteView) EntryFields(e RouteEntry, to Sink) { NewRouteLister(v).Fields(&e, to) }
 
 // Route returns the listing of a route that no message told of.
 func Route(r rpdb.Route, v RouteView) string { return v.Entry(RouteEntry{Route: r}) }
@@ -67,27 +67,38 @@ func NewRouteLister(v RouteView) *RouteLister {
 }
 
 // AppendText appends what [RouteView.Entry] returns.
-func (l *RouteLister) AppendText(b []byte, e RouteEntry) []byte {
+func (l *RouteLister) AppendText(b []byte, e *RouteEntry) []byte {
 	l.line.route(e)
 	return l.line.appendText(b)
 }
 
 // Fields does what [RouteView.EntryFields] does.
-func (l *RouteLister) Fields(e RouteEntry, to Sink) {
+func (l *RouteLister) Fields(e *RouteEntry, to Sink) {
 	l.line.route(e)
 	l.line.send(to)
 }
 
 // route makes the parts of an entry.
-func (l *line) route(e RouteEntry) {
+func (l *line) route(e *RouteEntry) {
 	l.parts, l.buf = l.parts[:0], l.buf[:0]
 	l.entry, l.hop, l.family, l.hide, l.lacks = e, nil, e.Family, l.view.Hide, 0
-	l.lack(groupCache, !e.Cache.IsSet() && e.Expires == 0)
+	multipath := isMultipath(&e.Route)
+	if len(e.Nexthops) == 1 && !multipath {
+		l.hop = &e.Nexthops[0]
+	}
+	l.lack(groupHead, !e.Deleted && !l.view.Family && !l.view.Exact)
+	cache, isSet := e.Cache.Get()
+	l.lack(groupCache, cache == rpdb.RouteCache{} && (isSet || e.Expires == 0))
 	l.lack(groupUnknown, e.Unknown == "")
 	l.lack(groupAnswer, e.Mark == 0 && !e.UID.IsSet() && e.IIF == 0)
 	l.lack(groupIPv6, e.Family != rpdb.IPv6)
-	if len(e.Nexthops) == 1 && !isMultipath(&e.Route) {
-		l.hop = &l.entry.Nexthops[0]
-	}
+	l.lack(groupRare, !multipath && (l.hop == nil || isPlainHop(l.hop, e.Family)) && e.Src.Bits() <= 0 &&
+		e.NexthopID == 0 && e.TOS == 0 && e.Realms == 0 && len(e.Metrics) == 0 && !l.cloned())
 	l.fields(routeFields)
+}
+
+// isPlainHop reports whether a nexthop has nothing but an interface and a gateway of
+// its family.
+func isPlainHop(n *rpdb.Nexthop, f rpdb.Family) bool {
+	return n.EncapType == 0 && (!n.Via.IsValid() || rpdb.FamilyOf(n.Via) == f)
 }

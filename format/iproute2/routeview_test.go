@@ -362,13 +362,13 @@ func TestRouteListingAllocates(t *testing.T) {
 	w := ipjson.NewWriter(io.Discard, false)
 	var b []byte
 	for name, e := range lines {
-		text := func() { b = l.AppendText(b[:0], e) }
+		text := func() { b = l.AppendText(b[:0], &e) }
 		if allocs := testing.AllocsPerRun(50, text); allocs > 0 && name != "answer" || allocs > 1 {
 			t.Errorf("text of %s: %v allocations", name, allocs)
 		}
 		fields := func() {
 			w.Begin()
-			l.Fields(e, w)
+			l.Fields(&e, w)
 			w.End()
 		}
 		if allocs := testing.AllocsPerRun(50, fields); allocs > 0 && name != "answer" || allocs > 1 {
