@@ -32,10 +32,11 @@ func (e *env) load(f rpdb.Family, bar, memory Bar) []Line {
 		return fail(what, err)
 	}
 	var same judge
-	turn := func(name, ip string, how func(w *world, input string, words ...string) (float64, error)) contestant {
+	turn := func(name, ip string, how func(w *world, input string, words ...string) (float64, error), more ...string) contestant {
 		return contestant{name: name, turn: func() (took float64, err error) {
 			err = e.in(func(w *world) error {
-				if took, err = how(w, "", ip, familyFlag(f), "-batch", batch); err != nil {
+				words := append([]string{ip, familyFlag(f), "-batch", batch}, more...)
+				if took, err = how(w, "", words...); err != nil {
 					return err
 				}
 				got, err := w.list(e.peer, "-N", familyFlag(f), "route", "show", "table", fmt.Sprint(loadTable))
@@ -47,11 +48,13 @@ func (e *env) load(f rpdb.Family, bar, memory Bar) []Line {
 			return took, err
 		}}
 	}
-	times, err := e.contest(Seconds, e.rounds, turn("our ip -batch", e.ip, (*world).run), turn("ip -batch", e.peer, (*world).run))
+	times, err := e.contest(Seconds, e.rounds, turn("our ip -batch", e.ip, (*world).run), turn("ip -batch", e.peer, (*world).run),
+		turn("our ip -force -batch", e.ip, (*world).run, "-force"))
 	if err != nil {
 		return fail(what, err)
 	}
-	lines := versus(what, bar, times)
+	lines := versus(what, bar, times[:2])
+	lines = append(lines, Line{What: what + ", whatever fails", Ours: times[2], Peer: times[1]})
 	peaks, err := e.contest(Bytes, 1, turn("our ip -batch", e.ip, (*world).peak), turn("ip -batch", e.peer, (*world).peak))
 	if err != nil {
 		return append(lines, fail(what+", memory", err)...)
