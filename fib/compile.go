@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/gaissmai/bart"
-
 	"rpdb"
 )
 
@@ -115,11 +113,11 @@ func isDefault(rules []rpdb.Rule, family rpdb.Family) bool {
 	})
 }
 
+// newTable makes a table without routes.
 func newTable(id rpdb.TableID, v6 bool) *table {
-	if v6 {
-		return &table{id: id, lpm: new(bart.Table[*node])}
-	}
-	return &table{id: id, ranges: newRanges(nil), numbered: []*route{nil}}
+	t := &table{id: id, numbered: []*route{nil}}
+	t.finish(v6)
+	return t
 }
 
 // tableFor returns the table that routes of a table go into, making it.

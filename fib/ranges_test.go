@@ -11,24 +11,34 @@ import (
 // The ranges must answer as a scan of all prefixes does, and lead up through those
 // that cover a prefix, one by one.
 func TestRangesAgainstScan(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{0, 1, 2, 7, 60, 400} {
-		for range 10 {
-			sorted := somePrefixes(random, n)
-			r := newRanges(sorted)
-			found := table{nodes: sorted}
-			for _, probe := range probes(random, sorted) {
-				want := scan(sorted, probe, 33)
-				if got := found.nodeOf(r.lookup(probe)); got != want {
-					t.Fatalf("%v among %d prefixes: %v, want %v", probe, len(sorted), name(got), name(want))
+	for _, v6 := range []bool{false, true} {
+		for _, n := range []int{0, 1, 2, 7, 60, 400, 400, 2 * manyRanges} {
+			for range max(1, 10-n/50) {
+				found := &table{nodes: somePrefixes(random, n, v6)}
+				if v6 {
+					found.ranges6 = newRanges6(found.nodes)
+				} else {
+					found.ranges = newRanges(found.nodes)
 				}
+				againstScan(t, found, probes(random, found.nodes, v6))
 			}
-			for i := range sorted {
-				n := &sorted[i]
-				if want := scan(sorted, n.prefix.Addr(), n.prefix.Bits()); n.up != want {
-					t.Fatalf("above %v: %v, want %v", n.prefix, name(n.up), name(want))
-				}
-			}
+		}
+	}
+}
+
+func againstScan(t *testing.T, found *table, probes []netip.Addr) {
+	t.Helper()
+	for _, probe := range probes {
+		if got, want := found.lookup(probe), scan(found.nodes, probe, 129); got != want {
+			t.Fatalf("%v among %d prefixes: %v, want %v", probe, len(found.nodes), name(got), name(want))
+		}
+	}
+	for i := range found.nodes[:min(len(found.nodes), 400)] {
+		n := &found.nodes[i]
+		if want := scan(found.nodes, n.prefix.Addr(), n.prefix.Bits()); n.up != want {
+			t.Fatalf("above %v: %v, want %v", n.prefix, name(n.up), name(want))
 		}
 	}
 }
@@ -52,17 +62,11 @@ func scan(all []node, a netip.Addr, below int) (best *node) {
 }
 
 // somePrefixes returns different ones in order, many of which share an end.
-func somePrefixes(random *rand.Rand, n int) []node {
+func somePrefixes(random *rand.Rand, n int, v6 bool) []node {
 	found := map[netip.Prefix]bool{}
 	for range n {
-		a := random.Uint32()
-		switch random.IntN(4) {
-		case 0:
-			a |= 0xffffffff >> random.IntN(33)
-		case 1:
-			a &= 0x030000ff
-		}
-		p, _ := address4(a).Prefix(random.IntN(33))
+		a := someAddress(random, v6)
+		p, _ := a.Prefix(random.IntN(a.BitLen() + 1))
 		found[p] = true
 	}
 	var all []node
@@ -73,23 +77,44 @@ func somePrefixes(random *rand.Rand, n int) []node {
 	return all
 }
 
-func address4(a uint32) netip.Addr {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], a)
-	return netip.AddrFrom4(b)
+// someAddress returns one of which the last bits or all but the first ones are often
+// alike.
+func someAddress(random *rand.Rand, v6 bool) netip.Addr {
+	n := number{random.Uint64(), random.Uint64()}
+	switch random.IntN(4) {
+	case 0:
+		high, low := masks6(uint8(random.IntN(129)))
+		n.high, n.low = n.high|^high, n.low|^low
+	case 1:
+		n.high, n.low = n.high&0x03000000ff000001, n.low&3
+	case 2:
+		n.high = 0x2001<<48 | n.high&0xffffffff0000
+	}
+	return n.address(v6)
+}
+
+func (n number) address(v6 bool) netip.Addr {
+	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, n.high), n.low)
+	if v6 {
+		return netip.AddrFrom16([16]byte(b))
+	}
+	return netip.AddrFrom4([4]byte(b[:4]))
 }
 
 // probes are the ends of the prefixes, what lies beside them, and others.
-func probes(random *rand.Rand, all []node) []netip.Addr {
-	probes := []netip.Addr{address4(0), address4(1<<32 - 1)}
-	for _, n := range all[:min(len(all), 200)] {
-		first, last := number4(n.prefix.Addr()), uint32(lastOf(n.prefix))
-		for _, a := range []uint32{first, first - 1, last, last + 1} {
-			probes = append(probes, address4(a))
+func probes(random *rand.Rand, all []node, v6 bool) []netip.Addr {
+	probes := []netip.Addr{number{}.address(v6), number{1<<64 - 1, 1<<64 - 1}.address(v6)}
+	for range min(len(all), 200) {
+		p := all[random.IntN(len(all))].prefix
+		first, last := p.Addr(), lastOf(p).address(v6)
+		for _, a := range []netip.Addr{first, first.Prev(), last, last.Next()} {
+			if a.IsValid() {
+				probes = append(probes, a)
+			}
 		}
 	}
 	for range 50 {
-		probes = append(probes, address4(random.Uint32()))
+		probes = append(probes, someAddress(random, v6))
 	}
 	return probes
 }

@@ -3,8 +3,6 @@ package fib
 import (
 	"net/netip"
 
-	"github.com/gaissmai/bart"
-
 	"rpdb"
 )
 
@@ -84,17 +82,13 @@ func (c *compiler) addRoute(in *rpdb.Route) {
 	}
 	if !rs.v6 {
 		c.noteRoute4(r, in)
-		t.add4(in.Dst.Masked(), r)
-		return
 	}
-	n := nodeIn(t.lpm, in.Dst.Masked(), nil)
-	if src := selective(in.Src); src.IsValid() {
-		if n.sub == nil {
-			n.sub = new(bart.Table[*node])
-		}
-		n = nodeIn(n.sub, src, n)
+	p := placed{in.Dst.Masked(), r}
+	if src := selective(in.Src); rs.v6 && src.IsValid() {
+		t.sourced = append(t.sourced, sourced{p, src})
+		p.route = nil
 	}
-	n.add(r)
+	t.pending = append(t.pending, p)
 }
 
 // noteObject notes the prefix length of an IPv6 route under all nexthops of its
@@ -310,17 +304,10 @@ func (t *table) finish(v6 bool) {
 		t.finish4()
 		return
 	}
-	connect(t.lpm)
-	for _, n := range t.lpm.All() {
-		n.sort6()
-		n.sortSources()
-	}
+	t.finish6()
 }
 
 func (n *node) sortSources() {
-	if n.sub == nil {
-		return
-	}
 	for _, s := range n.sub.All() {
 		s.sort6()
 	}

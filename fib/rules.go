@@ -187,7 +187,7 @@ func (f *FIB) customise(rs *ruleset) {
 			if n.prefix.Bits() == 0 {
 				t.defaults++
 			}
-			t.add4(n.prefix, r)
+			t.pending = append(t.pending, placed{n.prefix, r})
 		}
 	}
 	for _, id := range []rpdb.TableID{rpdb.TableLocal, rpdb.TableMain} {

@@ -14,23 +14,30 @@ import (
 // going on after an unusable route needs no second search.
 type table struct {
 	id rpdb.TableID
-	// IPv4: its routes before the table is finished; then its nodes by prefix, how
-	// they are found, and the routes that ranges name by their number.
+	// Its routes before the table is finished; then its nodes by prefix, how they are
+	// found, and the routes that ranges name by their number.
 	pending  []placed
+	sourced  []sourced // IPv6: the routes that have a source prefix; pending are only the places
 	nodes    []node
-	ranges   *ranges
+	ranges   *ranges  // IPv4
+	ranges6  *ranges6 // IPv6
 	numbered []*route
-	lpm      *bart.Table[*node] // IPv6
 	size     int
 	defaults int             // number of IPv4 routes of length 0 (tb_num_default)
 	choice   []defaultChoice // which of them output takes
 	missing  bool            // what it holds is not in the snapshot
 }
 
-// placed is a route with its prefix.
+// placed is a route with its prefix; without a route, a prefix that needs a node.
 type placed struct {
 	prefix netip.Prefix
 	route  *route
+}
+
+// sourced is a route with its prefixes.
+type sourced struct {
+	placed
+	src netip.Prefix
 }
 
 // node is one destination prefix of a table, or in IPv6 one source prefix
@@ -140,27 +147,30 @@ func typeError(t rpdb.RouteType, v6 bool) rpdb.Errno {
 // lookup returns the node of the longest prefix that covers an address, nil if none
 // does.
 func (t *table) lookup(a netip.Addr) *node {
-	if t.ranges != nil {
-		return t.nodeOf(t.ranges.lookup(a))
+	if t.ranges6 != nil {
+		return t.node(t.ranges6.lookup(a).node)
 	}
-	n, _ := t.lpm.Lookup(a)
-	return n
+	return t.node(t.ranges.lookup(a).node)
 }
 
-// nodeOf returns the node of the longest prefix of a range, nil if there is none.
-func (t *table) nodeOf(r *span4) *node {
-	if r.node == 0 {
+// node returns the node that a range names, nil if it names none.
+func (t *table) node(number uint32) *node {
+	if number == 0 {
 		return nil
 	}
-	return &t.nodes[r.node-1]
+	return &t.nodes[number-1]
 }
 
-// add4 adds an IPv4 route, before the table is finished.
-func (t *table) add4(p netip.Prefix, r *route) { t.pending = append(t.pending, placed{p, r}) }
+// only returns the route that a range names as the only one that there is, and the
+// length of its prefix. Nothing but its nexthop can keep a flow from taking it, and
+// its node need not be looked into. Nil: there is none.
+func (t *table) only(of uint32) (*route, uint8) {
+	return t.numbered[of>>lengthBits], uint8(of & (1<<lengthBits - 1))
+}
 
-// finish4 makes nodes of the routes, and brings both into order. They lie in one
-// piece each, since most of what a lookup costs is the memory that it touches.
-func (t *table) finish4() {
+// makeNodes makes nodes of the routes, in order. They lie in one piece, since most of
+// what a lookup costs is the memory that it touches.
+func (t *table) makeNodes() {
 	byPrefix := func(a, b placed) int { return a.prefix.Compare(b.prefix) }
 	if !slices.IsSortedFunc(t.pending, byPrefix) { // as the kernel lists them
 		slices.SortStableFunc(t.pending, byPrefix)
@@ -177,19 +187,12 @@ func (t *table) finish4() {
 		if last := len(t.nodes) - 1; last < 0 || t.nodes[last].prefix != p.prefix {
 			t.nodes = append(t.nodes, node{prefix: p.prefix, routes: routes[len(routes):]})
 		}
-		n := &t.nodes[len(t.nodes)-1]
-		n.add(p.route)
-		routes = routes[:len(routes)+1]
-	}
-	t.pending = nil
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		n.sort4()
-		if n.prefix.Bits() == 0 && t.defaults > 1 {
-			t.prepareDefaults(n)
+		if n := &t.nodes[len(t.nodes)-1]; p.route != nil {
+			n.add(p.route)
+			routes = routes[:len(routes)+1]
 		}
 	}
-	t.ranges = newRanges(t.nodes)
+	t.pending = nil
 }
 
 // add adds a route to a node, or a copy of one that it has already.

@@ -12,11 +12,11 @@ import (
 // cannot be used. It puts what it finds into res, which is empty.
 func (t *table) find4(k *key, res *result, rec *recorder) {
 	in := t.ranges.lookup(k.dst)
-	if r, length := t.only(in); r != nil && r.hops[0].unfit4(k) == fits {
-		res.outcome, res.length, res.node, res.route, res.hop = hit, length, t.nodeOf(in), r, &r.hops[0]
+	if r, length := t.only(in.only); r != nil && r.hops[0].unfit4(k) == fits {
+		res.outcome, res.length, res.node, res.route, res.hop = hit, length, t.node(in.node), r, &r.hops[0]
 		return
 	}
-	n := t.nodeOf(in)
+	n := t.node(in.node)
 	for n != nil {
 		found, skipKey := n.find4(k, rec)
 		if found.outcome != miss {
@@ -33,13 +33,6 @@ func (t *table) find4(k *key, res *result, rec *recorder) {
 		}
 		n = up
 	}
-}
-
-// only returns the route of a range and the length of its prefix, if it is the only
-// one there and nothing but its nexthop can keep a flow from taking it; nil if not.
-// Then the node need not be looked into.
-func (t *table) only(r *span4) (*route, uint8) {
-	return t.numbered[r.only>>lengthBits], uint8(r.only & (1<<lengthBits - 1))
 }
 
 // find4 tries the routes of one prefix. skipKey says that the search must not
@@ -101,6 +94,19 @@ func (h *hop) unfit4(k *key) why {
 		return passedDevice
 	}
 	return fits
+}
+
+// finish4 makes the nodes of an IPv4 table, and how they are found.
+func (t *table) finish4() {
+	t.makeNodes()
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		n.sort4()
+		if n.prefix.Bits() == 0 && t.defaults > 1 {
+			t.prepareDefaults(n)
+		}
+	}
+	t.ranges = newRanges(t.nodes)
 }
 
 // sort4 puts the routes of one prefix into the order in which they are tried.

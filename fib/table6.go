@@ -2,7 +2,10 @@ package fib
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
+
+	"github.com/gaissmai/bart"
 
 	"rpdb"
 )
@@ -12,13 +15,20 @@ import (
 // nothing is left, gateways known to be dead get a second chance.
 // It puts what it finds into res, which is empty.
 func (t *table) find6(f *FIB, k *key, res *result, rec *recorder) {
-	start := t.start6(k, rec)
+	in := t.ranges6.lookup(k.dst)
+	if r, length := t.only(in.only); r != nil {
+		if _, why := r.hops[0].score6(k, r, k.reach); why == fits {
+			res.outcome, res.length, res.node, res.route, res.hop = hit, length, t.node(in.node), r, &r.hops[0]
+			return
+		}
+	}
+	start := t.node(in.node).start6(k, rec)
 	reach := k.reach
 	for {
 		for n := start; n != nil; n = n.next6(k, rec) {
 			if n.select6(k, reach, res, rec); res.outcome != miss {
 				res.length = uint8(n.destination().Bits())
-				f.finish6(k, res)
+				f.conclude6(k, res)
 				return
 			}
 		}
@@ -30,11 +40,11 @@ func (t *table) find6(f *FIB, k *key, res *result, rec *recorder) {
 	}
 }
 
-// start6 returns the node at which the search begins (fib6_node_lookup). A
+// start6 returns the node at which the search begins, n being that of the longest
+// prefix, nil if there is none (fib6_node_lookup). A
 // destination with source-specific routes of which none fits is left out,
 // plain routes included, unless it is the default.
-func (t *table) start6(k *key, rec *recorder) *node {
-	n := t.lookup(k.dst)
+func (n *node) start6(k *key, rec *recorder) *node {
 	for n != nil && n.sub != nil {
 		if s, ok := n.sub.Lookup(k.src); ok {
 			return s
@@ -157,9 +167,9 @@ func (h *hop) unreachable() bool {
 // preference6 orders the router preferences of RFC 4191 (IPV6_DECODE_PREF).
 func preference6(p rpdb.RouterPreference) int { return int(p^2) & 3 }
 
-// finish6 turns the route selected into an answer: errors of its type, or the
+// conclude6 turns the route selected into an answer: errors of its type, or the
 // member of a multipath route.
-func (f *FIB) finish6(k *key, res *result) {
+func (f *FIB) conclude6(k *key, res *result) {
 	if res.outcome != hit {
 		return
 	}
@@ -171,6 +181,29 @@ func (f *FIB) finish6(k *key, res *result) {
 	case len(res.route.hops) > 1:
 		res.hop, res.either = f.multipath6(k, res.route, res.hop)
 	}
+}
+
+// finish6 makes the nodes of an IPv6 table, and how they are found.
+func (t *table) finish6() {
+	t.makeNodes()
+	for _, s := range t.sourced {
+		at, _ := slices.BinarySearchFunc(t.nodes, s.prefix, func(n node, p netip.Prefix) int { return n.prefix.Compare(p) })
+		n := &t.nodes[at]
+		if n.sub == nil {
+			n.sub = new(bart.Table[*node])
+		}
+		nodeIn(n.sub, s.src, n).add(s.route)
+	}
+	t.sourced = nil
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		n.sort6()
+		if n.sub != nil {
+			connect(n.sub)
+			n.sortSources()
+		}
+	}
+	t.ranges6 = newRanges6(t.nodes)
 }
 
 // sort6 puts the routes of one node into the order in which they are tried.
