@@ -18,27 +18,27 @@ type routePatterns struct {
 	next uint8                       // place in a set that is given up next
 	line []byte
 
-	// Where no two routes are alike it is not worth to look for a pattern.
+	// Where no two routes are alike it does not pay to look for a pattern.
 	score int // of the last messages: how many more had one than had none
-	rest  int // how many are not looked at
+	rest  int // how many of the next are not looked at
 }
 
 // routePattern is what entries that differ in their destination have in common.
 // The zero value is that of no entry.
 type routePattern struct {
 	key           []byte // the message without the destination
-	before, after []byte // the destination
+	before, after []byte // what is printed around the destination
 	listed        bool   // the filter selects them
 }
 
-// Sizes of the cache. What is longer than these is not worth to be remembered.
+// Sizes of the cache. What is longer than these is not remembered.
 const (
 	patternSetBits = 6
 	patternWays    = 4
 	patternMaxKey  = 256
 	patternMaxText = 1 << 10
 
-	patternMinScore = -256
+	patternMinScore = -256 // below it, so many messages are not looked at:
 	patternRest     = 4096
 )
 
@@ -126,7 +126,7 @@ func (p *routePattern) is(r *routeRest) bool {
 		string(p.key[sizeofRtMsg:n]) == string(r.before) && string(p.key[n:]) == string(r.after)
 }
 
-// isResting reports whether the next message is not worth to be looked at.
+// isResting reports whether the next message is one that is not looked at.
 func (c *routePatterns) isResting() bool {
 	if c.rest == 0 {
 		return false
