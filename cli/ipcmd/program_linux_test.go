@@ -79,6 +79,7 @@ func TestHandOver(t *testing.T) {
 	w := newTwins(t, systems(t), host{})
 	mixed := filepath.Join(t.TempDir(), "mixed")
 	text := "rule add pref 5 table 7\n\n# links\nlink show lo\nrule show pref 5\nlink show nosuch\nrule show\n"
+	const routes = "route add blackhole 10.1.0.0/16\nroute add blackhole 10.2.0.0/16\n" // which wait for each other
 	if err := os.WriteFile(mixed, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +98,10 @@ func TestHandOver(t *testing.T) {
 		{args: []string{"-batch", mixed}},
 		{args: []string{"-batch", "/dev/stdin"}, stdin: text},
 		{args: []string{"-force", "-batch", "-"}, stdin: "rule del pref 77\nlink show lo\n"},
+		{args: []string{"-batch", "-"}, stdin: routes + "link show lo\nroute add blackhole 10.3.0.0/16\nroute show\n"},
+		{args: []string{"-batch", "-"}, stdin: routes + routes + "link show lo\n"},
+		{args: []string{"-force", "-batch", "-"}, stdin: routes + routes + "link show lo\nroute show\n"},
+		{args: []string{"-batch", "-"}, stdin: routes + "route show\n" + routes + "route show\n"},
 	} {
 		w.renew()
 		a, b := w.a.real(c), program(t, w.b.ns, c.stdin, c.args...)
