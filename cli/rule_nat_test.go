@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"rpdb"
 	"rpdb/kernel/kerneltest"
 )
 
@@ -64,5 +69,78 @@ func TestNATRuleThatCannotBe(t *testing.T) {
 		if err != nil || !slices.Equal(after.Rules, before.Rules) || len(after.NATRules()) > 0 {
 			t.Errorf("%s: something was changed, %v", name, err)
 		}
+	}
+}
+
+// TestNATRuleWithoutPrograms: where the kernel takes no programs, from this process or
+// at all, a rule of IPv6 that translates is not made, in part neither, and it is said
+// what it takes. Nor is one repaired; it can be deleted.
+func TestNATRuleWithoutPrograms(t *testing.T) {
+	host := kerneltest.Real(t)
+	if err := kerneltest.Script(t.Context(), host, "sysctl net.ipv6.conf.default.addr_gen_mode=1", "ip link add eth0 type veth peer name gw0",
+		"ip link set eth0 up", "ip link set gw0 up", "ip -6 addr add 2001:db8::10/64 dev eth0 nodad", "ip -6 route add default via 2001:db8::1 table 100"); err != nil {
+		t.Fatal(err)
+	}
+	state := func() *rpdb.Snapshot {
+		s, err := hostDoors{host.Conn}.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	root := t.TempDir()
+	run := func(errno unix.Errno, words ...string) (stderr string, exit int) {
+		var text strings.Builder
+		cmd := program(t, words...)
+		cmd.Stderr, cmd.Env = &text, append(os.Environ(), rootVariable+"="+root)
+		started := make(chan error)
+		go func() {
+			started <- host.NetNS().Do(func() error { return withoutBPF(cmd, errno) })
+		}()
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+			t.Fatal(err)
+		}
+		return text.String(), cmd.ProcessState.ExitCode()
+	}
+	add := []string{"rule", "add", "from", "fd00:1::/64", "table", "100", "nat", "2001:db8:c::"}
+	const failed = "rpdb: rule add: add route default table 84500 (IPv6): operation not "
+	for errno, want := range map[unix.Errno]string{
+		unix.EPERM:  failed + "permitted: to load the program rpdb-nat-84500 takes CAP_BPF and CAP_NET_ADMIN in the first user namespace\nhint: translating IPv6 needs CAP_BPF ",
+		unix.ENOSYS: failed + "supported: the program rpdb-nat-84500 takes a kernel with the options BPF_SYSCALL and LWTUNNEL_BPF\n",
+	} {
+		stderr, exit := run(errno, add...)
+		if exit != exitFailed || !strings.HasPrefix(stderr, want) || strings.Contains(stderr, "CAP_NET_ADMIN: run it as root") {
+			t.Errorf("%v: exit code %d: %s", errno, exit, stderr)
+		}
+		if s := state(); len(s.NATRules()) > 0 || !s.NAT.IsZero() {
+			t.Errorf("%v: left are %+v, %+v", errno, s.NATRules(), s.NAT)
+		}
+	}
+	if !kerneltest.FirstUserNamespace() {
+		return
+	}
+	cmd := program(t, add...)
+	cmd.Env = append(os.Environ(), rootVariable+"="+root)
+	if err := host.NetNS().Do(cmd.Run); err != nil {
+		t.Fatal(err)
+	}
+	if err := kerneltest.Script(t.Context(), host, "ip -6 route add 2001:db8:7::/48 via 2001:db8::2 table 100"); err != nil {
+		t.Fatal(err)
+	}
+	before := state()
+	if stderr, exit := run(unix.EPERM, "repair"); exit != exitFailed || !strings.Contains(stderr, "hint: translating IPv6 needs CAP_BPF") {
+		t.Errorf("repair: exit code %d: %s", exit, stderr)
+	}
+	if is := state(); !reflect.DeepEqual(is.NATRules(), before.NATRules()) {
+		t.Errorf("repaired to %+v from %+v", is.NATRules(), before.NATRules())
+	}
+	if stderr, exit := run(unix.EPERM, "rule", "del", "nat", "2001:db8:c::"); exit != 0 {
+		t.Errorf("delete: exit code %d: %s", exit, stderr)
+	}
+	if s := state(); len(s.NATRules()) > 0 || !s.NAT.IsZero() {
+		t.Errorf("deleted, there are %+v, %+v", s.NATRules(), s.NAT)
 	}
 }

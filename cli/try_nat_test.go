@@ -214,22 +214,42 @@ func TestPredictionOfASource(t *testing.T) {
 
 // withoutNFT starts a program that gets no connection to netfilter, with an error.
 func withoutNFT(cmd *exec.Cmd, errno unix.Errno) error {
+	return filtered(cmd, []unix.SockFilter{
+		{Code: seccompLoad, K: seccompNumber},
+		{Code: seccompEqual, Jf: 5, K: unix.SYS_SOCKET},
+		{Code: seccompLoad, K: seccompArguments},
+		{Code: seccompEqual, Jf: 3, K: unix.AF_NETLINK},
+		{Code: seccompLoad, K: seccompArguments + 16},
+		{Code: seccompEqual, Jf: 1, K: unix.NETLINK_NETFILTER},
+		{Code: seccompGive, K: seccompRefuse | uint32(errno)},
+		{Code: seccompGive, K: seccompAllow},
+	})
+}
+
+// withoutBPF starts a program for which the kernel has no bpf(2), or refuses it.
+func withoutBPF(cmd *exec.Cmd, errno unix.Errno) error {
+	return filtered(cmd, []unix.SockFilter{
+		{Code: seccompLoad, K: seccompNumber},
+		{Code: seccompEqual, Jf: 1, K: unix.SYS_BPF},
+		{Code: seccompGive, K: seccompRefuse | uint32(errno)},
+		{Code: seccompGive, K: seccompAllow},
+	})
+}
+
+// The instructions of a filter of system calls, where it finds what the call is about,
+// in struct seccomp_data, and what it answers.
+const (
+	seccompLoad  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	seccompEqual = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	seccompGive  = unix.BPF_RET | unix.BPF_K
+
+	seccompNumber, seccompArguments = 0, 16 // each argument has 8 bytes
+	seccompRefuse, seccompAllow     = 0x00050000, 0x7fff0000
+)
+
+// filtered starts a program behind a filter of its system calls.
+func filtered(cmd *exec.Cmd, filter []unix.SockFilter) error {
 	runtime.LockOSThread() // and ends with the goroutine: the thread stays as it is
-	const (
-		load, equal, give = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
-		number, arguments = 0, 16 // of struct seccomp_data, each argument 8 bytes
-		refuse, allow     = 0x00050000, 0x7fff0000
-	)
-	filter := []unix.SockFilter{
-		{Code: load, K: number},
-		{Code: equal, Jf: 5, K: unix.SYS_SOCKET},
-		{Code: load, K: arguments},
-		{Code: equal, Jf: 3, K: unix.AF_NETLINK},
-		{Code: load, K: arguments + 16},
-		{Code: equal, Jf: 1, K: unix.NETLINK_NETFILTER},
-		{Code: give, K: refuse | uint32(errno)},
-		{Code: give, K: allow},
-	}
 	f := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
