@@ -40,6 +40,8 @@ func checkNAT(p *parser, m entries, r *Rule) {
 // checkNATCompany refuses what a rule that translates cannot have besides.
 func checkNATCompany(p *parser, m entries, r *Rule) {
 	switch {
+	case m.has("nat") && m.has("map-to"):
+		p.fail(m.values["map-to"], "map-to", bad("the same as nat, which is there too"))
 	case m.anyOf("lookup", "table") == "":
 		p.reportAt(r.nat.to.Position, "nat", r.nat.to.Text, bad("needs lookup, of an uplink or a table of the policy"))
 	case m.has("realms"):

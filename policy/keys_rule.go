@@ -57,6 +57,7 @@ func actionFields() []field[Rule] {
 		{"suppress_ifgroup", "Refuses what `lookup` finds if it leaves by an interface of this group", group.shape, false, placed(group, func(r *Rule) *Located[string] { return &r.SuppressIfGroup })},
 		{"realms", "The realms of what `lookup` finds, IPv4 only", realmsText().shape, false, placed(realmsText(), func(r *Rule) *Located[string] { return &r.Realms })},
 		{"nat", "Translates the source of forwarded packets that `lookup` leads on", natShape(), false, readNAT},
+		{"map-to", "The same as `nat`", natShape(), false, readNAT},
 	}
 }
 
