@@ -9,6 +9,7 @@ import (
 
 	"rpdb/apply/journal"
 	"rpdb/kernel"
+	"rpdb/policy"
 )
 
 // hinter is an error that knows what to do about it.
@@ -33,9 +34,18 @@ func hints(err error) []string {
 			found = append(found, h)
 		}
 	}
+	var list policy.ErrorList
+	errors.As(err, &list)
 	walk(err, func(e error) {
-		if h, ok := e.(hinter); ok {
+		switch h := e.(type) {
+		case hinter:
 			add(h.Hint())
+		case *policy.Error:
+			if h.Hint != "" && len(list) > 1 {
+				add(fmt.Sprintf("%s:%v: %s", h.File, h.Position, h.Hint))
+			} else {
+				add(h.Hint)
+			}
 		}
 	})
 	var op *kernel.OpError
