@@ -113,6 +113,9 @@ func (s *Snapshot) CopyTable(f Family, from, to TableID) ([]Route, error) {
 		if len(hops) == 0 && len(r.Nexthops) > 0 {
 			continue
 		}
+		if len(hops) == 1 {
+			hops[0].Weight = 1 // a single way has no share
+		}
 		r.NexthopID, r.Nexthops, r.Protocol = 0, hops, ProtocolRPDB
 		copied := r.Canonical().AsCopy(to)
 		if seen[copied.Key()] {

@@ -19,6 +19,8 @@ func TestCopyTable(t *testing.T) {
 	}
 	dead := via("192.0.2.9", 2)
 	dead.Flags = rpdb.NexthopDead | rpdb.NexthopLinkdown
+	heavy := via("192.0.2.1", 2)
+	heavy.Weight = 5
 	realm := rpdb.NewRealms(0, 12003)
 	carries := func(n rpdb.Nexthop) rpdb.Nexthop { n.Realms = realm; return n }
 	for name, c := range map[string]struct {
@@ -28,6 +30,7 @@ func TestCopyTable(t *testing.T) {
 		"one way":         {rpdb.Route{Metric: 7, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, rpdb.Route{Metric: 7, Realms: realm, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, ""},
 		"two ways":        {rpdb.Route{Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2), via("198.51.100.1", 3)}}, rpdb.Route{Nexthops: []rpdb.Nexthop{carries(via("192.0.2.1", 2)), carries(via("198.51.100.1", 3))}}, ""},
 		"one is dead":     {rpdb.Route{Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2), dead}}, rpdb.Route{Realms: realm, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, ""},
+		"one is left":     {rpdb.Route{Nexthops: []rpdb.Nexthop{heavy, dead}}, rpdb.Route{Realms: realm, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, ""},
 		"all are dead":    {rpdb.Route{Nexthops: []rpdb.Nexthop{dead}}, rpdb.Route{}, ""},
 		"nexthop object":  {rpdb.Route{NexthopID: 5, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, rpdb.Route{Realms: realm, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, ""},
 		"object unknown":  {rpdb.Route{NexthopID: 5}, rpdb.Route{}, "of which no way is known"},
