@@ -172,7 +172,7 @@ func (a *app) viewRepair(out apply.Outcome, byHand apply.Result, failed error) e
 		return a.printJSON(doc)
 	}
 	w := newPrinter(a.Out)
-	if byHand.After != nil {
+	if len(byHand.Done) > 0 {
 		v := newWords(byHand.After.LinkName, a.loadNames())
 		for _, step := range byHand.Done {
 			w.step(v, step)

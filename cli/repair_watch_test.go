@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"rpdb"
+	"rpdb/apply"
 	"rpdb/kernel/kerneltest"
 )
 
@@ -189,5 +192,15 @@ func TestWritersWaitForEachOther(t *testing.T) {
 	time.AfterFunc(300*time.Millisecond, func() { _ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN) })
 	if out, err := h.run("apply", "two.yaml"); err != nil {
 		t.Errorf("by default: %v\n%s", err, out)
+	}
+}
+
+// TestRepairThatWasTakenBack: the state that was read back after it is no work of it.
+func TestRepairThatWasTakenBack(t *testing.T) {
+	var out strings.Builder
+	a := &app{Streams: Streams{Out: &out, Err: io.Discard}}
+	failed := apply.Result{RolledBack: true, After: &rpdb.Snapshot{}}
+	if err := a.viewRepair(apply.Outcome{}, failed, nil); err != nil || out.String() != "" {
+		t.Errorf("%v, said %q", err, out.String())
 	}
 }
