@@ -134,8 +134,11 @@ func (d *natDiffer) keep(t rpdb.TableID, without *rpdb.Rule) {
 			continue
 		}
 		if without != nil {
-			d.drop = append(d.drop, *without)
-			w.Rules = slices.DeleteFunc(slices.Clone(w.Rules), func(r rpdb.Rule) bool { return r.Canonical() == without.Canonical() })
+			left := slices.DeleteFunc(slices.Clone(w.Rules), func(r rpdb.Rule) bool { return r.Canonical() == without.Canonical() })
+			if len(left) < len(w.Rules) { // else it is gone
+				d.drop = append(d.drop, *without)
+			}
+			w.Rules = left
 		}
 		if d.want[i] = w; without == nil || len(w.Rules) == 0 {
 			d.want = slices.Delete(d.want, i, i+1)
