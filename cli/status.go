@@ -89,7 +89,7 @@ func (a *app) status(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case len(d.Drift) > 0 || d.Leftovers > 0 || len(d.Blocked) > 0 || len(d.ByHand) > 0:
+	case len(d.Drift) > 0 || d.Leftovers > 0 || len(d.Blocked) > 0 || len(d.ByHand)+len(d.NATNotes) > 0:
 		return &codeError{code: exitWaiting}
 	case d.Pending != nil || len(d.Waiting) > 0:
 		return &codeError{code: exitOpen}
@@ -228,6 +228,8 @@ func (p *printer) generation(e journal.Entry) {
 func (p *printer) byHand(v words, steps []plan.Step, notes []string) {
 	if n := len(steps); n > 0 {
 		p.printf("Of rules made by hand that translate, %d %s not as it should be; \"rpdb repair\" would do this:\n", n, plural(n, "part is", "parts are"))
+	} else if len(notes) > 0 {
+		p.printf("Of rules made by hand that translate, this is not as it should be:\n")
 	}
 	for _, step := range steps {
 		p.step(v, step)

@@ -82,7 +82,11 @@ func RepairNATRules(actual *rpdb.Snapshot) (Plan, error) {
 	d := newNATDiffer(actual)
 	var notes []string
 	for i, w := range d.want {
-		if w.Translation == (rpdb.Translation{}) || actual.Missing.Has(rpdb.PartNAT) {
+		if actual.Missing.Has(rpdb.PartNAT) {
+			continue
+		}
+		if w.Translation == (rpdb.Translation{}) {
+			notes = append(notes, fmt.Sprintf("%v: nftables translates nothing for it, and its packets leave as they are: delete it, and make it again", w.Rules[0]))
 			continue
 		}
 		d.want[i].Translation = w.Meant()
