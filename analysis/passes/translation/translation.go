@@ -120,20 +120,28 @@ func fallenBehind(s *rpdb.Snapshot, n rpdb.NATRule) string {
 	if err != nil {
 		return err.Error()
 	}
-	has := func(list []rpdb.Route, r rpdb.Route) bool {
-		return slices.ContainsFunc(list, func(o rpdb.Route) bool { return o.Key() == r.Key() && o.Equivalent(r) })
+	if r, lacks := lacking(n.Routes, want); lacks {
+		return destination(r) + " is missing"
 	}
-	for _, r := range want {
-		if !has(n.Routes, r) {
-			return destination(r) + " is missing"
-		}
-	}
-	for _, r := range n.Routes {
-		if !has(want, r) {
-			return destination(r) + " is too much"
-		}
+	if r, lacks := lacking(want, n.Routes); lacks {
+		return destination(r) + " is too much"
 	}
 	return ""
+}
+
+// lacking returns the first of some routes that a list does not have, and whether
+// there is one.
+func lacking(list, routes []rpdb.Route) (rpdb.Route, bool) {
+	has := make(map[rpdb.RouteKey][]rpdb.Route, len(list))
+	for _, r := range list {
+		has[r.Key()] = append(has[r.Key()], r)
+	}
+	for _, r := range routes {
+		if !slices.ContainsFunc(has[r.Key()], r.Equivalent) {
+			return r, true
+		}
+	}
+	return rpdb.Route{}, false
 }
 
 func destination(r rpdb.Route) string {
