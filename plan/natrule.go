@@ -307,8 +307,8 @@ func (d *natDiffer) plan(want []wantedNAT) (Plan, error) {
 	w.altered = d.repairs && len(d.actual.NAT.Unknown) > 0
 	w.write(Switch, switched, "maps packets that come in")
 	p.Steps = append(p.Steps, drops...)
+	p.Steps = append(p.Steps, cleans...) // before that by which one can tell what they are of
 	w.write(Clean, final, "translations of packets that no rule leads on any more")
-	p.Steps = append(p.Steps, cleans...)
 	for _, s := range p.Steps {
 		if s.Phase != Clean {
 			p.Changes = append(p.Changes, s)

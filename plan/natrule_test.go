@@ -208,6 +208,9 @@ func byHandInterrupted(t *testing.T, f rpdb.Family) {
 				if r.Translation.Inbound && len(r.Rules) == 0 {
 					t.Errorf("%s: mapped inward without a rule", when)
 				}
+				if r.Translation == (rpdb.Translation{}) {
+					t.Errorf("%s: nobody can tell what is left: %s", when, remaining(now))
+				}
 			}
 			whole := plan.After(now, addByHand(t, now, f, 500, "10.0.0.0/30", "203.0.113.0/30").Steps)
 			if got := whole.NATRules(); len(got) != 1 || !got[0].Translation.Inbound || len(got[0].Rules) != 1 {
