@@ -124,7 +124,7 @@ func (h *host) script(t *testing.T, lines ...string) {
 func (h *host) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = append([]string{programName}, args...)
-	if args[0] != "check" { // which asks for no record
+	if args[0] != "check" && args[0] != "rule" { // which ask for no record, or for the usual one
 		cmd.Args = append(cmd.Args, "--state-dir", h.state)
 	}
 	cmd.Dir = h.dir
