@@ -12,7 +12,6 @@ import (
 // Netplan returns what "netplan generate" makes of files.
 func Netplan(t testing.TB, files []format.File) []format.File {
 	t.Helper()
-	t.Helper()
 	if _, err := exec.LookPath("netplan"); err != nil {
 		need(t, err.Error())
 	}
