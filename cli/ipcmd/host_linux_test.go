@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -44,12 +45,22 @@ func (h host) make(s side) (err error) {
 		}
 	}
 	for i := range h.links {
-		batch(linkCommands(i))
-		h.settle(s)
+		if batch(linkCommands(i)); err != nil {
+			return err
+		}
+		h.settle(s, linkNames(i))
 	}
 	batch(h.any)
 	batch(h.ipv6, "-6")
 	return err
+}
+
+// linkNames are the link of a host and its peer, if both come up.
+func linkNames(i int) []string {
+	if i > 1 {
+		return nil
+	}
+	return []string{string(rune('v'+i)) + "0", string(rune('v'+i)) + "1"}
 }
 
 // linkCommands makes the link v0, w0 or x0 of a host with routes, with a peer
@@ -71,15 +82,30 @@ func linkCommands(i int) string {
 	return b.String()
 }
 
-// settle waits until nothing has changed for a while.
-func (host) settle(s side) {
-	for last := ""; ; time.Sleep(2 * time.Millisecond) {
+// settle waits until the links that can come up have, and nothing has changed for a
+// while. On a busy machine the former takes longer than any while.
+func (host) settle(s side, up []string) {
+	last := ""
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		now := routeState(s, rpdb.IPv6)
-		if now == last {
+		if now == last && !slices.ContainsFunc(up, func(link string) bool { return !hasMulticast(s, link) }) {
 			return
 		}
 		last = now
 	}
+}
+
+// hasMulticast reports whether a link has the route of IPv6 multicast, which is the
+// last that the kernel makes for one that has come up.
+func hasMulticast(s side, link string) bool {
+	var table []byte
+	s.do(func() { table, _ = os.ReadFile("/proc/thread-self/net/ipv6_route") })
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); strings.HasPrefix(line, "ff00") && f[1] == "08" && f[len(f)-1] == link {
+			return true
+		}
+	}
+	return false
 }
 
 // routeHost has two links that are up, one without carrier, nexthop objects and
