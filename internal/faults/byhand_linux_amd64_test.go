@@ -2,8 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,6 +12,9 @@ import (
 	"rpdb"
 	"rpdb/kernel/kerneltest"
 )
+
+// usualState is the state directory of commands that cannot be given another.
+const usualState = "/var/lib/rpdb"
 
 // byHand is a host on which one command makes or deletes a rule that translates, with
 // all that belongs to it.
@@ -65,38 +66,6 @@ func (b *byHand) foreign(t *testing.T) string {
 	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, `"priority":500,`) }), "\n")
 }
 
-// injure runs a command with an injury.
-func (b *byHand) injure(t *testing.T, i injury, args []string) (report, string) {
-	t.Helper()
-	said := b.output(t)
-	defer said.Close()
-	tr := tracer{injury: i, names: strings.NewReplacer("/var/lib/rpdb", "STATE", said.Name(), "OUTPUT", b.dir, "DIR")}
-	cmd := b.command(args...)
-	var r report
-	err := b.NetNS().Do(func() error { // keeps the thread, to which the program belongs
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := b.mounts(); err != nil {
-			return err
-		}
-		pid, err := syscall.ForkExec(cmd.Path, cmd.Args, &syscall.ProcAttr{
-			Dir: cmd.Dir, Env: os.Environ(), Files: []uintptr{0, said.Fd(), said.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
-		})
-		if err != nil {
-			return err
-		}
-		r, err = tr.trace(pid)
-		return err
-	})
-	if err != nil && !r.reached && len(r.calls) == 0 {
-		noTracing(t, err)
-	}
-	if err != nil {
-		t.Fatalf("%v: %v", i, err)
-	}
-	return r, b.said(t, said)
-}
-
 // TestRuleThatTranslatesKilled kills the command that makes a single rule that
 // translates, and the one that deletes it, before each call that leaves something, and
 // fails each such call: packets that come in are mapped only while the rule is there,
@@ -127,7 +96,7 @@ func ruleKilled(t *testing.T, b *byHand, deletes bool) {
 	b.want(t, 0, b.add...) // once, so that the state directory is there
 	reset()
 	foreign := b.foreign(t)
-	r, said := b.injure(t, injury{}, op)
+	r, said := b.injured(t, injury{}, usualState, op...)
 	if is := b.state(t); r.exit != 0 || is != after {
 		t.Fatalf("traced, it exits with %d and leaves %s: %s", r.exit, is, said)
 	}
@@ -139,7 +108,7 @@ func ruleKilled(t *testing.T, b *byHand, deletes bool) {
 		for _, errno := range []syscall.Errno{0, unix.ENOBUFS} {
 			i := injury{at: c, errno: errno}
 			reset()
-			r, said := b.injure(t, i, op)
+			r, said := b.injured(t, i, usualState, op...)
 			if !r.reached {
 				continue
 			}

@@ -16,14 +16,26 @@ import (
 // injure makes the operation with an injury.
 func (s *stage) injure(t *testing.T, i injury) (report, string) {
 	t.Helper()
-	said := s.output(t)
+	return s.injured(t, i, s.state, s.op.args...)
+}
+
+// injured runs rpdb, which uses a state directory, with an injury, and returns what it
+// did and said.
+func (h *host) injured(t *testing.T, i injury, state string, args ...string) (report, string) {
+	t.Helper()
+	said := h.output(t)
 	defer said.Close()
-	tr := tracer{injury: i, names: strings.NewReplacer(s.state, "STATE", said.Name(), "OUTPUT", s.dir, "DIR")}
-	cmd := s.command(s.op.args...)
+	tr := tracer{injury: i, names: strings.NewReplacer(state, "STATE", said.Name(), "OUTPUT", h.dir, "DIR")}
+	cmd := h.command(args...)
 	var r report
-	err := s.NetNS().Do(func() error { // keeps the thread, to which the program belongs
+	err := h.NetNS().Do(func() error { // keeps the thread, to which the program belongs
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+		if h.mounts != nil {
+			if err := h.mounts(); err != nil {
+				return err
+			}
+		}
 		pid, err := syscall.ForkExec(cmd.Path, cmd.Args, &syscall.ProcAttr{
 			Dir: cmd.Dir, Env: os.Environ(), Files: []uintptr{0, said.Fd(), said.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 		})
@@ -39,7 +51,7 @@ func (s *stage) injure(t *testing.T, i injury) (report, string) {
 	if err != nil {
 		t.Fatalf("%v: %v", i, err)
 	}
-	return r, s.said(t, said)
+	return r, h.said(t, said)
 }
 
 // noTracing skips the test where programs cannot be traced, or fails it where
