@@ -261,8 +261,8 @@ func verify(ctx context.Context, k Kernel, again func(*rpdb.Snapshot) (plan.Plan
 func rollback(ctx context.Context, k Kernel, undo []plan.Step, cause error) (Result, error) {
 	var left []error
 	for len(undo) > 0 {
-		if n := undoMany(ctx, k, undo); n > 0 {
-			undo = undo[:len(undo)-n]
+		if rest := undoMany(ctx, k, undo); len(rest) < len(undo) {
+			undo = rest
 			continue
 		}
 		s := undo[len(undo)-1]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"rpdb"
 	"rpdb/plan"
@@ -20,17 +21,61 @@ type bulk interface {
 	DeleteRules(ctx context.Context, rules []rpdb.Rule) error
 }
 
+// bulkRoutes is a Kernel that deletes many routes in their order, and reads each table
+// once for that. Its error is that of bulk's DeleteRules, but it deletes what it can.
+type bulkRoutes interface {
+	DeleteRoutes(ctx context.Context, routes []rpdb.Route) error
+}
+
 // many is from how many rules on they are written, or deleted, at once. Below it
 // that gains nothing: it takes two more readings.
 const many = 64
 
-// bulkOf returns what the kernel can do at once; nil if that is nothing.
-func bulkOf(k Kernel) bulk {
-	if b, ok := k.(blinkered); ok {
-		k = b.Kernel
+// bulkOf returns what the kernel can do at once, as a bulk or a bulkRoutes; nil if
+// that is nothing.
+func bulkOf[B any](k Kernel) (b B) {
+	if k, ok := k.(blinkered); ok {
+		b, _ = k.Kernel.(B)
+		return b
 	}
-	b, _ := k.(bulk)
+	b, _ = k.(B)
 	return b
+}
+
+// deletedRoutes returns the routes that the first of some changes delete, if they are
+// many.
+func deletedRoutes(n int, change func(i int) rpdb.Change) []rpdb.Route {
+	var routes []rpdb.Route
+	for i := range n {
+		c := change(i)
+		if c.Route == nil || c.Op != rpdb.Delete {
+			break
+		}
+		routes = append(routes, *c.Route)
+	}
+	if len(routes) < many {
+		return nil
+	}
+	return routes
+}
+
+// deleted returns which of n were deleted at once, as their numbers in order.
+func deleted(n int, err error) []int {
+	var part interface {
+		error
+		Deleted() []int
+	}
+	switch {
+	case errors.As(err, &part):
+		return slices.Sorted(slices.Values(part.Deleted()))
+	case err != nil:
+		return nil
+	}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // manyOf returns the first steps that do the same to rules that no packet comes to,
@@ -67,20 +112,19 @@ func rulesOf(steps []plan.Step) []rpdb.Rule {
 // others are to be made one by one, and that will say what is wrong. With an error
 // all of them may stand, or none.
 func runMany(ctx context.Context, k Kernel, steps []plan.Step) (run []plan.Step, made []int, err error) {
+	if b := bulkOf[bulkRoutes](k); b != nil {
+		routes := deletedRoutes(len(steps), func(i int) rpdb.Change { return steps[i].Change })
+		if n := len(routes); n > 0 {
+			return steps[:n], deleted(n, b.DeleteRoutes(ctx, routes)), nil
+		}
+	}
 	run = manyOf(steps)
-	b := bulkOf(k)
+	b := bulkOf[bulk](k)
 	if b == nil || len(run) == 0 {
 		return run, nil, nil
 	}
 	if run[0].Change.Op == rpdb.Delete {
 		err = b.DeleteRules(ctx, rulesOf(run))
-		var part interface {
-			error
-			Deleted() []int
-		}
-		if errors.As(err, &part) {
-			return run, part.Deleted(), nil
-		}
 	} else {
 		err = b.AddRules(ctx, rulesOf(run))
 		// Two reasons: what was written could not be taken away.
@@ -88,22 +132,33 @@ func runMany(ctx context.Context, k Kernel, steps []plan.Step) (run []plan.Step,
 			return run, nil, fmt.Errorf("add %d rules: %w", len(run), err)
 		}
 	}
-	if err != nil {
-		return run, nil, nil
-	}
-	for i := range run {
-		made = append(made, i)
-	}
-	return run, made, nil
+	return run, deleted(len(run), err), nil
 }
 
-// undoMany takes the last steps back at once, if they are many additions that
-// prepared, and returns how many it took back. It never fails: what it does not
-// take back is taken back one by one.
-func undoMany(ctx context.Context, k Kernel, undo []plan.Step) int {
-	b := bulkOf(k)
+// undoMany takes the last steps back at once, if they are many additions of routes, or
+// of rules that prepared, and returns those that are left, in their order. It never
+// fails: what it does not take back is taken back one by one.
+func undoMany(ctx context.Context, k Kernel, undo []plan.Step) []plan.Step {
+	if b := bulkOf[bulkRoutes](k); b != nil {
+		last := len(undo) - 1
+		routes := deletedRoutes(len(undo), func(i int) rpdb.Change { return undo[last-i].Inverse })
+		if n := len(routes); n > 0 {
+			taken := make([]bool, len(undo))
+			for _, i := range deleted(n, b.DeleteRoutes(ctx, routes)) {
+				taken[last-i] = true
+			}
+			var left []plan.Step
+			for i, s := range undo {
+				if !taken[i] {
+					left = append(left, s)
+				}
+			}
+			return left
+		}
+	}
+	b := bulkOf[bulk](k)
 	if b == nil {
-		return 0
+		return undo
 	}
 	from := len(undo)
 	for from > 0 && unseen(undo[from-1]) && undo[from-1].Change.Op == rpdb.Add {
@@ -112,7 +167,7 @@ func undoMany(ctx context.Context, k Kernel, undo []plan.Step) int {
 	// In their order: of those of one priority the first is to go first.
 	run := manyOf(undo[from:])
 	if len(run) == 0 || b.DeleteRules(ctx, rulesOf(run)) != nil {
-		return 0
+		return undo
 	}
-	return len(run)
+	return undo[:len(undo)-len(run)]
 }

@@ -22,6 +22,7 @@ import (
 type bulkSite struct {
 	*site
 	single int // calls of Do
+	routes int // those of them that delete a route
 	// unable has the kernel refuse many rules at once; stuck leaves some of them.
 	unable, stuck bool
 	// between, if not nil, is called between any two of many: what packets see.
@@ -38,7 +39,30 @@ func (e someDeleted) Deleted() []int { return e.numbers }
 
 func (s *bulkSite) Do(ctx context.Context, c rpdb.Change) error {
 	s.single++
+	if c.Route != nil && c.Op == rpdb.Delete {
+		s.routes++
+	}
 	return s.site.Do(ctx, c)
+}
+
+func (s *bulkSite) DeleteRoutes(ctx context.Context, routes []rpdb.Route) error {
+	if s.unable {
+		return syscall.EIO
+	}
+	var made []int
+	for i, r := range routes {
+		if s.halfway && i%10 == 7 {
+			continue
+		}
+		if err := s.faults.call(func() error { return s.Memory.Do(ctx, rpdb.RouteChange(rpdb.Delete, r)) }); err != nil {
+			return fmt.Errorf("delete routes: %w", someDeleted{made})
+		}
+		made = append(made, i)
+	}
+	if s.halfway {
+		return fmt.Errorf("delete routes: %w", someDeleted{made})
+	}
+	return nil
 }
 
 // twoReasons is what kernel.LeftError is.
@@ -321,6 +345,75 @@ func TestManyRulesAreTakenBack(t *testing.T) {
 		if few := s.single < 40; few == stuck {
 			t.Errorf("stuck %v: %d changes were made one by one", stuck, s.single)
 		}
+	}
+}
+
+// manyRoutes is a policy of a rule and n routes, from an address on.
+func manyRoutes(n int, first byte) rpdb.Desired {
+	d := manyRules(1, first)
+	d.Rules = d.Rules[:1]
+	d.Rules[0].Rule.Action = rpdb.ToTable(82000)
+	d.Tables = []rpdb.DesiredTable{{ID: 82000}}
+	for i := range n {
+		d.Routes = append(d.Routes, rpdb.DesiredRoute{Name: fmt.Sprint("route-", i), Route: rpdb.Route{
+			Family: rpdb.IPv4, Table: 82000, Protocol: rpdb.ProtocolRPDB, Type: rpdb.RouteBlackhole,
+			Dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, first, byte(i), 0}), 24),
+		}})
+	}
+	return d
+}
+
+// Many routes go at once, as many as can, when they are not wanted any more and when
+// they are taken back.
+func TestManyRoutesGoAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		unable, halfway bool
+		least, most     int // of the routes that go one by one
+	}{
+		"at once":    {most: 0},
+		"some":       {halfway: true, least: 9, most: 12},
+		"one by one": {unable: true, least: 100, most: 120},
+	} {
+		s := newBulkSite(t)
+		s.unable, s.halfway = c.unable, c.halfway
+		gone := func(what string, most int) {
+			t.Helper()
+			if s.routes < c.least || s.routes > most {
+				t.Errorf("%s, %s: %d routes went one by one, want %d to %d", name, what, s.routes, c.least, most)
+			}
+			s.routes = 0
+		}
+		first, second := manyRoutes(110, 1), manyRoutes(100, 2)
+		_, _, err := s.apply(t, first, "first")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := s.apply(t, second, "second")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := s.left(t, second); len(left) > 0 {
+			t.Errorf("%s: still needed: %v", name, left)
+		}
+		if n := len(out.Result.Done); n < 210 {
+			t.Errorf("%s: it says that %d steps were made", name, n)
+		}
+		gone("not wanted", c.most)
+
+		before := s.foreign(t)
+		s.refuse = func(c rpdb.Change) bool { // the message that leads packets there
+			return c.Rule != nil && c.Op == rpdb.Add && c.Rule.Priority == plan.FirstPriority
+		}
+		if _, _, err := s.apply(t, manyRoutes(100, 3), "third"); !errors.Is(err, syscall.EPERM) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if now := s.foreign(t); now != before {
+			t.Errorf("foreign:\n%s\nand before\n%s", now, before)
+		}
+		if left := s.left(t, second); len(left) > 0 {
+			t.Errorf("%s: not taken back: %v", name, left)
+		}
+		gone("taken back", c.most)
 	}
 }
 

@@ -203,20 +203,92 @@ func (c *Conn) deleteRoute(ctx context.Context, r rpdb.Route) error {
 	if err != nil {
 		return err
 	}
+	_, err = c.deleteAmong(ctx, r, routes)
+	return err
+}
+
+// deleteAmong deletes exactly r, of the routes to its destination, and returns those
+// that are left of them.
+func (c *Conn) deleteAmong(ctx context.Context, r rpdb.Route, routes []rpdb.Route) ([]rpdb.Route, error) {
 	i := slices.IndexFunc(routes, func(s rpdb.Route) bool { return sameRoute(r, s) })
 	if i < 0 {
-		return unix.ESRCH
+		return routes, unix.ESRCH
 	}
-	target := routes[i]
-	for _, s := range routes {
-		if sameRoute(r, s) {
+	for _, s := range routes[:i] {
+		if routeHit(routes[i], s) {
+			return routes, &OtherRouteError{Hit: s}
+		}
+	}
+	if err := c.deleteStoredRoute(ctx, routes[i]); err != nil {
+		return routes, err
+	}
+	return slices.Delete(routes, i, i+1), nil
+}
+
+// readTable is a table, and of which protocol (0 for all), of which the routes were
+// read for their deletion.
+type readTable struct {
+	family   rpdb.Family
+	table    rpdb.TableID
+	protocol rpdb.Protocol
+}
+
+// destination is that of routes among which the kernel may confuse one with another.
+type destination struct {
+	dst, src netip.Prefix
+	tos      uint8
+}
+
+// DeleteRoutes deletes many routes in their order, each as [Conn.Do] does, but reads
+// a table once for all of its routes and not for each. Those that cannot be deleted
+// do not keep it from the others: the error is that of the first, and if any were
+// deleted, it is in a [*PartError]. No routes are no work.
+func (c *Conn) DeleteRoutes(ctx context.Context, routes []rpdb.Route) error {
+	read := map[readTable]map[destination][]rpdb.Route{}
+	var first error
+	var gone []int
+	for i, r := range routes {
+		if err := ctx.Err(); err != nil {
+			first = cmp.Or(first, err)
 			break
 		}
-		if routeHit(target, s) {
-			return &OtherRouteError{Hit: s}
+		err := c.deleteOneOf(ctx, r, read)
+		if err == nil {
+			gone = append(gone, i)
+			continue
 		}
+		first = cmp.Or(first, opError("delete", r.String(), err))
 	}
-	return c.deleteStoredRoute(ctx, target)
+	if first != nil && len(gone) > 0 {
+		return &PartError{gone, first}
+	}
+	return first
+}
+
+// deleteOneOf deletes a route of a table, which is read if it was not.
+func (c *Conn) deleteOneOf(ctx context.Context, r rpdb.Route, read map[readTable]map[destination][]rpdb.Route) error {
+	if err := routeExpressible(r); err != nil {
+		return err
+	}
+	key := r.Key()
+	of := readTable{r.Family, key.Table, r.Protocol}
+	there := read[of]
+	if there == nil {
+		list, err := c.routes(ctx, routeFilter{family: of.family, table: of.table, protocol: of.protocol})
+		if err != nil {
+			return err
+		}
+		there = make(map[destination][]rpdb.Route, len(list))
+		for _, s := range list {
+			d := destination{s.Dst, s.Src, s.TOS}
+			there[d] = append(there[d], s)
+		}
+		read[of] = there
+	}
+	d := destination{key.Dst, key.Src, key.TOS}
+	left, err := c.deleteAmong(ctx, r, there[d])
+	there[d] = left
+	return err
 }
 
 // deleteStoredRoute sends the deletion and looks at what went.
