@@ -51,8 +51,9 @@ func (d *decisions) prepare() error {
 	w := d.world
 	settings := map[string]string{
 		"net.ipv4.conf.all.rp_filter": "0", "net.ipv4.conf.d0.rp_filter": "0", "net.ipv4.conf.d1.rp_filter": "0",
-		// So that the engine, as the kernel's lookup for BPF, walks the rules once: the
-		// second walk, for the way back, is left out.
+		// So that the engine, as the kernel's lookup for BPF, walks the rules once, and not
+		// again for the way back. Flows that leave by the interface that they come in by
+		// are walked for twice all the same, at the engine's cost.
 		"net.ipv4.conf.all.accept_local": "1",
 	}
 	for key, value := range settings {
