@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,11 @@ type hinter interface{ Hint() string }
 // printError writes an error, one line for each of several, and a hint where
 // there is one.
 func (a *app) printError(err error) {
-	for line := range strings.Lines(err.Error()) {
+	text := err.Error()
+	if errors.Is(err, context.Canceled) { // only a signal cancels a command
+		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+	}
+	for line := range strings.Lines(text) {
 		fmt.Fprintf(a.Err, "rpdb: %s\n", safe(strings.TrimRight(line, "\n")))
 	}
 	for _, hint := range hints(err) {
