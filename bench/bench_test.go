@@ -49,6 +49,31 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
+// TestSeen: what was over too soon is measured again, from its beginning, and nothing
+// else is.
+func TestSeen(t *testing.T) {
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		errs []error // of one measurement after the other, the last again and again
+		want error
+		runs int
+	}{
+		{[]error{nil}, nil, 1},
+		{[]error{errUnseen, errUnseen, nil}, nil, 3},
+		{[]error{errUnseen, broken}, broken, 2},
+		{[]error{errUnseen}, errUnseen, 10},
+	} {
+		runs := 0
+		_, err := seen(func() (float64, error) {
+			runs++
+			return 1, c.errs[min(runs, len(c.errs))-1]
+		})()
+		if !errors.Is(err, c.want) || runs != c.runs {
+			t.Errorf("%v: %d runs, %v", c.errs, runs, err)
+		}
+	}
+}
+
 // TestFailingRow has a row fail and one panic: the others run, and the end says so.
 func TestFailingRow(t *testing.T) {
 	e := &env{scale: 1, log: func(string, ...any) {}}

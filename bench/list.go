@@ -135,7 +135,7 @@ func (l *listed) memory(form string, options ...string) []Line {
 	what := l.what + ", " + form + ", memory"
 	peak := func(name, ip string, words []string) contestant {
 		command := append(append([]string{ip, "-4"}, options...), words...)
-		return contestant{name: name, turn: func() (float64, error) { return l.world.peak("", command...) }}
+		return contestant{name: name, turn: seen(func() (float64, error) { return l.world.peak("", command...) })}
 	}
 	short := []string{"route", "show", "table", fmt.Sprint(shortTable)}
 	few := fmt.Sprintf("our ip, %s routes", count(l.few))

@@ -33,7 +33,7 @@ func (e *env) load(f rpdb.Family, bar, memory Bar) []Line {
 	}
 	var same judge
 	turn := func(name, ip string, how func(w *world, input string, words ...string) (float64, error), more ...string) contestant {
-		return contestant{name: name, turn: func() (took float64, err error) {
+		return contestant{name: name, turn: seen(func() (took float64, err error) {
 			err = e.in(func(w *world) error {
 				words := append([]string{ip, familyFlag(f), "-batch", batch}, more...)
 				if took, err = how(w, "", words...); err != nil {
@@ -46,7 +46,7 @@ func (e *env) load(f rpdb.Family, bar, memory Bar) []Line {
 				return same.see(got, len(all))
 			})
 			return took, err
-		}}
+		})}
 	}
 	times, err := e.contest(Seconds, e.rounds, turn("our ip -batch", e.ip, (*world).run), turn("ip -batch", e.peer, (*world).run),
 		turn("our ip -force -batch", e.ip, (*world).run, "-force"))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -167,18 +168,9 @@ func or(a, b string) string {
 
 // peak runs a command as run does and returns the most memory that it had resident,
 // by VmHWM of proc(5), read each millisecond. What wait(2) tells would count this
-// program too, as it was when it started the command. One that ended before it could
-// be looked at runs again.
+// program too, as it was when it started the command. If the command ended before it
+// could be looked at the error is errUnseen.
 func (w *world) peak(input string, words ...string) (most float64, err error) {
-	for range 10 {
-		if most, err = w.peakOnce(input, words...); err != nil || most > 0 {
-			return most, err
-		}
-	}
-	return 0, fmt.Errorf("%s ends before its memory can be read", strings.Join(words, " "))
-}
-
-func (w *world) peakOnce(input string, words ...string) (most float64, err error) {
 	_, err = w.started(input, words, func(c *exec.Cmd) error {
 		status := fmt.Sprintf("/proc/%d/status", c.Process.Pid)
 		most = highWater(status)
@@ -193,7 +185,25 @@ func (w *world) peakOnce(input string, words ...string) (most float64, err error
 			}
 		}
 	})
+	if err == nil && most == 0 {
+		err = fmt.Errorf("%s: %w", strings.Join(words, " "), errUnseen)
+	}
 	return most, err
+}
+
+var errUnseen = errors.New("it ended before its memory could be read")
+
+// seen measures again what errUnseen was the end of. The world that it was in is not
+// what it was before.
+func seen(measure func() (float64, error)) func() (float64, error) {
+	return func() (most float64, err error) {
+		for range 10 {
+			if most, err = measure(); !errors.Is(err, errUnseen) {
+				break
+			}
+		}
+		return most, err
+	}
 }
 
 func highWater(status string) float64 {
