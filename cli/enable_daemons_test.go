@@ -92,7 +92,7 @@ func (h *bootedHost) leadsWithin(limit time.Duration, source, gateway string) st
 			}
 		}
 	}
-	return rules + routes + h.Run("sh", "-c", "ps -eo pid,ppid,stat,etimes,args || :")
+	return rules + routes
 }
 
 // routerOf is the address that the provider's router advertises itself by.
@@ -208,22 +208,21 @@ func TestHookOfNetworkdDispatcher(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	h, before := newDispatchedHost(t)
 
-	// It stays routable, with another address, gateway and network. On some machines
-	// networkd (252) stays at "configuring" then, whatever leases come, and has nothing
-	// to tell: the next machine has to show it.
+	// It stays routable, with another address, gateway and network. Also where there is
+	// no rpdb, networkd (252) stays at "configuring" then on one of some thirty machines,
+	// and has nothing to tell: another machine has to show it.
+	const machines = 6
 	for machine := 1; ; machine++ {
 		h.serve("192.168.0.30", "192.168.0.2", "2001:db8:c::")
 		if h.leadsWithin(30*time.Second, "192.168.0.30", "192.168.0.2") == "" {
 			break
 		}
 		links, _ := h.Command("networkctl", "list").CombinedOutput()
-		if !strings.Contains(string(links), "configuring") {
+		if machine == machines || !strings.Contains(string(links), "configuring") {
 			h.leads("another lease", "192.168.0.30", "192.168.0.2")
 			break
 		}
-		if machine == 3 {
-			t.Skipf("networkd does not end to configure the link here:\n%s", links)
-		}
+		t.Logf("machine %d: networkd does not end to configure the link:\n%s", machine, links)
 		h, before = newDispatchedHost(t)
 	}
 	h.leads("another advertisement", "2001:db8:c::/64", h.routerOf())
