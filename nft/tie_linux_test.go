@@ -116,22 +116,27 @@ func TestRealmsOfRulesAreNoTie(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			masquerade := translation(rpdb.TranslateMasquerade, "")
 			masquerade.From = netip.Prefix{} // with it the rule would hide what the realm does not tell
-			// A link that comes up late on a busy machine makes the kernel forget the
-			// first packet as well, so that one miss says nothing.
-			var saw []string
-			for range 3 {
+			// Whatever changes on the router makes the kernel forget the first packet: on a
+			// busy machine something did once between two of these. So two worlds of three
+			// have to show it.
+			shown, missed := 0, [][]string{}
+			for shown < 2 && len(missed) < 2 {
 				w := newWorld(t)
 				must(t, w.nft.Replace(t.Context(), []rpdb.Translation{masquerade}))
 				w.again(c.setUp)
-				saw = saw[:0]
+				var saw []string
 				for i := 0; i < len(c.seen); i += 2 {
 					saw = append(saw, c.seen[i], w.seen(c.seen[i], server4))
 				}
 				if slices.Equal(saw, c.seen) {
-					return
+					shown++
+				} else {
+					missed = append(missed, saw)
 				}
 			}
-			t.Errorf("packets, and as what each is seen: %s, want %s", saw, c.seen)
+			if shown < 2 {
+				t.Errorf("packets, and as what each is seen: %s, want %s", missed, c.seen)
+			}
 		})
 	}
 }
