@@ -250,7 +250,7 @@ func TestFlushRoutesInBatches(t *testing.T) {
 // numbered is the i-th of four million routes of a family. They do not follow
 // each other: the kernel is slow to delete from a dense block.
 func numbered(f rpdb.Family, i int, link rpdb.LinkIndex) rpdb.Route {
-	i = i * 0x9e3779b1 & (1<<22 - 1)
+	i = int(uint32(i) * 0x9e3779b1 & (1<<22 - 1))
 	r := rpdb.Route{Family: f, Table: 100, Type: rpdb.RouteUnicast, Protocol: rpdb.ProtocolStatic}
 	if f == rpdb.IPv4 {
 		r.Dst = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(16 + i>>16), byte(i >> 8), byte(i), 0}), 24)

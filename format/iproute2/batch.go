@@ -157,7 +157,7 @@ func (b *Batch) lookAhead() error {
 
 // blank reports whether a byte stands between words.
 func blank(c byte) bool {
-	const blanks = 1<<' ' | 1<<'\n' | 1<<'\t' | 1<<'\r'
+	const blanks uint64 = 1<<' ' | 1<<'\n' | 1<<'\t' | 1<<'\r'
 	return c <= ' ' && blanks>>c&1 != 0
 }
 

@@ -465,3 +465,12 @@ func (c counts) String() string {
 	}
 	return b.String()
 }
+
+func firstLine(text string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "rpdb: ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return "(nothing)"
+}

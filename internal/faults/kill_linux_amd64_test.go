@@ -86,15 +86,6 @@ func (s *stage) point(t *testing.T, i injury) (report, string) {
 	return r, said
 }
 
-func firstLine(text string) string {
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "rpdb: ") {
-			return strings.TrimSpace(line)
-		}
-	}
-	return "(nothing)"
-}
-
 // every makes an operation once for each of its calls that are chosen, and
 // injures it there.
 func (s *stage) every(t *testing.T, i injury, chosen func(call) bool) (points, missed int) {
