@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -96,23 +97,36 @@ func (p *copyPrograms) of(t rpdb.TableID) (int, error) {
 
 // instruction is a struct bpf_insn.
 type instruction struct {
-	code, registers uint8 // the source register in the upper half
+	code, registers uint8
 	offset          int16
 	value           int32
+}
+
+// registers puts the two of an instruction into one byte, which C has as bit fields: the
+// first of these is in the upper half where the first byte of a number is the highest.
+func registers(order binary.ByteOrder, destination, source uint8) uint8 {
+	if order.Uint16([]byte{0, 1}) == 1 {
+		return destination<<4 | source
+	}
+	return source<<4 | destination
 }
 
 // copyProgramOf writes the copy's priority into a packet, and lets it go on.
 func copyProgramOf(t rpdb.TableID) []instruction {
 	value, mask, _ := rpdb.CopyPriority(t)
 	return []instruction{
-		{code: unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W, registers: 0x10, offset: bpfPriority}, // r0 = skb->priority
+		{code: unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W, registers: registers(binary.NativeEndian, 0, 1), offset: bpfPriority}, // r0 = skb->priority
 		{code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, value: int32(^mask)},
 		{code: unix.BPF_ALU | unix.BPF_OR | unix.BPF_K, value: int32(value)},
-		{code: unix.BPF_STX | unix.BPF_MEM | unix.BPF_W, registers: 0x01, offset: bpfPriority}, // skb->priority = r0
-		{code: unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K},                                     // r0 = BPF_OK
+		{code: unix.BPF_STX | unix.BPF_MEM | unix.BPF_W, registers: registers(binary.NativeEndian, 1, 0), offset: bpfPriority}, // skb->priority = r0
+		{code: unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K},                                                                     // r0 = BPF_OK
 		{code: unix.BPF_JMP | unix.BPF_EXIT},
 	}
 }
+
+// padding makes a pointer as long as the kernel has it, which is 64 bits everywhere: in
+// front of it there would have to be some where 32 bits are big-endian.
+type padding [8 - unsafe.Sizeof(uintptr(0))]byte
 
 // loadTries is how often a program is loaded: the kernel's verifier breaks off with
 // EAGAIN when a signal comes, and Go's runtime sends itself some.
@@ -123,10 +137,13 @@ const loadTries = 1000
 func loadCopyProgram(t rpdb.TableID) (int, error) {
 	program, license := copyProgramOf(t), []byte("MIT\x00")
 	attr := struct {
-		kind, count           uint32
-		instructions, license unsafe.Pointer
-		_                     [64]byte // no log, no flags, no name
-	}{bpfLWTOut, uint32(len(program)), unsafe.Pointer(&program[0]), unsafe.Pointer(&license[0]), [64]byte{}}
+		kind, count  uint32
+		instructions unsafe.Pointer
+		_            padding
+		license      unsafe.Pointer
+		_            padding
+		_            [64]byte // no log, no flags, no name
+	}{kind: bpfLWTOut, count: uint32(len(program)), instructions: unsafe.Pointer(&program[0]), license: unsafe.Pointer(&license[0])}
 	var fd uintptr
 	errno := unix.EAGAIN
 	for tries := 0; errno == unix.EAGAIN && tries < loadTries; tries++ {

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"runtime"
@@ -92,6 +93,15 @@ func TestCopyProgramWithoutPrivilege(t *testing.T) {
 	}
 	if after := len(snapshot(t, c).Routes); after != before {
 		t.Errorf("%d routes, before %d", after, before)
+	}
+}
+
+// TestCopyProgramRegisters has the byte that C makes of its bit fields in either order.
+func TestCopyProgramRegisters(t *testing.T) {
+	for order, want := range map[binary.ByteOrder]uint8{binary.LittleEndian: 0x21, binary.BigEndian: 0x12} {
+		if got := registers(order, 1, 2); got != want {
+			t.Errorf("%v: %#x, want %#x", order, got, want)
+		}
 	}
 }
 
