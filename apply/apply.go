@@ -138,18 +138,18 @@ func Make(ctx context.Context, k Kernel, p plan.Plan, again func(*rpdb.Snapshot)
 	if p.Empty() {
 		return Result{}, nil
 	}
-	done, undo, err := runSteps(ctx, k, p.WithoutClean().Steps, o)
+	ran, err := runSteps(ctx, k, p.WithoutClean().Steps, o)
 	var after *rpdb.Snapshot
 	var left []plan.Step
 	if err == nil {
 		after, left, err = verify(ctx, k, again)
 	}
 	if err != nil {
-		result, err := rollback(context.WithoutCancel(ctx), k, undo, err)
-		result.RolledBack = len(done) > 0
+		result, err := rollback(context.WithoutCancel(ctx), k, ran.undo, err)
+		result.RolledBack = len(ran.done) > 0
 		return result, err
 	}
-	r := Result{Done: done, After: after, Left: left}
+	r := Result{Done: ran.done, After: after, Left: left}
 	if !o.Keep {
 		err = r.clean(ctx, k, o)
 	}
@@ -158,44 +158,48 @@ func Make(ctx context.Context, k Kernel, p plan.Plan, again func(*rpdb.Snapshot)
 
 // clean makes the steps that are left, each of which is read back.
 func (r *Result) clean(ctx context.Context, k Kernel, o Options) error {
-	done, _, err := runSteps(context.WithoutCancel(ctx), k, r.Left, o)
-	r.Done = append(r.Done, done...)
+	ran, err := runSteps(context.WithoutCancel(ctx), k, r.Left, o)
+	r.Done = append(r.Done, ran.done...)
+	r.Left = ran.left
 	if err != nil {
-		// A step that somebody else made first counts for none, and is none of
-		// those that are left.
 		var failed *StepError
 		errors.As(err, &failed)
-		r.Left = r.Left[failed.Index:]
 		return &CleanError{Left: r.Left, Err: failed.Err}
 	}
-	r.Left = nil
 	return nil
 }
 
-// runSteps makes the changes. It returns the steps that were made, and those to
-// take back if it fails: the same, and a replacement that failed, since it may
-// have been made in part. What others have done meanwhile is in neither.
-func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done, undo []plan.Step, err error) {
-	ones := 0              // up to here they are made one by one
-	made := map[int]bool{} // but for these
+// ran is what became of some steps. One that somebody else made first is in none of
+// the lists.
+type ran struct {
+	done []plan.Step // were made
+	undo []plan.Step // are to be taken back: these, and one that may have been made in part
+	left []plan.Step // are still to be made, where one failed
+}
+
+// runSteps makes the changes. Where one fails, those behind it may be among the ones
+// that were made, at once.
+func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (r ran, err error) {
+	var at atOnce
 	for i := 0; i < len(steps); i++ {
 		s := steps[i]
 		if err := ctx.Err(); err != nil {
-			return done, undo, fmt.Errorf("apply step %d: %w", i+1, err)
+			r.end(at, steps, i, o)
+			return r, fmt.Errorf("apply step %d: %w", i+1, err)
 		}
-		if i >= ones {
-			run, at, err := runMany(context.WithoutCancel(ctx), k, steps[i:])
-			if err != nil {
-				return done, append(undo, run...), &StepError{Index: i, Step: s, Err: err}
-			}
-			ones = i + len(run)
-			for _, n := range at {
-				made[i+n] = true
+		if i >= at.end {
+			if at, err = runMany(context.WithoutCancel(ctx), k, steps, i); err != nil {
+				r.end(atOnce{}, steps, i, o)
+				r.undo = append(r.undo, steps[i:at.end]...)
+				return r, &StepError{Index: i, Step: s, Err: err}
 			}
 		}
 		o.tell(steps[i : i+1])
-		if made[i] {
-			done, undo = append(done, s), append(undo, s)
+		switch {
+		case at.made[i]:
+			r.done, r.undo = append(r.done, s), append(r.undo, s)
+			continue
+		case at.gone[i]:
 			continue
 		}
 		// The end of ctx between sending and acknowledgement would leave it
@@ -203,15 +207,31 @@ func runSteps(ctx context.Context, k Kernel, steps []plan.Step, o Options) (done
 		err := k.Do(context.WithoutCancel(ctx), s.Change)
 		switch {
 		case err == nil:
-			done, undo = append(done, s), append(undo, s)
+			r.done, r.undo = append(r.done, s), append(r.undo, s)
 		case overtaken(err) && stands(ctx, k, s.Change):
-		case s.Change.Op == rpdb.Replace:
-			return done, append(undo, s), &StepError{Index: i, Step: s, Err: err}
 		default:
-			return done, undo, &StepError{Index: i, Step: s, Err: err}
+			if s.Change.Op == rpdb.Replace {
+				r.undo = append(r.undo, s)
+			}
+			r.left = append(r.left, s)
+			r.end(at, steps, i+1, o)
+			return r, &StepError{Index: i, Step: s, Err: err}
 		}
 	}
-	return done, undo, nil
+	return r, nil
+}
+
+// end sorts the steps from one on, which are not tried any more.
+func (r *ran) end(at atOnce, steps []plan.Step, from int, o Options) {
+	for i, s := range steps[from:] {
+		switch i += from; {
+		case at.made[i]:
+			o.tell(steps[i : i+1])
+			r.done, r.undo = append(r.done, s), append(r.undo, s)
+		case !at.gone[i]:
+			r.left = append(r.left, s)
+		}
+	}
 }
 
 // overtaken reports whether an error may mean that somebody else made the
@@ -261,14 +281,13 @@ func verify(ctx context.Context, k Kernel, again func(*rpdb.Snapshot) (plan.Plan
 func rollback(ctx context.Context, k Kernel, undo []plan.Step, cause error) (Result, error) {
 	var left []error
 	for len(undo) > 0 {
-		if rest := undoMany(ctx, k, undo); len(rest) < len(undo) {
-			undo = rest
-			continue
-		}
-		s := undo[len(undo)-1]
-		undo = undo[:len(undo)-1]
-		if err := k.Do(ctx, s.Inverse); err != nil && !stands(ctx, k, s.Inverse) {
-			left = append(left, fmt.Errorf("take back %v: %w", s.Change, err))
+		rest, ones := undoMany(ctx, k, undo)
+		for undo = rest; ones > 0; ones-- {
+			s := undo[len(undo)-1]
+			undo = undo[:len(undo)-1]
+			if err := k.Do(ctx, s.Inverse); err != nil && !stands(ctx, k, s.Inverse) {
+				left = append(left, fmt.Errorf("take back %v: %w", s.Change, err))
+			}
 		}
 	}
 	var result Result

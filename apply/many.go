@@ -107,58 +107,107 @@ func rulesOf(steps []plan.Step) []rpdb.Rule {
 	return rules
 }
 
-// runMany makes the first steps at once, if they are many of one kind. It returns
-// these, and the numbers of those that are made: all, or some deletions, or none. The
-// others are to be made one by one, and that will say what is wrong. With an error
-// all of them may stand, or none.
-func runMany(ctx context.Context, k Kernel, steps []plan.Step) (run []plan.Step, made []int, err error) {
+// atOnce is what became of steps that were made at once, by their numbers. The zero
+// value is of none.
+type atOnce struct {
+	from, end int          // the first, and behind the last
+	made      map[int]bool // were made
+	gone      map[int]bool // are of what was gone, deleted by somebody else
+}
+
+// runMany makes the steps from one on at once, if the first are many of one kind: all
+// of them, or some deletions, or none. The others are to be made one by one, and that
+// will say what is wrong. With an error all of them may stand, or none.
+func runMany(ctx context.Context, k Kernel, steps []plan.Step, from int) (atOnce, error) {
+	rest := steps[from:]
 	if b := bulkOf[bulkRoutes](k); b != nil {
-		routes := deletedRoutes(len(steps), func(i int) rpdb.Change { return steps[i].Change })
+		routes := deletedRoutes(len(rest), func(i int) rpdb.Change { return rest[i].Change })
 		if n := len(routes); n > 0 {
-			return steps[:n], deleted(n, b.DeleteRoutes(ctx, routes)), nil
+			made := deleted(n, b.DeleteRoutes(ctx, routes))
+			return settle(ctx, k, from, made, changesOf(rest[:n])), nil
 		}
 	}
-	run = manyOf(steps)
+	run := manyOf(rest)
+	at := atOnce{from: from, end: from + len(run)}
 	b := bulkOf[bulk](k)
 	if b == nil || len(run) == 0 {
-		return run, nil, nil
+		return at, nil
 	}
 	if run[0].Change.Op == rpdb.Delete {
-		err = b.DeleteRules(ctx, rulesOf(run))
-	} else {
-		err = b.AddRules(ctx, rulesOf(run))
-		// Two reasons: what was written could not be taken away.
-		if _, left := err.(interface{ Unwrap() []error }); left {
-			return run, nil, fmt.Errorf("add %d rules: %w", len(run), err)
-		}
+		made := deleted(len(run), b.DeleteRules(ctx, rulesOf(run)))
+		return settle(ctx, k, from, made, changesOf(run)), nil
 	}
-	return run, deleted(len(run), err), nil
+	err := b.AddRules(ctx, rulesOf(run))
+	// Two reasons: what was written could not be taken away.
+	if _, left := err.(interface{ Unwrap() []error }); left {
+		return at, fmt.Errorf("add %d rules: %w", len(run), err)
+	}
+	return settle(ctx, k, from, deleted(len(run), err), changesOf(run)), nil
+}
+
+func changesOf(steps []plan.Step) []rpdb.Change {
+	changes := make([]rpdb.Change, len(steps))
+	for i, s := range steps {
+		changes[i] = s.Change
+	}
+	return changes
+}
+
+// settle returns what became of changes that were made at once, given the numbers of
+// those that were. What others have deleted meanwhile is known by one reading of the
+// host: to ask for each would be one for each.
+func settle(ctx context.Context, k Kernel, from int, made []int, changes []rpdb.Change) atOnce {
+	at := atOnce{from, from + len(changes), map[int]bool{}, map[int]bool{}}
+	for _, i := range made {
+		at.made[from+i] = true
+	}
+	if len(made) == len(changes) || changes[0].Op != rpdb.Delete {
+		return at
+	}
+	host, err := k.Snapshot(ctx)
+	if err != nil {
+		return at
+	}
+	rules, routes := map[rpdb.Rule]bool{}, map[rpdb.RouteKey][]rpdb.Route{}
+	for _, r := range host.Rules {
+		rules[r.Canonical()] = true
+	}
+	for _, r := range host.Routes {
+		routes[r.Key()] = append(routes[r.Key()], r)
+	}
+	for i, c := range changes {
+		var there bool
+		if c.Rule != nil {
+			there = rules[c.Rule.Canonical()]
+		} else {
+			there = slices.ContainsFunc(routes[c.Route.Key()], c.Route.Equal)
+		}
+		at.gone[from+i] = !there && !at.made[from+i]
+	}
+	return at
 }
 
 // undoMany takes the last steps back at once, if they are many additions of routes, or
-// of rules that prepared, and returns those that are left, in their order. It never
-// fails: what it does not take back is taken back one by one.
-func undoMany(ctx context.Context, k Kernel, undo []plan.Step) []plan.Step {
+// of rules that prepared. It returns those that are left, in their order, and how many
+// of the last ones are to be taken back one by one. It never fails: that will say what
+// is wrong.
+func undoMany(ctx context.Context, k Kernel, undo []plan.Step) (left []plan.Step, ones int) {
 	if b := bulkOf[bulkRoutes](k); b != nil {
 		last := len(undo) - 1
-		routes := deletedRoutes(len(undo), func(i int) rpdb.Change { return undo[last-i].Inverse })
+		inverse := func(i int) rpdb.Change { return undo[last-i].Inverse }
+		routes := deletedRoutes(len(undo), inverse)
 		if n := len(routes); n > 0 {
-			taken := make([]bool, len(undo))
-			for _, i := range deleted(n, b.DeleteRoutes(ctx, routes)) {
-				taken[last-i] = true
+			changes := make([]rpdb.Change, n)
+			for i := range changes {
+				changes[i] = inverse(i)
 			}
-			var left []plan.Step
-			for i, s := range undo {
-				if !taken[i] {
-					left = append(left, s)
-				}
-			}
-			return left
+			at := settle(ctx, k, 0, deleted(n, b.DeleteRoutes(ctx, routes)), changes)
+			return at.leaves(undo, func(i int) int { return last - i })
 		}
 	}
 	b := bulkOf[bulk](k)
 	if b == nil {
-		return undo
+		return undo, 1
 	}
 	from := len(undo)
 	for from > 0 && unseen(undo[from-1]) && undo[from-1].Change.Op == rpdb.Add {
@@ -166,8 +215,29 @@ func undoMany(ctx context.Context, k Kernel, undo []plan.Step) []plan.Step {
 	}
 	// In their order: of those of one priority the first is to go first.
 	run := manyOf(undo[from:])
-	if len(run) == 0 || b.DeleteRules(ctx, rulesOf(run)) != nil {
-		return undo
+	if len(run) == 0 {
+		return undo, 1
 	}
-	return undo[:len(undo)-len(run)]
+	changes := make([]rpdb.Change, len(run))
+	for i, s := range run {
+		changes[i] = s.Inverse
+	}
+	at := settle(ctx, k, from, deleted(len(run), b.DeleteRules(ctx, rulesOf(run))), changes)
+	return at.leaves(undo, func(i int) int { return i })
+}
+
+// leaves returns the steps without those that are settled, and how many of the last
+// ones were tried and are not. Number says which a step has.
+func (at atOnce) leaves(undo []plan.Step, number func(i int) int) (left []plan.Step, ones int) {
+	for i, s := range undo {
+		n := number(i)
+		if at.made[n] || at.gone[n] {
+			continue
+		}
+		left = append(left, s)
+		if at.from <= n && n < at.end {
+			ones++
+		}
+	}
+	return left, ones
 }

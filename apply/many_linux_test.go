@@ -23,12 +23,26 @@ type bulkSite struct {
 	*site
 	single int // calls of Do
 	routes int // those of them that delete a route
+	added  int // those that do not delete
 	// unable has the kernel refuse many rules at once; stuck leaves some of them.
 	unable, stuck bool
 	// between, if not nil, is called between any two of many: what packets see.
 	between func()
 	// halfway has it refuse a deletion, and make the others of the first half.
 	halfway bool
+	// overtaken has another program delete every other one of many first.
+	overtaken bool
+	readings  int // calls of Snapshot
+}
+
+func (s *bulkSite) Snapshot(ctx context.Context) (*rpdb.Snapshot, error) {
+	s.readings++
+	return s.site.Snapshot(ctx)
+}
+
+// overtake deletes one of many as another program does, if that is its turn.
+func (s *bulkSite) overtake(ctx context.Context, i int, c rpdb.Change) bool {
+	return s.overtaken && i%2 == 1 && s.Memory.Do(ctx, c) == nil
 }
 
 // someDeleted is what kernel.PartError is.
@@ -39,6 +53,9 @@ func (e someDeleted) Deleted() []int { return e.numbers }
 
 func (s *bulkSite) Do(ctx context.Context, c rpdb.Change) error {
 	s.single++
+	if c.Op != rpdb.Delete {
+		s.added++
+	}
 	if c.Route != nil && c.Op == rpdb.Delete {
 		s.routes++
 	}
@@ -51,7 +68,7 @@ func (s *bulkSite) DeleteRoutes(ctx context.Context, routes []rpdb.Route) error 
 	}
 	var made []int
 	for i, r := range routes {
-		if s.halfway && i%10 == 7 {
+		if s.halfway && i%10 == 7 || s.overtake(ctx, i, rpdb.RouteChange(rpdb.Delete, r)) {
 			continue
 		}
 		if err := s.faults.call(func() error { return s.Memory.Do(ctx, rpdb.RouteChange(rpdb.Delete, r)) }); err != nil {
@@ -59,7 +76,7 @@ func (s *bulkSite) DeleteRoutes(ctx context.Context, routes []rpdb.Route) error 
 		}
 		made = append(made, i)
 	}
-	if s.halfway {
+	if len(made) < len(routes) {
 		return fmt.Errorf("delete routes: %w", someDeleted{made})
 	}
 	return nil
@@ -111,7 +128,7 @@ func (s *bulkSite) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
 	for _, i := range order {
 		r := rules[i]
 		switch {
-		case s.halfway && i == 7:
+		case s.halfway && i == 7, s.overtake(ctx, i, rpdb.RuleChange(rpdb.Delete, r)):
 			continue
 		case s.halfway && i == len(rules)/2:
 			return fmt.Errorf("delete rules: %w", someDeleted{made})
@@ -123,6 +140,9 @@ func (s *bulkSite) DeleteRules(ctx context.Context, rules []rpdb.Rule) error {
 			s.between()
 		}
 		made = append(made, i)
+	}
+	if len(made) < len(rules) {
+		return fmt.Errorf("delete rules: %w", someDeleted{made})
 	}
 	return nil
 }
@@ -414,6 +434,98 @@ func TestManyRoutesGoAtOnce(t *testing.T) {
 			t.Errorf("%s: not taken back: %v", name, left)
 		}
 		gone("taken back", c.most)
+	}
+}
+
+// Where another program deletes many first, the host is read once for all of them.
+func TestManyThatOthersDelete(t *testing.T) {
+	for name, want := range map[string]func(int, byte) rpdb.Desired{"rules": manyRules, "routes": manyRoutes} {
+		s := newBulkSite(t)
+		if _, _, err := s.apply(t, want(100, 1), "first"); err != nil {
+			t.Fatal(err)
+		}
+		s.overtaken, s.single, s.added, s.readings = true, 0, 0, 0
+		second := want(100, 2)
+		out, _, err := s.apply(t, second, "second")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := s.left(t, second); len(left) > 0 {
+			t.Errorf("%s: still needed: %v", name, left)
+		}
+		if n, most := len(out.Result.Done), len(second.Rules)+len(second.Routes)+len(second.Rules)/2+len(second.Routes)/2+20; n > most {
+			t.Errorf("%s: it says that %d steps were made, want at most %d", name, n, most)
+		}
+		few := func(when string) {
+			t.Helper()
+			if s.single-s.added > 20 || s.readings > 12 {
+				t.Errorf("%s, %s: %d deletions were made one by one, and the host read %d times", name, when, s.single-s.added, s.readings)
+			}
+			s.single, s.added, s.readings = 0, 0, 0
+		}
+		few("not wanted")
+		s.refuse = func(c rpdb.Change) bool { // the message that leads packets there
+			return c.Rule != nil && c.Op == rpdb.Add && c.Rule.Priority == plan.FirstPriority
+		}
+		if _, _, err := s.apply(t, want(100, 3), "third"); !errors.Is(err, syscall.EPERM) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if left := s.left(t, second); len(left) > 0 {
+			t.Errorf("%s: not taken back: %v", name, left)
+		}
+		few("taken back")
+	}
+}
+
+// What was made at once is taken back whatever ends the run among it.
+func TestEndAmongMany(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, second rpdb.Desired
+		end           func(*bulkSite, context.CancelFunc)
+	}{
+		"interrupted while rules are written": {second: manyRules(80, 1), end: func(s *bulkSite, cancel context.CancelFunc) { s.between = cancel }},
+		"refused while routes are deleted": {first: manyRoutes(100, 1), second: manyRoutes(0, 1), end: func(s *bulkSite, _ context.CancelFunc) {
+			s.halfway = true
+			s.refuse = func(c rpdb.Change) bool { return c.Route != nil && c.Op == rpdb.Delete }
+		}},
+	} {
+		s := newBulkSite(t)
+		if _, _, err := s.apply(t, c.first, "first"); err != nil {
+			t.Fatal(err)
+		}
+		actual := must(s.Memory.Snapshot(t.Context()))
+		p := must(plan.Diff(actual, c.second))
+		ctx, cancel := context.WithCancel(t.Context())
+		c.end(s, cancel)
+		if _, err := apply.Run(ctx, s, p, c.second, apply.Options{}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		cancel()
+		s.refuse = nil
+		if left := s.left(t, c.first); len(left) > 0 {
+			t.Errorf("%s: %d steps would still be needed to go back, first %v", name, len(left), left[0].Change)
+		}
+	}
+}
+
+// What could not be cleared away is told without what was, at once, behind it.
+func TestLeftOfManyHalfway(t *testing.T) {
+	s := newBulkSite(t)
+	if _, _, err := s.apply(t, manyRoutes(110, 1), "first"); err != nil {
+		t.Fatal(err)
+	}
+	s.halfway = true
+	s.refuse = func(c rpdb.Change) bool { // of the first
+		return c.Route != nil && c.Op == rpdb.Delete && c.Route.Dst.Addr().As4()[1] == 1
+	}
+	second := manyRules(1, 2)
+	_, err := apply.Run(t.Context(), s, must(plan.Diff(must(s.Memory.Snapshot(t.Context())), second)), second, apply.Options{})
+	var failed *apply.CleanError
+	if !errors.As(err, &failed) {
+		t.Fatalf("got %v", err)
+	}
+	if want := s.left(t, second); len(failed.Left) != len(want) {
+		t.Errorf("it says that %d are left, and %d are", len(failed.Left), len(want))
 	}
 }
 
