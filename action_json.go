@@ -1,6 +1,9 @@
 package rpdb
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // actionJSON is the JSON form of an Action.
 type actionJSON struct {
@@ -15,10 +18,13 @@ func (a Action) MarshalJSON() ([]byte, error) {
 	return json.Marshal(actionJSON{Type: a.typ, Table: a.table, Target: a.target})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads what MarshalJSON writes. Anything else in the object is an
+// error, as whoever refuses fields that are unknown cannot see these.
 func (a *Action) UnmarshalJSON(data []byte) error {
 	var j actionJSON
-	if err := json.Unmarshal(data, &j); err != nil {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&j); err != nil {
 		return err
 	}
 	*a = RawAction(j.Type, j.Table, j.Target)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -178,8 +179,8 @@ func (j *Journal) Read() (State, error) {
 	if err == nil {
 		_, err = decode(data, kindState, &s)
 	}
-	if err == nil && !s.sound() {
-		err = errDamaged
+	if err == nil {
+		err = s.check()
 	}
 	if err != nil {
 		return State{}, j.readError(stateFile, err)
@@ -212,28 +213,34 @@ func (j *Journal) remember(s State, data []byte) {
 	}
 }
 
-// sound reports whether the parts of a record fit together.
-func (s State) sound() bool {
+// check says why the parts of a record do not fit together.
+func (s State) check() error {
+	if p := s.Pending; p != nil && !slices.Contains([]Phase{Writing, Waiting, Returning}, p.Phase) {
+		return fmt.Errorf("%w: phase %q is unknown", errOther, p.Phase)
+	}
 	last, trial, confirmed := uint64(0), 0, 0
 	for _, e := range s.Generations {
 		if e.ID <= last || e.ID > s.Next {
-			return false
+			return errDamaged
 		}
 		last = e.ID
 		switch e.Status {
 		case Trial:
 			trial++
 			if s.Pending == nil || s.Pending.ID != e.ID {
-				return false
+				return errDamaged
 			}
 		case Confirmed:
 			confirmed++
 		case RolledBack, Superseded:
 		default:
-			return false
+			return fmt.Errorf("%w: status %q is unknown", errOther, e.Status)
 		}
 	}
-	return confirmed <= 1 && (trial == 1) == (s.Pending != nil)
+	if confirmed > 1 || (trial == 1) != (s.Pending != nil) {
+		return errDamaged
+	}
+	return nil
 }
 
 func (j *Journal) readError(name string, err error) error {

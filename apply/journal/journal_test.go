@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -618,5 +619,83 @@ func TestLogWhileAsked(t *testing.T) {
 	defer log.Close()
 	if !asked || !j.Logging() {
 		t.Error("nobody has asked, or the guard is not there")
+	}
+}
+
+// objects calls visit with each object of a value that JSON was read into.
+func objects(v any, visit func(map[string]any)) {
+	switch v := v.(type) {
+	case map[string]any:
+		visit(v)
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			objects(v[name], visit)
+		}
+	case []any:
+		for _, v := range v {
+			objects(v, visit)
+		}
+	}
+}
+
+// TestNewerFields: what a newer rpdb has written and this one does not know is neither
+// passed over nor taken for damage, wherever it stands. The version has not risen.
+func TestNewerFields(t *testing.T) {
+	b := body()
+	b.Owed = []journal.Owed{{By: 3, Adopted: journal.Adopted{Rules: rpdb.DefaultRules(rpdb.IPv4)}}}
+	b.Changes = []rpdb.Change{rpdb.RuleChange(rpdb.Add, rpdb.Rule{Family: rpdb.IPv6, Action: rpdb.Goto(7)})}
+	state := two().Leaving(&journal.Remains{BootID: "b"})
+	for file, c := range map[string]struct {
+		kind string
+		v    any
+	}{"journal": {"rpdb-journal", state}, "generation-7": {"rpdb-generation", b}} {
+		plain, err := json.Marshal(c.v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		j := open(t, dir, journal.Options{})
+		refused := func(text []byte) {
+			t.Helper()
+			sum := fmt.Sprintf("%x", sha256.Sum256(append([]byte(c.kind+" 1\n"), text...)))
+			if err := os.WriteFile(filepath.Join(dir, file), fmt.Appendf(nil, "%s 1 %s\n%s\n", c.kind, sum, text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := j.Read()
+			if file != "journal" {
+				_, err = j.Body(journal.Entry{ID: 7, BodyHash: sum})
+			}
+			var e *journal.Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), "written by another version of rpdb") || !strings.Contains(e.Hint(), "use the newer rpdb") {
+				t.Errorf("%v, for %s", err, text)
+			}
+		}
+		count := func(until int) (n int, text []byte) {
+			var v any
+			if err := json.Unmarshal(plain, &v); err != nil {
+				t.Fatal(err)
+			}
+			objects(v, func(o map[string]any) {
+				if n++; n == until {
+					o["newer"] = true
+				}
+			})
+			text, err := json.Marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n, text
+		}
+		all, _ := count(0)
+		for i := range all {
+			_, text := count(i + 1)
+			refused(text)
+		}
+		if all < 5 {
+			t.Errorf("%s: only %d objects", file, all)
+		}
+		if file == "journal" {
+			refused(bytes.Replace(plain, []byte(`"phase":"waiting"`), []byte(`"phase":"resting"`), 1))
+			refused(bytes.Replace(plain, []byte(`"status":"confirmed"`), []byte(`"status":"eternal"`), 1))
+		}
 	}
 }

@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-// version is the version of the schema of both kinds of file.
+// version is the version of the schema of both kinds of file. A field that is new and
+// says nothing where it is absent leaves it as it is: what has the field is refused by
+// programs that do not know it, and what lacks it they read. It rises where they would
+// take what they know for something else.
 const version = 1
 
 // The kinds of file, as their first word has them.
@@ -57,10 +60,11 @@ func decode(data []byte, kind string, v any) (sum string, err error) {
 	if number != version {
 		return "", fmt.Errorf("%w: it is of version %d, and this program knows %d", errOther, number, version)
 	}
+	// The checksum fits, so some rpdb has written what this one does not know.
 	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return "", fmt.Errorf("%w: %w", errDamaged, err)
+		return "", fmt.Errorf("%w: %w", errOther, err)
 	}
 	return sum, nil
 }
