@@ -16,7 +16,8 @@ type RouteStream struct {
 	state    *NameState
 	read     namesRead // by the time of the patterns
 	printer  RoutePrinter
-	patterns routePatterns
+	patterns patterns
+	cut      cutting    // around the destination of the last message
 	whole    bool       // nothing is repeated
 	entry    RouteEntry // that was read last
 }
@@ -49,12 +50,12 @@ func (s *RouteStream) Forget() { s.patterns.forget() }
 // first error of the printer is returned; what is wrong with a message that the
 // filter does not select may not be noticed.
 func (s *RouteStream) Add(payload []byte) error {
-	r, ok := cutDestination(payload)
-	if !ok || s.whole {
+	c := &s.cut
+	if s.whole || !c.route(payload) {
 		_, _, err := s.print(payload)
 		return err
 	}
-	if s.filter.byDestination() && !s.filter.matchDestination(r.family(), r.prefix()) && !r.hasAnother() {
+	if s.filter.byDestination() && !s.filter.matchDestination(c.destination()) && !c.hasAnother() {
 		return nil
 	}
 	if s.patterns.isResting() {
@@ -65,15 +66,15 @@ func (s *RouteStream) Add(payload []byte) error {
 		s.read = s.state.namesRead
 		s.Forget()
 	}
-	if p := s.patterns.find(&r); p != nil {
+	if p := s.patterns.find(c); p != nil {
 		if !p.listed {
 			return nil
 		}
-		return s.printer.Repeat(s.patterns.fill(p, &r))
+		return s.printer.Repeat(s.patterns.fill(p, c))
 	}
 	printed, listed, err := s.print(payload)
-	if err == nil {
-		s.patterns.keep(&r, printed, listed)
+	if err == nil && !c.hasAnother() {
+		s.patterns.keep(c, printed, listed)
 	}
 	return err
 }
@@ -88,10 +89,8 @@ func (s *RouteStream) print(payload []byte) (printed []byte, listed bool, err er
 	return printed, true, err
 }
 
-// prefix returns the destination.
-func (r *routeRest) prefix() netip.Prefix {
-	a, _ := netip.AddrFromSlice(r.dst)
-	return netip.PrefixFrom(a, int(r.bits))
+// destination returns the destination of a route and its family.
+func (c *cutting) destination() (rpdb.Family, netip.Prefix) {
+	a, _ := netip.AddrFromSlice(c.values[0].data)
+	return rpdb.Family(c.head & 0xff), netip.PrefixFrom(a, int(c.values[0].bits))
 }
-
-func (r *routeRest) family() rpdb.Family { return rpdb.Family(r.head & 0xff) }
