@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +21,20 @@ import (
 // called for one rule at a time, and not after EachRule has returned. It must not use
 // the socket. See [Socket.ListRules] for what is not noticed.
 func (s *Socket) EachRule(ctx context.Context, families []uint8, again func(), use func(*RuleMessage) error) error {
+	var decoder RuleDecoder
+	var told RuleMessage
+	return s.RuleMessages(ctx, families, again, func(m *Message) error {
+		r, err := decoder.Decode(m.Payload)
+		if err != nil {
+			return err
+		}
+		told.Message, told.Rule = *m, *r
+		return use(&told)
+	})
+}
+
+// RuleMessages does what [Socket.EachRule] does with messages that were not read.
+func (s *Socket) RuleMessages(ctx context.Context, families []uint8, again func(), use func(*Message) error) error {
 	for range maxReadings {
 		quiet, err := s.eachOf(ctx, families, use)
 		if quiet || err != nil {
@@ -33,9 +46,14 @@ func (s *Socket) EachRule(ctx context.Context, families []uint8, again func(), u
 }
 
 // eachOf reads every family once, up to the first torn list.
-func (s *Socket) eachOf(ctx context.Context, families []uint8, use func(*RuleMessage) error) (quiet bool, err error) {
+func (s *Socket) eachOf(ctx context.Context, families []uint8, use func(*Message) error) (quiet bool, err error) {
 	for _, f := range families {
-		r := readingOfRules(use)
+		r := listReading{use: func(m *Message) error {
+			if m.Type != unix.RTM_NEWRULE {
+				return nil
+			}
+			return use(m)
+		}}
 		quiet, err = s.nl.DumpParts(ctx, dumpOfRules(f), eventGroup(EventRule, rpdb.Family(f)), r.add)
 		used := r.end()
 		if errors.Is(err, netlink.InterruptedError{}) || errors.Is(err, netlink.OverflowError{}) {
@@ -46,20 +64,4 @@ func (s *Socket) eachOf(ctx context.Context, families []uint8, use func(*RuleMes
 		}
 	}
 	return true, nil
-}
-
-// readingOfRules returns a reading that decodes rules and gives them to use.
-func readingOfRules(use func(*RuleMessage) error) *listReading {
-	var parts ruleParts
-	var told RuleMessage
-	return &listReading{use: func(m *Message) error {
-		if m.Type != unix.RTM_NEWRULE {
-			return nil
-		}
-		if err := parts.decode(m.Payload); err != nil {
-			return fmt.Errorf("decode rule: %w", err)
-		}
-		told.Message, told.Rule = *m, parts.rule
-		return use(&told)
-	}}
 }

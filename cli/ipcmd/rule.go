@@ -52,21 +52,19 @@ func (s *session) list(words []string) error {
 	if err != nil {
 		return parseFailure(err)
 	}
-	all := filter.Empty()
 	var text Held
 	p := s.rulePrinterTo(&text, false)
+	p.selects(filter)
 	before := s.names.state
 	again := func() {
 		text, s.names.state = Held{}, before
 		p = s.rulePrinterTo(&text, false)
+		p.selects(filter)
 	}
 	sock, err := s.socket()
 	if err == nil {
-		err = sock.EachRule(context.Background(), []uint8{s.opts.Listed()}, again, func(m *kernel.RuleMessage) error {
-			if all || filter.Match(m.Rule) {
-				p.print(&m.Rule)
-			}
-			return nil
+		err = sock.RuleMessages(context.Background(), []uint8{s.opts.Listed()}, again, func(m *kernel.Message) error {
+			return p.stream.Add(m.Payload)
 		})
 	}
 	if err != nil {

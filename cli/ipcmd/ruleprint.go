@@ -7,6 +7,7 @@ import (
 	"rpdb/format/ipjson"
 	"rpdb/format/iproute2"
 	"rpdb/format/rttables"
+	"rpdb/kernel"
 )
 
 // rulePrinter prints rules one after the other, as text or as one JSON array,
@@ -18,6 +19,10 @@ type rulePrinter struct {
 	to     io.Writer
 	json   *ipjson.Writer // nil for text
 	line   []byte
+
+	// Of the rules of a dump alone.
+	decoder kernel.RuleDecoder
+	stream  *iproute2.RuleStream
 }
 
 // rulePrinter returns a printer of rules, or of rules that are gone.
@@ -42,6 +47,35 @@ func (p *rulePrinter) rename() {
 		p.view.Names = p.names.db.Names()
 	}
 	p.lister = iproute2.NewRuleLister(p.view)
+	if p.stream != nil {
+		p.stream.Forget()
+	}
+}
+
+// selects makes it print the rules of a dump that a filter selects.
+func (p *rulePrinter) selects(f iproute2.RuleFilter) {
+	p.stream = iproute2.NewRuleStream(p.view, f, p)
+}
+
+// Read, Print and Repeat are for the stream. What becomes of standard output is
+// noticed at the end.
+func (p *rulePrinter) Read(payload []byte) (*rpdb.Rule, error) { return p.decoder.Decode(payload) }
+
+func (p *rulePrinter) Print(r *rpdb.Rule) ([]byte, error) {
+	p.print(r)
+	if p.json != nil {
+		return p.json.Last(), nil
+	}
+	return p.line, nil
+}
+
+func (p *rulePrinter) Repeat(text []byte) error {
+	if p.json != nil {
+		p.json.Again(text)
+	} else {
+		p.to.Write(text)
+	}
+	return nil
 }
 
 // print prints one rule.

@@ -17,43 +17,36 @@ import (
 	"rpdb/kernel"
 )
 
-// routeListing prints entries as a program does: as text, or as JSON.
-type routeListing struct {
+// listed is what a program printed: text, or JSON.
+type listed struct {
 	bytes.Buffer
-	lister   *iproute2.RouteLister
-	decoder  kernel.RouteDecoder
 	json     *ipjson.Writer // nil for text
 	line     []byte
 	printed  int // not repeated
 	repeated int
 }
 
-func newRouteListing(v iproute2.RouteView, json, pretty bool) *routeListing {
-	l := &routeListing{lister: iproute2.NewRouteLister(v)}
+func (l *listed) inJSON(json, pretty bool) {
 	if json {
 		l.json = ipjson.NewWriter(&l.Buffer, pretty)
 	}
-	return l
 }
 
-func (l *routeListing) Read(payload []byte, e *iproute2.RouteEntry) error {
-	return l.decoder.DecodeInto(payload, &e.Route, &e.RouteDetails)
-}
-
-func (l *routeListing) Print(e *iproute2.RouteEntry) ([]byte, error) {
+// add prints an entry in one of both ways.
+func (l *listed) add(text func([]byte) []byte, fields func(iproute2.Sink)) ([]byte, error) {
 	l.printed++
 	if l.json != nil {
 		l.json.Begin()
-		l.lister.Fields(e, l.json)
+		fields(l.json)
 		l.json.End()
 		return l.json.Last(), nil
 	}
-	l.line = append(l.lister.AppendText(l.line[:0], e), '\n')
+	l.line = append(text(l.line[:0]), '\n')
 	l.Write(l.line)
 	return l.line, nil
 }
 
-func (l *routeListing) Repeat(text []byte) error {
+func (l *listed) Repeat(text []byte) error {
 	l.repeated++
 	if l.json != nil {
 		l.json.Again(text)
@@ -63,12 +56,47 @@ func (l *routeListing) Repeat(text []byte) error {
 	return err
 }
 
-func (l *routeListing) text() string {
+func (l *listed) text() string {
 	if l.json != nil {
 		_ = l.json.Close()
 		l.json = nil
 	}
 	return l.String()
+}
+
+// wants compares line by line what was printed.
+func (l *listed) wants(t *testing.T, want *listed, about string) {
+	t.Helper()
+	a, b := strings.Split(l.text(), "\n"), strings.Split(want.text(), "\n")
+	for n := range min(len(a), len(b)) {
+		if a[n] != b[n] {
+			t.Fatalf("%s: line %d is %q\nwant %q", about, n, a[n], b[n])
+		}
+	}
+	if len(a) != len(b) {
+		t.Fatalf("%s: %d lines, want %d", about, len(a), len(b))
+	}
+}
+
+// routeListing prints entries as a program does.
+type routeListing struct {
+	listed
+	lister  *iproute2.RouteLister
+	decoder kernel.RouteDecoder
+}
+
+func newRouteListing(v iproute2.RouteView, json, pretty bool) *routeListing {
+	l := &routeListing{lister: iproute2.NewRouteLister(v)}
+	l.inJSON(json, pretty)
+	return l
+}
+
+func (l *routeListing) Read(payload []byte, e *iproute2.RouteEntry) error {
+	return l.decoder.DecodeInto(payload, &e.Route, &e.RouteDetails)
+}
+
+func (l *routeListing) Print(e *iproute2.RouteEntry) ([]byte, error) {
+	return l.add(func(b []byte) []byte { return l.lister.AppendText(b, e) }, func(to iproute2.Sink) { l.lister.Fields(e, to) })
 }
 
 // message is the payload of what the kernel says of an entry.
@@ -215,15 +243,7 @@ func TestRouteStreamEqualsRouteByRoute(t *testing.T) {
 			if !byDestination && !slices.Equal(failed, wantFailed) {
 				t.Fatalf("%s: errors are %q\nwant %q", words, failed, wantFailed)
 			}
-			a, b := strings.Split(got.text(), "\n"), strings.Split(want.text(), "\n")
-			for n := range min(len(a), len(b)) {
-				if a[n] != b[n] {
-					t.Fatalf("%s, view %d, json %v: line %d is %q\nwant %q", words, i, json, n, a[n], b[n])
-				}
-			}
-			if len(a) != len(b) {
-				t.Fatalf("%s, view %d: %d lines, want %d", words, i, len(a), len(b))
-			}
+			got.wants(t, &want.listed, fmt.Sprintf("%s, view %d, json %v", words, i, json))
 			repeated, printed = repeated+got.repeated, printed+want.printed
 		}
 	}

@@ -19,7 +19,7 @@ func shipped() rpdb.Names {
 	}
 }
 
-func mustRule(t *testing.T, f rpdb.Family, line string) rpdb.Rule {
+func mustRule(t testing.TB, f rpdb.Family, line string) rpdb.Rule {
 	t.Helper()
 	words, err := iproute2.Split(line)
 	if err != nil {
