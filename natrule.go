@@ -115,6 +115,8 @@ func (s *Snapshot) CopyTable(f Family, from, to TableID) ([]Route, error) {
 		}
 		if len(hops) == 1 {
 			hops[0].Weight = 1 // a single way has no share
+		} else if w := s.heaviest(r); w > maxWeight {
+			return nil, fmt.Errorf("%v has a way of weight %d, and without a nexthop object it can have %d at most", r, w, maxWeight)
 		}
 		r.NexthopID, r.Nexthops, r.Protocol = 0, hops, ProtocolRPDB
 		copied := r.Canonical().AsCopy(to)
@@ -125,6 +127,25 @@ func (s *Snapshot) CopyTable(f Family, from, to TableID) ([]Route, error) {
 		all = append(all, copied)
 	}
 	return all, nil
+}
+
+// maxWeight is the largest share that a route can say itself.
+const maxWeight = 256
+
+// heaviest returns the largest weight of a route's ways. Those of a nexthop group are
+// asked of the group: a route shows the last eight bits of them.
+func (s *Snapshot) heaviest(r Route) (w uint32) {
+	for _, n := range r.Nexthops {
+		w = max(w, n.Weight)
+	}
+	for _, o := range s.Nexthops {
+		if r.NexthopID != 0 && o.ID == r.NexthopID {
+			for _, m := range o.Group {
+				w = max(w, m.Weight)
+			}
+		}
+	}
+	return w
 }
 
 // notCopied says why a route cannot be one of a copy.

@@ -21,6 +21,10 @@ func TestCopyTable(t *testing.T) {
 	dead.Flags = rpdb.NexthopDead | rpdb.NexthopLinkdown
 	heavy := via("192.0.2.1", 2)
 	heavy.Weight = 5
+	groups := []rpdb.NexthopObject{
+		{ID: 7, Group: []rpdb.GroupMember{{ID: 1, Weight: 256}, {ID: 2, Weight: 1}}},
+		{ID: 8, Group: []rpdb.GroupMember{{ID: 1, Weight: 257}, {ID: 2, Weight: 1}}},
+	}
 	realm := rpdb.NewRealms(0, 12003)
 	carries := func(n rpdb.Nexthop) rpdb.Nexthop { n.Realms = realm; return n }
 	for name, c := range map[string]struct {
@@ -34,6 +38,9 @@ func TestCopyTable(t *testing.T) {
 		"all are dead":    {rpdb.Route{Nexthops: []rpdb.Nexthop{dead}}, rpdb.Route{}, ""},
 		"nexthop object":  {rpdb.Route{NexthopID: 5, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, rpdb.Route{Realms: realm, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, ""},
 		"object unknown":  {rpdb.Route{NexthopID: 5}, rpdb.Route{}, "of which no way is known"},
+		"group":           {rpdb.Route{NexthopID: 7, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2), via("198.51.100.1", 3)}}, rpdb.Route{Nexthops: []rpdb.Nexthop{carries(via("192.0.2.1", 2)), carries(via("198.51.100.1", 3))}}, ""},
+		"heavy group":     {rpdb.Route{NexthopID: 8, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2), via("198.51.100.1", 3)}}, rpdb.Route{}, "has a way of weight 257, and without a nexthop object it can have 256 at most"},
+		"one of it left":  {rpdb.Route{NexthopID: 8, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2), dead}}, rpdb.Route{Realms: realm, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, ""},
 		"blackhole":       {rpdb.Route{Type: rpdb.RouteBlackhole}, rpdb.Route{Type: rpdb.RouteBlackhole}, ""},
 		"realms":          {rpdb.Route{Realms: 3, Nexthops: []rpdb.Nexthop{via("192.0.2.1", 2)}}, rpdb.Route{}, "has realms of its own"},
 		"realms of a way": {rpdb.Route{Nexthops: []rpdb.Nexthop{{Link: 2, Realms: 3}}}, rpdb.Route{}, "has realms of its own"},
@@ -46,7 +53,7 @@ func TestCopyTable(t *testing.T) {
 		}
 		other := r
 		other.Table, other.Unknown = 101, "not of this table"
-		copied, err := (&rpdb.Snapshot{Routes: []rpdb.Route{other, r}}).CopyTable(rpdb.IPv4, 100, 84003)
+		copied, err := (&rpdb.Snapshot{Routes: []rpdb.Route{other, r}, Nexthops: groups}).CopyTable(rpdb.IPv4, 100, 84003)
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "route 10.0.0.0/8 table 100") {
 				t.Errorf("%s: %v, want %s", name, err, c.err)
