@@ -60,14 +60,15 @@ const (
 	SettingIgnoreLinkdown4
 	SettingIgnoreLinkdown6
 	SettingDisableIPv6
+	SettingSendRedirects
 
-	AllSettings = SettingDisableIPv6<<1 - 1
+	AllSettings = SettingSendRedirects<<1 - 1
 )
 
 func settingWords() []string {
 	return []string{
 		"forwarding_ipv4", "forwarding_ipv6", "rp_filter", "src_valid_mark", "accept_local", "route_localnet",
-		"ignore_routes_with_linkdown_ipv4", "ignore_routes_with_linkdown_ipv6", "disable_ipv6",
+		"ignore_routes_with_linkdown_ipv4", "ignore_routes_with_linkdown_ipv6", "disable_ipv6", "send_redirects",
 	}
 }
 

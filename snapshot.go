@@ -91,6 +91,10 @@ type LinkSysctls struct {
 	IgnoreLinkdown4 bool  `json:"ignore_routes_with_linkdown_ipv4,omitzero"`
 	IgnoreLinkdown6 bool  `json:"ignore_routes_with_linkdown_ipv6,omitzero"`
 	DisableIPv6     bool  `json:"disable_ipv6,omitzero"`
+	// NoSendRedirects is that send_redirects is 0. Where both an interface's and
+	// that of conf.all are, an IPv4 packet may leave by the interface that it
+	// came in by without a look at the way back to its source.
+	NoSendRedirects bool `json:"no_send_redirects,omitzero"`
 	// Unknown are the settings of which the snapshot does not tell the value.
 	// In conf.all, forwarding of IPv6 stands for [Sysctls.IPv6Forward] too.
 	Unknown Settings `json:"unknown,omitzero"`
@@ -100,6 +104,17 @@ type LinkSysctls struct {
 // larger of its own and conf.all, as the kernel takes it.
 func (s Sysctls) RPFilter(name LinkName) uint8 {
 	return max(s.All.RPFilter, s.Links[name].RPFilter)
+}
+
+// SendRedirects reports whether send_redirects is on for an interface: its own
+// or that of conf.all is, and none of which the value is unknown counts.
+func (s Sysctls) SendRedirects(name LinkName) bool {
+	own, ok := s.Links[name]
+	if !ok {
+		own.Unknown = s.All.Unknown
+	}
+	on := func(c LinkSysctls) bool { return !c.NoSendRedirects && !c.Unknown.Has(SettingSendRedirects) }
+	return on(s.All) || on(own)
 }
 
 // Link returns the interface with the index.

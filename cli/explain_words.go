@@ -255,6 +255,9 @@ func reverseWords(c fib.ReverseCheck, f rpdb.Flow) string {
 			text += " (asked without the mark: src_valid_mark is 0)"
 		}
 	}
+	if c.Asked && c.RPFilter == 0 && c.AcceptLocal && c.SendRedirects {
+		text += " (asked though accept_local is 1: the packet leaves by " + safe(c.Egress) + " again, and send_redirects is 1)"
+	}
 	return text
 }
 

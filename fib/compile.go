@@ -52,8 +52,9 @@ func (f *FIB) addLinks(s *rpdb.Snapshot) {
 		n := &link{
 			Link: l, forward4: own.Forwarding4, rpFilter: max(all.RPFilter, own.RPFilter),
 			markSrc: all.SrcValidMark || own.SrcValidMark, acceptSelf: all.AcceptLocal || own.AcceptLocal,
-			localnet: all.RouteLocalnet || own.RouteLocalnet,
-			ignore4:  all.IgnoreLinkdown4 || own.IgnoreLinkdown4, ignore6: own.IgnoreLinkdown6,
+			redirects: s.Sysctls.SendRedirects(l.Name),
+			localnet:  all.RouteLocalnet || own.RouteLocalnet,
+			ignore4:   all.IgnoreLinkdown4 || own.IgnoreLinkdown4, ignore6: own.IgnoreLinkdown6,
 			unknown: unknownSettings(all, own, known),
 		}
 		f.links = append(f.links, n)

@@ -122,11 +122,23 @@ func TestReverseChecks(t *testing.T) {
 		{"own source, accepted", "", func(s *rpdb.Snapshot) { s.Sysctls.All.AcceptLocal = true }, "10.9.9.9 from 192.0.2.1 iif e1", fib.ReverseCheck{
 			Ingress: "e1", Egress: "e0", Reason: fib.ReverseOff, AcceptLocal: true,
 		}},
+		{"own source, accepted, by the same interface", "", func(s *rpdb.Snapshot) { s.Sysctls.All.AcceptLocal = true }, "10.9.9.9 from 192.0.2.1 iif e0", fib.ReverseCheck{
+			Ingress: "e0", Egress: "e0", Reason: fib.ReverseSame, Asked: true, Back: []rpdb.LinkName{"e0"}, AcceptLocal: true, SendRedirects: true,
+		}},
+		{"broadcast source, accept_local, by the same interface", "", func(s *rpdb.Snapshot) { s.Sysctls.All.AcceptLocal = true }, "10.9.9.9 from 192.0.2.255 iif e0", fib.ReverseCheck{
+			Ingress: "e0", Egress: "e0", Verdict: fib.ReverseDrop, Reason: fib.ReverseBroadcast, Asked: true, Back: []rpdb.LinkName{"e0"}, AcceptLocal: true, SendRedirects: true,
+		}},
+		{"broadcast source, accept_local, by the same interface without send_redirects", "", func(s *rpdb.Snapshot) {
+			s.Sysctls.All = rpdb.LinkSysctls{AcceptLocal: true, NoSendRedirects: true}
+			s.Sysctls.Links = map[rpdb.LinkName]rpdb.LinkSysctls{"e0": {Forwarding4: true, NoSendRedirects: true}}
+		}, "10.9.9.9 from 192.0.2.255 iif e0", fib.ReverseCheck{
+			Ingress: "e0", Egress: "e0", Reason: fib.ReverseOff, AcceptLocal: true,
+		}},
 		{"no address", "", func(s *rpdb.Snapshot) { noAddress(3)(s); rpFilter(2)(s) }, "10.9.9.9 from " + e2 + " iif e1", fib.ReverseCheck{
 			RPFilter: 2, Ingress: "e1", Egress: "e0", Verdict: fib.ReverseDrop, Reason: fib.ReverseNoAddress, Asked: true, Back: []rpdb.LinkName{"e2"},
 		}},
 		{"the mark counts", "rule add pref 5 fwmark 7 lookup 100", func(s *rpdb.Snapshot) { s.Sysctls.All.SrcValidMark = true; rpFilter(1)(s) }, "10.9.9.9 from " + e2 + " iif e1 mark 7", fib.ReverseCheck{
-			RPFilter: 1, Ingress: "e1", Egress: "e1", Reason: fib.ReverseSame, Asked: true, Back: []rpdb.LinkName{"e1"}, SrcValidMark: true,
+			RPFilter: 1, Ingress: "e1", Egress: "e1", Reason: fib.ReverseSame, Asked: true, Back: []rpdb.LinkName{"e1"}, SrcValidMark: true, SendRedirects: true,
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

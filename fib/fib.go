@@ -50,6 +50,7 @@ type link struct {
 	rpFilter   uint8
 	markSrc    bool // src_valid_mark
 	acceptSelf bool // accept_local
+	redirects  bool // send_redirects
 	localnet   bool // route_localnet
 	ignore4    bool // ignore_routes_with_linkdown
 	ignore6    bool

@@ -83,6 +83,7 @@ func unknownSettings(all, own rpdb.LinkSysctls, known bool) rpdb.Settings {
 		{rpdb.SettingAcceptLocal, func(c rpdb.LinkSysctls) bool { return c.AcceptLocal }},
 		{rpdb.SettingRouteLocalnet, func(c rpdb.LinkSysctls) bool { return c.RouteLocalnet }},
 		{rpdb.SettingIgnoreLinkdown4, func(c rpdb.LinkSysctls) bool { return c.IgnoreLinkdown4 }},
+		{rpdb.SettingSendRedirects, func(c rpdb.LinkSysctls) bool { return !c.NoSendRedirects }},
 	} {
 		if both.Has(setting.bit) && !on(setting.on, setting.bit) {
 			open |= setting.bit
@@ -202,8 +203,8 @@ func same(a, b *rpdb.Decision) bool {
 
 // checkSettings are the settings that a reverse-path check looks at.
 type checkSettings struct {
-	rpFilter            uint8
-	markSrc, acceptSelf bool
+	rpFilter                       uint8
+	markSrc, acceptSelf, redirects bool
 	// whole says that the kernel does not take its shortcut past the check, for
 	// something in a table that is missing.
 	whole bool
@@ -214,7 +215,20 @@ func (l *link) checkSettings() checkSettings {
 	if l == nil {
 		return checkSettings{}
 	}
-	return checkSettings{rpFilter: l.rpFilter, markSrc: l.markSrc, acceptSelf: l.acceptSelf}
+	return checkSettings{rpFilter: l.rpFilter, markSrc: l.markSrc, acceptSelf: l.acceptSelf, redirects: l.redirects}
+}
+
+// turnsBack reports whether the packet leaves by the interface that it came in by.
+func (r *reverse) turnsBack() bool { return r.egress == r.in }
+
+// unknown returns the settings that the check looks at and the snapshot does not
+// tell.
+func (r *reverse) unknown() rpdb.Settings {
+	looksAt := rpdb.SettingRPFilter | rpdb.SettingSrcValidMark | rpdb.SettingAcceptLocal
+	if r.turnsBack() {
+		looksAt |= rpdb.SettingSendRedirects
+	}
+	return r.in.unknown & looksAt
 }
 
 // forwards reports whether the ingress interface forwards. If that is not
@@ -231,8 +245,7 @@ func (r *reverse) forwards() bool {
 // have. Unless all come to the same, it is not known.
 func (r *reverse) pass() (v ReverseVerdict, tag rpdb.Realms, note string) {
 	v, tag, note = r.once()
-	const looksAt = rpdb.SettingRPFilter | rpdb.SettingSrcValidMark | rpdb.SettingAcceptLocal
-	if r.in.unknown&looksAt == 0 && !r.f.v4.gappy || v == ReverseUnknown || r.always(v, tag) {
+	if r.unknown() == 0 && !r.f.v4.gappy || v == ReverseUnknown || r.always(v, tag) {
 		return v, tag, note
 	}
 	return ReverseUnknown, 0, noteCheckMaybe
@@ -244,9 +257,9 @@ func (r *reverse) always(v ReverseVerdict, tag rpdb.Realms) bool {
 	conf, rec := r.conf, r.rec
 	r.rec = nil
 	defer func() { r.conf, r.rec = conf, rec }()
-	for i := range uint8(24) {
+	for i := range uint8(48) {
 		r.conf = r.in.possible(conf, i)
-		r.conf.whole = i >= 12 && r.f.v4.gappy
+		r.conf.whole = i >= 24 && r.f.v4.gappy
 		if o, with, _ := r.once(); o != v || with != tag {
 			rec.doubtReverse()
 			return false
@@ -256,7 +269,7 @@ func (r *reverse) always(v ReverseVerdict, tag rpdb.Realms) bool {
 }
 
 // possible returns the i-th of the combinations of the settings, of which there
-// are 12, with those that are known as they are.
+// are 24, with those that are known as they are.
 func (l *link) possible(conf checkSettings, i uint8) checkSettings {
 	if l.unknown.Has(rpdb.SettingRPFilter) {
 		conf.rpFilter = max(conf.rpFilter, i%3)
@@ -266,6 +279,9 @@ func (l *link) possible(conf checkSettings, i uint8) checkSettings {
 	}
 	if l.unknown.Has(rpdb.SettingAcceptLocal) {
 		conf.acceptSelf = i/6%2 != 0
+	}
+	if l.unknown.Has(rpdb.SettingSendRedirects) {
+		conf.redirects = i/12%2 != 0
 	}
 	return conf
 }

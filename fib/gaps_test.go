@@ -44,6 +44,7 @@ func (g forgetful) forget(c rpdb.LinkSysctls) rpdb.LinkSysctls {
 	drop(rpdb.SettingRouteLocalnet, &c.RouteLocalnet)
 	drop(rpdb.SettingIgnoreLinkdown4, &c.IgnoreLinkdown4)
 	drop(rpdb.SettingIgnoreLinkdown6, &c.IgnoreLinkdown6)
+	drop(rpdb.SettingSendRedirects, &c.NoSendRedirects)
 	if g.coin() {
 		c.RPFilter, c.Unknown = 0, c.Unknown|rpdb.SettingRPFilter
 	}

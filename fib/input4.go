@@ -202,7 +202,8 @@ func (r *reverse) once() (v ReverseVerdict, tag rpdb.Realms, note string) {
 // judge decides whether the full check is made.
 func (r *reverse) judge() (ReverseVerdict, rpdb.Realms, ReverseReason) {
 	f := r.f
-	if r.conf.rpFilter == 0 && !f.realms && f.v4.realms == 0 && r.egress != r.in && !r.conf.whole {
+	redirects := r.conf.redirects && r.turnsBack()
+	if r.conf.rpFilter == 0 && !f.realms && f.v4.realms == 0 && !redirects && !r.conf.whole {
 		switch {
 		case r.conf.acceptSelf:
 			return ReversePass, 0, ReverseOff

@@ -85,6 +85,10 @@ type ReverseCheck struct {
 	// the packet.
 	AcceptLocal  bool `json:"accept_local"`
 	SrcValidMark bool `json:"src_valid_mark"`
+	// SendRedirects is that the packet leaves by the interface that it came in by
+	// and send_redirects is on there: then the rules are asked for the way back
+	// whatever the other settings are.
+	SendRedirects bool `json:"send_redirects,omitzero"`
 	// Unknown are the settings that the snapshot does not tell. The check that is
 	// described is the one with them at zero; the decision holds for all values.
 	Unknown rpdb.Settings `json:"unknown,omitzero"`
@@ -93,8 +97,8 @@ type ReverseCheck struct {
 func newReverseCheck(r *reverse, v ReverseVerdict, why ReverseReason) ReverseCheck {
 	c := ReverseCheck{
 		RPFilter: r.in.rpFilter, Ingress: r.in.Name, Verdict: v, Reason: why,
-		AcceptLocal: r.in.acceptSelf, SrcValidMark: r.in.markSrc,
-		Unknown: r.in.unknown & (rpdb.SettingRPFilter | rpdb.SettingSrcValidMark | rpdb.SettingAcceptLocal),
+		AcceptLocal: r.in.acceptSelf, SrcValidMark: r.in.markSrc, SendRedirects: r.in.redirects && r.turnsBack(),
+		Unknown: r.unknown(),
 	}
 	if r.egress != nil {
 		c.Egress = r.egress.Name

@@ -55,6 +55,7 @@ func strange(g *corpus.Generator, s *rpdb.Snapshot) {
 	}
 	y.All = rpdb.LinkSysctls{
 		RPFilter: uint8(g.Number(5)) % 3, SrcValidMark: once(g, 4), AcceptLocal: once(g, 4), RouteLocalnet: once(g, 6), IgnoreLinkdown4: once(g, 4),
+		NoSendRedirects: once(g, 2),
 	}
 	either := []rpdb.Customised{rpdb.CustomisedUnknown, rpdb.CustomisedYes}
 	s.Custom4, s.Custom6 = either[g.Number(2)], either[g.Number(2)]

@@ -24,6 +24,7 @@ const (
 // (IPV4_DEVCONF_* less one, DEVCONF_*).
 const (
 	inetForwarding     = 0
+	inetSendRedirects  = 5
 	inetRPFilter       = 7
 	inetAcceptLocal    = 22
 	inetSrcValidMark   = 23
@@ -118,6 +119,7 @@ func decodeLinkConf(d *netlink.Decoder, conf *rpdb.LinkSysctls) {
 				conf.SrcValidMark = confValue(v, inetSrcValidMark) != 0
 				conf.RouteLocalnet = confValue(v, inetRouteLocalnet) != 0
 				conf.IgnoreLinkdown4 = confValue(v, inetIgnoreLinkdown) != 0
+				conf.NoSendRedirects = confValue(v, inetSendRedirects) == 0
 			case families.Type() == unix.AF_INET6 && inner.Type() == linkInet6Conf:
 				conf.Forwarding6 = confValue(v, inet6Forwarding) != 0
 				conf.DisableIPv6 = confValue(v, inet6Disable) != 0

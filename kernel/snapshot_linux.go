@@ -152,6 +152,7 @@ func (c *Conn) sysctls() (rpdb.Sysctls, error) {
 				IgnoreLinkdown4: on("ipv4/conf/all/ignore_routes_with_linkdown"),
 				IgnoreLinkdown6: on("ipv6/conf/all/ignore_routes_with_linkdown"),
 				DisableIPv6:     on("ipv6/conf/all/disable_ipv6"),
+				NoSendRedirects: !on("ipv4/conf/all/send_redirects"),
 			},
 		}
 		return nil

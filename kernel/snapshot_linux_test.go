@@ -95,6 +95,7 @@ func TestLinkSettingsAreThoseOfTheFiles(t *testing.T) {
 		"ipv4.conf.IF.ignore_routes_with_linkdown": func(l rpdb.LinkSysctls) bool { return l.IgnoreLinkdown4 },
 		"ipv6.conf.IF.ignore_routes_with_linkdown": func(l rpdb.LinkSysctls) bool { return l.IgnoreLinkdown6 },
 		"ipv6.conf.IF.disable_ipv6":                func(l rpdb.LinkSysctls) bool { return l.DisableIPv6 },
+		"ipv4.conf.IF.send_redirects":              func(l rpdb.LinkSysctls) bool { return !l.NoSendRedirects },
 		"ipv4.conf.IF.rp_filter":                   func(l rpdb.LinkSysctls) bool { return l.RPFilter == 1 },
 	}
 	for key, read := range files {

@@ -129,7 +129,7 @@ func sysctls(t *testing.T, ns *kernel.NetNS, s *rpdb.Snapshot) string {
 	for _, name := range names {
 		for _, key := range []string{
 			"ipv4.conf.%s.forwarding", "ipv6.conf.%s.forwarding", "ipv4.conf.%s.rp_filter", "ipv4.conf.%s.src_valid_mark", "ipv4.conf.%s.accept_local",
-			"ipv4.conf.%s.route_localnet", "ipv4.conf.%s.ignore_routes_with_linkdown", "ipv6.conf.%s.ignore_routes_with_linkdown", "ipv6.conf.%s.disable_ipv6",
+			"ipv4.conf.%s.route_localnet", "ipv4.conf.%s.ignore_routes_with_linkdown", "ipv6.conf.%s.ignore_routes_with_linkdown", "ipv6.conf.%s.disable_ipv6", "ipv4.conf.%s.send_redirects",
 		} {
 			keys = append(keys, fmt.Sprintf(key, name))
 		}

@@ -58,6 +58,7 @@ func linkSettings() []linkSetting {
 		{rpdb.SettingIgnoreLinkdown4, "ipv4", "ignore_routes_with_linkdown", func(c *rpdb.LinkSysctls, n uint64) { c.IgnoreLinkdown4 = n != 0 }},
 		{rpdb.SettingIgnoreLinkdown6, "ipv6", "ignore_routes_with_linkdown", func(c *rpdb.LinkSysctls, n uint64) { c.IgnoreLinkdown6 = n != 0 }},
 		{rpdb.SettingDisableIPv6, "ipv6", "disable_ipv6", func(c *rpdb.LinkSysctls, n uint64) { c.DisableIPv6 = n != 0 }},
+		{rpdb.SettingSendRedirects, "ipv4", "send_redirects", func(c *rpdb.LinkSysctls, n uint64) { c.NoSendRedirects = n == 0 }},
 	}
 }
 

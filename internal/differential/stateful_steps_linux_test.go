@@ -254,7 +254,7 @@ func (s *script) setting() {
 	case 3:
 		s.add("sysctl net.ipv6.conf.%s.ignore_routes_with_linkdown=%d", link, s.g.Number(2))
 	case 4:
-		s.add("sysctl net.ipv4.conf.%s.%s=%d", link, choose(s, []string{"accept_local", "src_valid_mark", "route_localnet", "promote_secondaries"}), s.g.Number(2))
+		s.add("sysctl net.ipv4.conf.%s.%s=%d", link, choose(s, []string{"accept_local", "src_valid_mark", "route_localnet", "send_redirects", "promote_secondaries"}), s.g.Number(2))
 	case 5:
 		s.add("sysctl net.ipv4.ip_forward=%d", min(1, s.g.Number(4)))
 	case 6:

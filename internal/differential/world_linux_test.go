@@ -112,6 +112,7 @@ func (w *world) sysctls(s *rpdb.Snapshot) {
 		fmt.Sprintf("sysctl net.ipv4.fib_multipath_hash_seed=%d", y.HashSeed),
 		fmt.Sprintf("sysctl net.ipv4.fib_multipath_use_neigh=%d", number(y.UseNeigh)),
 		"sysctl net.ipv4.conf.all.rp_filter=0",
+		fmt.Sprintf("sysctl net.ipv4.conf.all.send_redirects=%d", number(!y.All.NoSendRedirects)),
 	)
 	for _, l := range s.Links[1:] {
 		c := y.Links[l.Name]
@@ -119,6 +120,7 @@ func (w *world) sysctls(s *rpdb.Snapshot) {
 		conf("rp_filter", int(c.RPFilter))
 		conf("src_valid_mark", number(c.SrcValidMark))
 		conf("accept_local", number(c.AcceptLocal))
+		conf("send_redirects", number(!c.NoSendRedirects))
 		conf("route_localnet", number(c.RouteLocalnet))
 		conf("ignore_routes_with_linkdown", number(c.IgnoreLinkdown4))
 		w.must(fmt.Sprintf("sysctl net.ipv6.conf.%s.ignore_routes_with_linkdown=%d", l.Name, number(c.IgnoreLinkdown6)))

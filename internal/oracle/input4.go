@@ -109,7 +109,8 @@ func (w world) back(p packet, way rpdb.LinkName, dst netip.Addr) (ok, known bool
 	all, own := w.Sysctls.All, w.Sysctls.Links[p.IIF]
 	filter := max(all.RPFilter, own.RPFilter)
 	acceptLocal := all.AcceptLocal || own.AcceptLocal
-	if filter == 0 && !w.usesRealms() && way != p.IIF {
+	redirects := way == p.IIF && !(all.NoSendRedirects && own.NoSendRedirects)
+	if filter == 0 && !w.usesRealms() && !redirects {
 		if acceptLocal {
 			return true, true, 0
 		}

@@ -25,7 +25,7 @@ func (m *Memory) defaults() rpdb.LinkSysctls {
 func linkKeys() []string {
 	return []string{
 		"ipv4.forwarding", "ipv4.rp_filter", "ipv4.src_valid_mark", "ipv4.accept_local", "ipv4.route_localnet",
-		"ipv4.ignore_routes_with_linkdown", "ipv6.forwarding", "ipv6.ignore_routes_with_linkdown", "ipv6.disable_ipv6",
+		"ipv4.ignore_routes_with_linkdown", "ipv6.forwarding", "ipv6.ignore_routes_with_linkdown", "ipv6.disable_ipv6", "ipv4.send_redirects",
 	}
 }
 
@@ -50,6 +50,8 @@ func setLinkKey(s *rpdb.LinkSysctls, key string, v uint32) bool {
 		s.IgnoreLinkdown6 = on
 	case "ipv6.disable_ipv6":
 		s.DisableIPv6 = on
+	case "ipv4.send_redirects":
+		s.NoSendRedirects = !on
 	default:
 		return false
 	}
