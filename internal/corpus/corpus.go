@@ -63,6 +63,9 @@ func (g *Generator) Snapshot() *rpdb.Snapshot {
 		s.Rules = append(s.Rules, g.rules(f)...)
 		g.routes(s, f)
 	}
+	if g.chance(3) {
+		g.unfiltered(s)
+	}
 	if g.chance(8) {
 		s.Custom4, s.Custom6 = rpdb.CustomisedYes, rpdb.CustomisedYes
 	}
@@ -115,14 +118,37 @@ func (g *Generator) sysctls(s *rpdb.Snapshot) {
 	}
 	y.HashPolicy4, y.HashPolicy6 = uint8(g.r.IntN(2)), uint8(g.r.IntN(2))
 	y.UseNeigh = g.chance(6)
+	y.All.NoSendRedirects = g.chance(2)
 	for _, l := range s.Links {
 		y.Links[l.Name] = rpdb.LinkSysctls{
 			Forwarding4: forward, Forwarding6: y.IPv6Forward, RPFilter: pick(g, []uint8{0, 0, 1, 2}),
 			SrcValidMark: g.chance(4), AcceptLocal: g.chance(4), RouteLocalnet: g.chance(8),
-			IgnoreLinkdown4: g.chance(2), IgnoreLinkdown6: g.chance(2),
+			IgnoreLinkdown4: g.chance(2), IgnoreLinkdown6: g.chance(2), NoSendRedirects: g.chance(2),
 		}
 	}
 	s.Sysctls = y
+}
+
+// unfiltered takes away what makes the kernel look at the way back of every IPv4
+// packet that came in: almost every world has a realm or a filter somewhere, and
+// what lets it leave that out would hardly ever decide.
+func (g *Generator) unfiltered(s *rpdb.Snapshot) {
+	for i := range s.Rules {
+		s.Rules[i].Realms = 0
+	}
+	for i := range s.Routes {
+		r := &s.Routes[i]
+		r.Realms = 0
+		for j := range r.Nexthops {
+			r.Nexthops[j].Realms = 0
+		}
+	}
+	accept := g.chance(2)
+	for _, l := range s.Links {
+		c := s.Sysctls.Links[l.Name]
+		c.RPFilter, c.AcceptLocal = 0, accept || c.AcceptLocal
+		s.Sysctls.Links[l.Name] = c
+	}
 }
 
 func (g *Generator) neighbours(s *rpdb.Snapshot) {
