@@ -139,14 +139,18 @@ func (c *Family) secondWalk(s *rpdb.Snapshot) {
 		return
 	}
 	var spared []string
-	asked := 0
+	asked, redirects := 0, 0
+	realms := usesRealms(s)
 	for _, l := range s.Links {
 		if l.IsLoopback() || !l.IsUp() {
 			continue
 		}
 		conf := s.Sysctls.Links[l.Name]
-		if s.Sysctls.RPFilter(l.Name) == 0 && (conf.AcceptLocal || s.Sysctls.All.AcceptLocal) {
+		if !realms && s.Sysctls.RPFilter(l.Name) == 0 && (conf.AcceptLocal || s.Sysctls.All.AcceptLocal) {
 			spared = append(spared, analysis.Name(l.Name))
+			if s.Sysctls.SendRedirects(l.Name) {
+				redirects++
+			}
 			continue
 		}
 		asked++
@@ -155,13 +159,16 @@ func (c *Family) secondWalk(s *rpdb.Snapshot) {
 		c.Walks = 2
 		c.Facts = append(c.Facts, Fact{
 			Kind: SecondWalk, Message: "every packet that comes in has the rules walked twice: once more for the way back to its source",
-			Reason: secondReason(s),
+			Reason: secondReason(s, realms),
 		})
 	}
 	if len(spared) > 0 {
+		reason := "accept_local is set there and rp_filter is not; the kernel does not check there that a source is no address of its own"
+		if redirects > 0 {
+			reason += "; those that leave by the interface that they came in by have them walked twice all the same, as long as send_redirects is set there or for all"
+		}
 		c.Facts = append(c.Facts, Fact{
-			Kind: NoSecond, Message: fmt.Sprintf("packets that come in by %s have them walked once", some(spared)),
-			Reason: "accept_local is set there and rp_filter is not; the kernel does not check there that a source is no address of its own",
+			Kind: NoSecond, Message: fmt.Sprintf("packets that come in by %s have them walked once", some(spared)), Reason: reason,
 		})
 	}
 }
@@ -170,7 +177,19 @@ func filtersNone(s *rpdb.Snapshot) bool {
 	return !slices.ContainsFunc(s.Links, func(l rpdb.Link) bool { return s.Sysctls.RPFilter(l.Name) != 0 })
 }
 
-func secondReason(s *rpdb.Snapshot) string {
+// usesRealms reports whether a rule or a route of IPv4 has realms: then the kernel
+// looks every way back up, for the realms that it gives.
+func usesRealms(s *rpdb.Snapshot) bool {
+	return slices.ContainsFunc(s.Rules, func(r rpdb.Rule) bool { return r.Family == rpdb.IPv4 && r.Realms != 0 }) ||
+		slices.ContainsFunc(s.Routes, func(r rpdb.Route) bool {
+			return r.Family == rpdb.IPv4 && (r.Realms != 0 || slices.ContainsFunc(r.Nexthops, func(n rpdb.Nexthop) bool { return n.Realms != 0 }))
+		})
+}
+
+func secondReason(s *rpdb.Snapshot, realms bool) string {
+	if realms {
+		return "a rule or a route has realms, and the way back gives a packet some too; without realms, rp_filter and accept_local would decide"
+	}
 	if filtersNone(s) {
 		return "also with rp_filter=0, as soon as the rules were changed once: the kernel wants to know that the source is none of its own addresses; accept_local=1 would end that, and the protection with it"
 	}

@@ -119,6 +119,8 @@ func TestFacts(t *testing.T) {
 	port := rule(5000, rpdb.Selector{IPProto: rpdb.TCP, DPort: rpdb.Port(443)}, rpdb.ToTable(7))
 	own := port
 	own.Selector.IIF = "lo"
+	realms := rule(5000, rpdb.Selector{Mark: rpdb.Mark{Value: 7, Mask: 7}}, rpdb.ToTable(7))
+	realms.Realms = rpdb.NewRealms(0, 3)
 	without := rule(5000, rpdb.Selector{}, rpdb.ToTable(rpdb.TableMain))
 	without.Suppress.PrefixLength = rpdb.Some[int32](0)
 	for _, c := range []struct {
@@ -133,6 +135,10 @@ func TestFacts(t *testing.T) {
 		{"accept_local and rp_filter", host(rpdb.IPv4, 3), func(s *rpdb.Snapshot) {
 			s.Sysctls.All.AcceptLocal, s.Sysctls.All.RPFilter = true, 2
 		}, "second-walk", 2},
+		{"accept_local and realms of a rule", host(rpdb.IPv4, 3, realms), func(s *rpdb.Snapshot) { s.Sysctls.All.AcceptLocal = true }, "second-walk", 2},
+		{"accept_local and realms of a route", host(rpdb.IPv4, 3), func(s *rpdb.Snapshot) {
+			s.Sysctls.All.AcceptLocal, s.Routes[0].Nexthops[0].Realms = true, rpdb.NewRealms(0, 3)
+		}, "second-walk", 2},
 		{"a port", host(rpdb.IPv4, 3, port), nil, "second-walk dissection", 2},
 		{"a port of this host", host(rpdb.IPv4, 3, own), nil, "second-walk", 2},
 		{"main without its default", host(rpdb.IPv4, 3, without), nil, "second-walk missed-table", 2},
@@ -144,6 +150,22 @@ func TestFacts(t *testing.T) {
 		got := of(c.s, rpdb.IPv4)
 		if kinds(got) != c.facts || got.Walks != c.walks {
 			t.Errorf("%s: %q and %d walks, want %q and %d", c.name, kinds(got), got.Walks, c.facts, c.walks)
+		}
+	}
+}
+
+// TestRedirects is a host that looks at the way back of those packets only that
+// turn back.
+func TestRedirects(t *testing.T) {
+	for _, c := range []struct {
+		all, own, twice bool
+	}{{false, false, true}, {true, false, true}, {false, true, true}, {true, true, false}} {
+		s := host(rpdb.IPv4, 3)
+		s.Sysctls.All = rpdb.LinkSysctls{AcceptLocal: true, NoSendRedirects: c.all}
+		s.Sysctls.Links = map[rpdb.LinkName]rpdb.LinkSysctls{"eth0": {NoSendRedirects: c.own}}
+		got := of(s, rpdb.IPv4)
+		if kinds(got) != "no-second" || strings.Contains(got.Facts[0].Reason, "send_redirects") != c.twice {
+			t.Errorf("%+v: %q, %+v", c, kinds(got), got.Facts)
 		}
 	}
 }
