@@ -100,7 +100,16 @@ func goingBack(back []plan.Back) string {
 // noteUncleared says what of an earlier generation could not be cleared away,
 // which decides nothing.
 func (a *app) noteUncleared(session *apply.Session) {
-	if err := session.Uncleared(); err != nil {
-		fmt.Fprintf(a.Err, "note: %s\n      the next rpdb command that changes something here tries again\n", safe(err.Error()))
+	for _, n := range unclearedNotes(session) {
+		a.note("%s", n)
 	}
+}
+
+// unclearedNotes is what noteUncleared says.
+func unclearedNotes(session *apply.Session) []string {
+	err := session.Uncleared()
+	if err == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%v; the next rpdb command that changes something here tries again", err)}
 }

@@ -64,14 +64,14 @@ address or a gateway.`,
 // repair repairs, and again while duplicate address detection runs, for at most so
 // long, if a part of the policy waits.
 func (a *app) repair(ctx context.Context, dad time.Duration) error {
-	out, err := a.repairOnce(ctx)
-	if err == nil && dad > 0 && len(out.Plan.Waiting) > 0 {
-		out, err = a.repairAfterDAD(ctx, dad, out)
+	t, err := a.repairOnce(ctx, nil)
+	if err == nil && dad > 0 && len(t.Plan.Waiting) > 0 {
+		t, err = a.repairAfterDAD(ctx, dad, t)
 	}
 	if err != nil {
 		return err
 	}
-	if len(out.Plan.Waiting) > 0 {
+	if len(t.Plan.Waiting) > 0 {
 		return &codeError{code: exitWaiting}
 	}
 	return nil
@@ -79,82 +79,98 @@ func (a *app) repair(ctx context.Context, dad time.Duration) error {
 
 // repairAfterDAD repairs each time that something changes, until no IPv6 address is
 // tentative any more, nothing waits, or the time is over.
-func (a *app) repairAfterDAD(ctx context.Context, most time.Duration, out apply.Outcome) (apply.Outcome, error) {
+func (a *app) repairAfterDAD(ctx context.Context, most time.Duration, t repairTurn) (repairTurn, error) {
 	conn, err := a.open()
 	if err != nil {
-		return out, err
+		return t, err
 	}
 	defer conn.Close()
 	wait, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	events, err := conn.Watch(wait)
 	if err != nil {
-		return out, err
+		return t, err
 	}
 	defer events.Close()
 	for {
 		s, err := conn.Snapshot(ctx)
 		if err != nil {
-			return out, err
+			return t, err
 		}
 		last := !slices.ContainsFunc(s.Addresses, func(a rpdb.Address) bool {
 			return a.Flags&(rpdb.AddressTentative|rpdb.AddressDADFailed) == rpdb.AddressTentative
 		})
-		if out, err = a.repairOnce(ctx); err != nil || last || len(out.Plan.Waiting) == 0 {
-			return out, err
+		if t, err = a.repairOnce(ctx, t.notes); err != nil || last || len(t.Plan.Waiting) == 0 {
+			return t, err
 		}
 		if err := awaitEvents(wait, events, 0, 0); err != nil {
-			return out, err
+			return t, err
 		}
 		switch {
 		case ctx.Err() != nil:
-			return out, fmt.Errorf("repair: %w: a part of the policy waits", context.Cause(ctx))
+			return t, fmt.Errorf("repair: %w: a part of the policy waits", context.Cause(ctx))
 		case wait.Err() != nil:
-			return out, nil
+			return t, nil
 		}
 	}
 }
 
-// repairOnce repairs, and says what was done.
-func (a *app) repairOnce(ctx context.Context) (apply.Outcome, error) {
+// repairTurn is what was done once, and what was found that cannot be put right.
+type repairTurn struct {
+	apply.Outcome
+	byHand apply.Result // to rules made by hand that translate
+	notes  []string
+}
+
+// changed reports whether there was something to do.
+func (t repairTurn) changed() bool { return len(t.Result.Done)+len(t.byHand.Done) > 0 }
+
+// repairOnce repairs, and says what was done. What a note said that was told in the
+// turn before is not told again.
+func (a *app) repairOnce(ctx context.Context, told []string) (repairTurn, error) {
+	t := repairTurn{notes: told}
 	s, err := a.openSite(false)
 	if err != nil {
-		return apply.Outcome{}, err
+		return t, err
 	}
 	defer s.close()
 	session, err := s.begin(ctx)
 	if err != nil {
-		return apply.Outcome{}, err
+		return t, err
 	}
-	out, err := session.Repair(ctx)
-	a.noteUncleared(session)
-	byHand, handErr := a.repairByHand(ctx, s.kernel(), out)
+	t.Outcome, err = session.Repair(ctx)
+	notes := unclearedNotes(session)
+	byHand, more, handErr := repairByHand(ctx, s.kernel(), t.Outcome)
 	session.Close()
-	return out, errors.Join(err, a.viewRepair(out, byHand, err), handErr)
+	t.byHand, t.notes = byHand, append(notes, more...)
+	for _, n := range t.notes {
+		if !slices.Contains(told, n) {
+			a.note("%s", n)
+		}
+	}
+	return t, errors.Join(err, a.viewRepair(t.Outcome, byHand, err), handErr)
 }
 
-// repairByHand puts right what belongs to rules made by hand that translate, and says
-// what it cannot.
+// repairByHand puts right what belongs to rules made by hand that translate, and
+// returns notes of what it cannot.
 // Where nothing was done before, the host is as it was then.
-func (a *app) repairByHand(ctx context.Context, k apply.Kernel, before apply.Outcome) (apply.Result, error) {
+func repairByHand(ctx context.Context, k apply.Kernel, before apply.Outcome) (apply.Result, []string, error) {
 	host := before.Before
 	if host == nil || len(before.Result.Done) > 0 || before.Result.RolledBack {
 		var err error
 		if host, err = k.Snapshot(ctx); err != nil {
-			return apply.Result{}, err
+			return apply.Result{}, nil, err
 		}
 	}
 	if host.NAT.Foreign != "" {
-		return apply.Result{}, nil
+		return apply.Result{}, nil, nil
 	}
 	p, err := plan.RepairNATRules(host)
 	if err != nil {
-		return apply.Result{}, err
+		return apply.Result{}, nil, err
 	}
-	for _, note := range p.Notes {
-		a.note("%s", note)
-	}
-	return apply.Make(ctx, k, p, plan.RepairNATRules, apply.Options{})
+	r, err := apply.Make(ctx, k, p, plan.RepairNATRules, apply.Options{})
+	return r, p.Notes, err
 }
 
 // viewRepair says what was done; in JSON also that nothing was.

@@ -38,17 +38,18 @@ func (a *app) repairForEver(ctx context.Context) error {
 	}
 	defer events.Close()
 	var p pace
+	var t repairTurn
 	for {
 		begun := time.Now()
-		out, err := a.repairOnce(ctx)
+		t, err = a.repairOnce(ctx, t.notes)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			a.printError(err)
 		}
-		next := a.nextLook(out, err)
-		pause := p.after(time.Since(begun), err != nil || len(out.Result.Done) > 0)
+		next := a.nextLook(t.Outcome, err)
+		pause := p.after(time.Since(begun), err != nil || t.changed())
 		if err := awaitEvents(ctx, events, pause, next); err != nil {
 			return err
 		}

@@ -204,3 +204,34 @@ func TestRepairThatWasTakenBack(t *testing.T) {
 		t.Errorf("%v, said %q", err, out.String())
 	}
 }
+
+// TestRepairByHandInTurns: a watch repairs rules made by hand that translate, too. What it
+// does for them counts as work, so that it slows down against who undoes it; and what
+// it cannot put right it says once, and again only when that was over.
+func TestRepairByHandInTurns(t *testing.T) {
+	h := newWatchedHost(t)
+	var log strings.Builder
+	a := &app{Streams: Streams{Out: &log, Err: &log}, stateDir: h.dir + "/state", root: h.dir}
+	var before repairTurn
+	turn := func(changes bool, want string, script ...string) {
+		t.Helper()
+		h.script(script...)
+		log.Reset()
+		err := h.kernel.NetNS().Do(func() (err error) {
+			before, err = a.repairOnce(t.Context(), before.notes)
+			return err
+		})
+		if err != nil || before.changed() != changes || (want == "") != (log.String() == "") || !strings.Contains(log.String(), want) {
+			t.Errorf("after %q: %v, changed %v, said %q, want %q", script, err, before.changed(), log.String(), want)
+		}
+	}
+	const note = "nftables translates nothing for it"
+	turn(false, "")
+	turn(false, note, "ip rule add from 10.9.0.0/24 pref 500 table 84007")
+	turn(false, "")
+	turn(false, note, "ip rule add from 10.10.0.0/24 pref 501 table 84008")
+	turn(false, "")
+	turn(true, "1 part put right", "ip route add blackhole 10.11.0.0/16 table 84009 proto 82")
+	turn(false, "", "ip rule del pref 500", "ip rule del pref 501")
+	turn(false, note, "ip rule add from 10.9.0.0/24 pref 500 table 84007")
+}
