@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,7 +107,7 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 	if d.host, err = s.kernel().Snapshot(ctx); err != nil {
 		return d, err
 	}
-	entry, p, err := apply.Drift(s.config(), state, d.host)
+	entry, p, err := apply.Drift(s.config(), state, withoutHandLeft(d.host))
 	var blocked *apply.BlockedError
 	if errors.As(err, &blocked) {
 		d.Blocked = blockersOf(blocked)
@@ -145,6 +146,23 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 		}
 	}
 	return d, nil
+}
+
+// withoutHandLeft is a host without the translations of rules made by hand that are
+// gone. A policy clears them away, too, but they are told with those rules.
+func withoutHandLeft(host *rpdb.Snapshot) *rpdb.Snapshot {
+	left := map[rpdb.Translation]bool{}
+	for _, n := range host.NATRules() {
+		if len(n.Rules) == 0 {
+			left[n.Translation] = true
+		}
+	}
+	if len(left) == 0 {
+		return host
+	}
+	seen := *host
+	seen.NAT.Translations = slices.DeleteFunc(slices.Clone(host.NAT.Translations), func(t rpdb.Translation) bool { return left[t] })
+	return &seen
 }
 
 // wayBack returns how the generation before the one on trial would come back; nil
@@ -227,7 +245,7 @@ func (p *printer) generation(e journal.Entry) {
 // byHand shows what is not as it should be with rules made by hand that translate.
 func (p *printer) byHand(v words, steps []plan.Step, notes []string) {
 	if n := len(steps); n > 0 {
-		p.printf("Of rules made by hand that translate, %d %s not as it should be; \"rpdb repair\" would do this:\n", n, plural(n, "part is", "parts are"))
+		p.printf("Of rules made by hand that translate, %d %s not as %s should be; \"rpdb repair\" would do this:\n", n, plural(n, "part is", "parts are"), plural(n, "it", "they"))
 	} else if len(notes) > 0 {
 		p.printf("Of rules made by hand that translate, this is not as it should be:\n")
 	}

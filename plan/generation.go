@@ -212,7 +212,7 @@ func (d *differ) pinnedSteps(wanted []rpdb.DesiredRule) (adds, removals []Step) 
 	missing, left := d.unmatched(pinned, d.ownPinned(wanted, false))
 	var drops []Step
 	for _, r := range left {
-		drops = append(drops, ruleStep(rpdb.Delete, r, "not in the policy"))
+		drops = append(drops, ruleStep(rpdb.Delete, r, notInPolicy))
 	}
 	return orderRules(missing, left, drops)
 }

@@ -276,7 +276,7 @@ func (p *Plan) tellTranslations(now []rpdb.Translation, wanted []wantedTranslati
 	for _, t := range now {
 		if isPlanned(t) && old[bare(t)] > 0 {
 			old[bare(t)]--
-			step(rpdb.Delete, rpdb.Add, wantedTranslation{Translation: t}, "not in the policy")
+			step(rpdb.Delete, rpdb.Add, wantedTranslation{Translation: t}, notInPolicy)
 		}
 	}
 }

@@ -279,7 +279,7 @@ func (d *natDiffer) plan(want []wantedNAT) (Plan, error) {
 			if err != nil {
 				return Plan{}, err
 			}
-			writes, cuts = append(writes, inPhase(phaseOf(w), add)...), append(cuts, inPhase(phaseOf(w), cut)...)
+			writes, cuts = append(writes, inPhase(phaseOf(w), add)...), append(cuts, inPhase(phaseOf(w), because(cut, fmt.Sprintf("table %d has no such route", w.Translation.CopyOf)))...)
 		}
 		if w.add != nil {
 			adds = append(adds, Step{
@@ -298,14 +298,18 @@ func (d *natDiffer) plan(want []wantedNAT) (Plan, error) {
 			if err != nil {
 				return Plan{}, err
 			}
-			cleans = append(cleans, inPhase(Clean, cut)...)
+			reason := "of a rule that goes"
+			if len(n.Rules) == 0 {
+				reason = "left of a rule that is gone"
+			}
+			cleans = append(cleans, inPhase(Clean, because(cut, reason))...)
 		}
 	}
 	w := natWriter{plan: &p, now: d.actual.NAT.Translations}
 	w.write(Prepare, prepared, "translates what leaves, by a realm that no packet has yet")
 	p.Steps = slices.Concat(p.Steps, writes, cuts, adds)
 	w.altered = d.repairs && len(d.actual.NAT.Unknown) > 0
-	w.write(Switch, switched, "maps packets that come in")
+	w.write(Switch, switched, "what becomes of packets that come in")
 	p.Steps = append(p.Steps, drops...)
 	p.Steps = append(p.Steps, cleans...) // before that by which one can tell what they are of
 	w.write(Clean, final, "translations of packets that no rule leads on any more")
@@ -367,6 +371,16 @@ func copySteps(actual *rpdb.Snapshot, n rpdb.NATRule) (writes, drops []Step, err
 	d := newDiffer(&rpdb.Snapshot{Routes: actual.Table(n.Family, n.Copy)}, desired, n.Family, &p)
 	err = d.diffRoutes()
 	return d.newRoutes, d.oldRoutes, err
+}
+
+// because gives another reason for the removal of what a copy is not to have.
+func because(steps []Step, reason string) []Step {
+	for i := range steps {
+		if steps[i].Reason == notInPolicy {
+			steps[i].Reason = reason
+		}
+	}
+	return steps
 }
 
 // SettleNAT returns what takes the place of the source of packets from a block: the

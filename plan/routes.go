@@ -172,6 +172,9 @@ func (d *differ) sortRoutes(ph *phases) sortedRoutes {
 	return out
 }
 
+// notInPolicy is why what is ours goes, most often.
+const notInPolicy = "not in the policy"
+
 // dropRoutes plans the removal of our routes that the policy does not want.
 func (d *differ) dropRoutes(wanted map[rpdb.RouteKey]bool) {
 	own := ownTables(d.actual, d.desired)
@@ -188,7 +191,7 @@ func (d *differ) dropRoutes(wanted map[rpdb.RouteKey]bool) {
 		case d.routeWaits(r):
 			d.plan.Kept++
 		default:
-			d.deleteRoute(r, "not in the policy")
+			d.deleteRoute(r, notInPolicy)
 		}
 	}
 	for _, t := range slices.Sorted(maps.Keys(strays)) {

@@ -230,7 +230,7 @@ func (d *differ) dropRules(left []rpdb.Rule, wanted []rpdb.DesiredRule) []Step {
 	}
 	var drops []Step
 	for _, r := range left {
-		reason := "not in the policy"
+		reason := notInPolicy
 		switch to, ok := moved[identity(r)]; {
 		case ok && to == r.Priority && r.Action.Type() == rpdb.ActionGoto:
 			reason = "leads elsewhere, or stands there twice"
