@@ -28,7 +28,7 @@ func (r *listReading) add(part []byte) error {
 	size := (len(part) + 3) &^ 3
 	switch {
 	case r.block == nil:
-		r.block = make([]byte, 0, max(size, readingBlock))
+		r.block = make([]byte, 0, size) // most lists have no second part
 	case cap(r.block)-len(r.block) < size:
 		r.handOn(size)
 	}

@@ -224,7 +224,7 @@ func readDir(dir string) (names []string) {
 		return nil
 	}
 	defer unix.Close(fd)
-	entries := make([]byte, 4<<10)
+	entries := make([]byte, 1<<10)
 	for {
 		n, err := unix.ReadDirent(fd, entries)
 		if err != nil || n <= 0 {

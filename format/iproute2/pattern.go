@@ -11,11 +11,12 @@ import (
 // patterns remember what stands around the values in which entries differ, by all
 // of their messages but those values: a set-associative cache, so that neither a
 // list in which no two entries are alike nor one of many kinds takes more memory.
-// The zero value remembers nothing.
+// The zero value remembers nothing; see [newPatterns].
 type patterns struct {
 	sets [][patternWays]pattern // nil as long as it is empty
 	next uint8                  // place in a set that is given up next
-	line []byte
+	line []byte                 // scratch, as is text
+	text []byte
 
 	// Where no two entries are alike it does not pay to look for a pattern.
 	score int // of the last messages: how many more had one than had none
@@ -27,8 +28,8 @@ type patterns struct {
 type pattern struct {
 	key    []byte // the message without the values
 	kinds  [maxValues]valueKind
-	text   [maxValues][]byte // what is printed in front of each value
-	tail   []byte            // what is printed behind the last
+	text   []byte            // what is printed around the values
+	at     [maxValues]uint16 // where in it each value stands
 	listed bool              // the filter selects them
 }
 
@@ -41,6 +42,8 @@ const (
 
 	patternMinScore = -256 // below it, so many messages are not looked at:
 	patternRest     = 4096
+
+	patternShort = 8 // so many messages at the beginning are not looked at either
 )
 
 // cutting is a message that is cut around the values in which those of its kind
@@ -133,6 +136,10 @@ func (p *pattern) is(c *cutting) bool {
 	return len(key) == 0
 }
 
+// newPatterns returns one that does not look at the messages of a list which is over
+// before it pays.
+func newPatterns() patterns { return patterns{rest: patternShort} }
+
 // isResting reports whether the next message is one that is not looked at.
 func (t *patterns) isResting() bool {
 	if t.rest == 0 {
@@ -165,20 +172,22 @@ func (t *patterns) keep(c *cutting, printed []byte, listed bool) {
 	if c.size() > patternMaxKey || len(printed) > patternMaxText {
 		return
 	}
-	var text [maxValues][]byte
-	if listed {
-		for i, kind := range c.kinds {
-			if kind == noValue {
-				continue
-			}
-			t.line = appendValue(t.line[:0], kind, &c.values[i])
-			at, ok := find(printed, kind, t.line)
-			if !ok {
-				return
-			}
-			text[i], printed = printed[:at], printed[at+len(t.line):]
+	var places [maxValues]uint16
+	text := t.text[:0]
+	for i, kind := range c.kinds {
+		if kind == noValue || !listed {
+			continue
 		}
+		t.line = appendValue(t.line[:0], kind, &c.values[i])
+		at, ok := find(printed, kind, t.line)
+		if !ok {
+			return
+		}
+		text, printed = append(text, printed[:at]...), printed[at+len(t.line):]
+		places[i] = uint16(len(text))
 	}
+	text = append(text, printed...)
+	t.text = text
 	if t.sets == nil {
 		t.sets = make([][patternWays]pattern, 1<<patternSetBits)
 	}
@@ -189,11 +198,8 @@ func (t *patterns) keep(c *cutting, printed []byte, listed bool) {
 	for _, b := range c.around[:c.n] {
 		p.key = append(p.key, b...)
 	}
-	p.kinds, p.listed = c.kinds, listed
-	for i := range text {
-		p.text[i] = append(p.text[i][:0], text[i]...)
-	}
-	p.tail = append(p.tail[:0], printed...)
+	p.text = append(p.text[:0], text...)
+	p.kinds, p.at, p.listed = c.kinds, places, listed
 }
 
 // find returns where a value stands in what was printed, if it is clear.
@@ -211,13 +217,14 @@ func (t *patterns) forget() { clear(t.sets) }
 
 // fill returns a pattern with the values of a message in it.
 func (t *patterns) fill(p *pattern, c *cutting) []byte {
-	b := t.line[:0]
+	b, from := t.line[:0], uint16(0)
 	for i, kind := range c.kinds {
 		if kind != noValue {
-			b = appendValue(append(b, p.text[i]...), kind, &c.values[i])
+			b = appendValue(append(b, p.text[from:p.at[i]]...), kind, &c.values[i])
+			from = p.at[i]
 		}
 	}
-	t.line = append(b, p.tail...)
+	t.line = append(b, p.text[from:]...)
 	return t.line
 }
 

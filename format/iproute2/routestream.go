@@ -40,7 +40,7 @@ type RoutePrinter interface {
 // whether hosts have names.
 func NewRouteStream(v RouteView, f RouteFilter, p RoutePrinter) *RouteStream {
 	// A name of a host is one of the destination. What a flush spares depends on it.
-	return &RouteStream{filter: f, state: v.State, printer: p, whole: v.HostName != nil || f.flush}
+	return &RouteStream{filter: f, state: v.State, printer: p, patterns: newPatterns(), whole: v.HostName != nil || f.flush}
 }
 
 // Forget forgets how entries look, because the view changed.

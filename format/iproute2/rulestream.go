@@ -36,7 +36,7 @@ type RulePrinter interface {
 // NewRuleStream returns a stream of the rules that a filter selects, which the printer
 // prints as text or as objects of JSON. Of the view, the state counts.
 func NewRuleStream(v RuleView, f RuleFilter, p RulePrinter) *RuleStream {
-	return &RuleStream{filter: f, state: v.State, printer: p, whole: !f.Empty()}
+	return &RuleStream{filter: f, state: v.State, printer: p, patterns: newPatterns(), whole: !f.Empty()}
 }
 
 // Forget forgets how rules look, because the view changed.

@@ -130,20 +130,34 @@ func TestRuleStreamEqualsRuleByRule(t *testing.T) {
 	}
 }
 
+// addRules adds rules in the middle of a list.
+func (l *ruleListing) addRules(t *testing.T, s *iproute2.RuleStream, messages ...[]byte) {
+	t.Helper()
+	for range notLooked {
+		if err := s.Add(messages[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Reset()
+	for _, m := range messages {
+		if err := s.Add(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A view that changes on the way is one that the printer says it of.
 func TestRuleStreamForgets(t *testing.T) {
 	v := iproute2.RuleView{Raw: true}
 	l := newRuleListing(v, false, false)
 	s := iproute2.NewRuleStream(v, iproute2.RuleFilter{}, l)
-	for i, words := range []string{"pref 4 from 192.0.2.1 table 100", "pref 40 from 192.0.2.40 table 100", "pref 44 from 192.0.2.4 table 100"} {
-		if i == 2 {
-			v.Names.Tables = map[rpdb.TableID]string{100: "uplink"}
-			l.lister = iproute2.NewRuleLister(v)
-			s.Forget()
-		}
-		if err := s.Add(ruleMessage(t, mustRule(t, rpdb.IPv4, words))); err != nil {
-			t.Fatal(err)
-		}
+	rule := func(words string) []byte { return ruleMessage(t, mustRule(t, rpdb.IPv4, words)) }
+	l.addRules(t, s, rule("pref 4 from 192.0.2.1 table 100"), rule("pref 40 from 192.0.2.40 table 100"))
+	v.Names.Tables = map[rpdb.TableID]string{100: "uplink"}
+	l.lister = iproute2.NewRuleLister(v)
+	s.Forget()
+	if err := s.Add(rule("pref 44 from 192.0.2.4 table 100")); err != nil {
+		t.Fatal(err)
 	}
 	want := "4:\tfrom 192.0.2.1 lookup 100\n40:\tfrom 192.0.2.40 lookup 100\n44:\tfrom 192.0.2.4 lookup uplink\n"
 	if got := l.text(); got != want || l.repeated != 1 {
@@ -228,12 +242,10 @@ func TestRuleStreamPriorityTwice(t *testing.T) {
 	for _, number := range []uint16{6, 6 | 0x8000} {
 		l := newRuleListing(iproute2.RuleView{}, false, false)
 		s := iproute2.NewRuleStream(iproute2.RuleView{}, iproute2.RuleFilter{}, l)
-		for _, words := range []string{"pref 1 from 192.0.2.1", "pref 2 from 192.0.2.1"} {
-			m := append(ruleMessage(t, mustRule(t, rpdb.IPv4, words)), attr(number, native32(33554441))...)
-			if err := s.Add(m); err != nil {
-				t.Fatal(err)
-			}
+		rule := func(words string) []byte {
+			return append(ruleMessage(t, mustRule(t, rpdb.IPv4, words)), attr(number, native32(33554441))...)
 		}
+		l.addRules(t, s, rule("pref 1 from 192.0.2.1"), rule("pref 2 from 192.0.2.1"))
 		if got, want := l.text(), strings.Repeat("33554441:\tfrom 192.0.2.1 lookup main\n", 2); got != want {
 			t.Errorf("attribute %#x: got %q, want %q", number, got, want)
 		}
