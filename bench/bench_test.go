@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -21,7 +22,7 @@ func TestSmoke(t *testing.T) {
 	}
 	docs := t.TempDir()
 	var progress bytes.Buffer
-	if err := run([]string{"-scale", "1000", "-rounds", "1", "-docs", docs}, io.Discard, &progress); err != nil {
+	if err := run(t.Context(), []string{"-scale", "1000", "-rounds", "1", "-docs", docs}, io.Discard, &progress); err != nil {
 		t.Errorf("%v\n%s", err, progress.String())
 	}
 	text, err := os.ReadFile(filepath.Join(docs, "benchmarks.md"))
@@ -76,7 +77,7 @@ func TestSeen(t *testing.T) {
 
 // TestFailingRow has a row fail and one panic: the others run, and the end says so.
 func TestFailingRow(t *testing.T) {
-	e := &env{scale: 1, log: func(string, ...any) {}}
+	e := &env{ctx: t.Context(), scale: 1, log: func(string, ...any) {}}
 	broken := errors.New("broken")
 	lines := e.measure([]row{
 		{"a", "a", func(*env) []Line { return fail("a", broken) }},
@@ -96,6 +97,55 @@ func TestFailingRow(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestInterrupted ends a run at various places: no row and no turn follows, and what
+// was written for it is gone.
+func TestInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	e := &env{ctx: ctx, scale: 1, log: func(string, ...any) {}}
+	turns := 0
+	var err error
+	e.measure([]row{
+		{"a", "a", func(e *env) []Line {
+			_, err = e.contest(Seconds, 2, contestant{turn: func() (float64, error) { turns++; interrupt(); return 1, nil }})
+			return nil
+		}},
+		{"b", "b", func(*env) []Line { t.Error("a row runs behind the end"); return nil }},
+	})
+	if turns != 1 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d turns, %v", turns, err)
+	}
+	tmp, docs := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	if err := run(ctx, []string{"-rows", "start", "-ip", "true", "-docs", docs}, io.Discard, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("a run ends with %v", err)
+	}
+	for _, dir := range []string{tmp, docs} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+}
+
+// TestInterruptedCommand interrupts while a command runs in a world, which ends.
+func TestInterruptedCommand(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("network namespaces, BPF programs and full tables need root")
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	e := &env{ctx: ctx, peer: "ip"}
+	err := e.in(func(w *world) error {
+		return w.stream(writing(interrupt), nil, "sh", "-c", "echo up; exec sleep 3600")
+	})
+	if err == nil || ctx.Err() == nil {
+		t.Errorf("the command ends with %v", err)
+	}
+}
+
+// writing is called with each write.
+type writing func()
+
+func (w writing) Write(b []byte) (int, error) { w(); return len(b), nil }
 
 func series(values ...float64) Series { return Series{Name: "x", Unit: Seconds, Values: values} }
 
@@ -176,7 +226,7 @@ func TestTurns(t *testing.T) {
 			return float64(len(order)), nil
 		}}
 	}
-	got, err := new(env).contest(Seconds, 3, turn("a", 0), turn("b", 2))
+	got, err := (&env{ctx: t.Context()}).contest(Seconds, 3, turn("a", 0), turn("b", 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,12 +311,12 @@ func TestPlot(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	for _, args := range [][]string{{"-rows", "("}, {"-rows", "nosuch"}, {"-rounds", "0"}, {"-scale", "0"}, {"more"}, {"-nosuch"}} {
-		if err := run(append(args, "-list"), io.Discard, io.Discard); err == nil {
+		if err := run(t.Context(), append(args, "-list"), io.Discard, io.Discard); err == nil {
 			t.Errorf("%q passes", args)
 		}
 	}
 	var out bytes.Buffer
-	if err := run([]string{"-list", "-rows", "apply-10k|start"}, &out, io.Discard); err != nil || strings.Count(out.String(), "\n") != 2 {
+	if err := run(t.Context(), []string{"-list", "-rows", "apply-10k|start"}, &out, io.Discard); err != nil || strings.Count(out.String(), "\n") != 2 {
 		t.Errorf("%v: %q", err, out.String())
 	}
 	// A part of the rows, or other sizes, must not pass for the whole.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,7 +16,8 @@ import (
 
 // env is what all rows share.
 type env struct {
-	peer, ip, rpdb string // the system's ip, and our two programs
+	ctx            context.Context // ends when the run is interrupted
+	peer, ip, rpdb string          // the system's ip, and our two programs
 	rounds, scale  int
 	data           string // the folder with the routing table
 	tmp            string
@@ -61,10 +63,14 @@ func selected(pattern string) ([]row, error) {
 	return some, nil
 }
 
-// measure runs rows. One that fails, or panics, does not keep the others from running.
+// measure runs rows, until the run is interrupted. One that fails, or panics, does not
+// keep the others from running.
 func (e *env) measure(some []row) []Line {
 	var lines []Line
 	for _, r := range some {
+		if e.ctx.Err() != nil {
+			break
+		}
 		start := time.Now()
 		e.log("%s: %s", r.name, r.about)
 		got := e.guarded(r)
@@ -139,7 +145,7 @@ type contestant struct {
 }
 
 // contest lets the contestants have their turns, in another order each round, and
-// returns a series for each.
+// returns a series for each. None has a turn after the run was interrupted.
 func (e *env) contest(unit Unit, rounds int, all ...contestant) ([]Series, error) {
 	series := make([]Series, len(all))
 	for i, c := range all {
@@ -149,6 +155,9 @@ func (e *env) contest(unit Unit, rounds int, all ...contestant) ([]Series, error
 		for turn := range all {
 			i := (turn + round) % len(all)
 			if c := all[i]; c.rounds == 0 || round < c.rounds {
+				if err := e.ctx.Err(); err != nil {
+					return nil, err
+				}
 				runtime.GC()
 				v, err := c.turn()
 				if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -14,10 +15,13 @@ import (
 )
 
 func main() {
-	// A signal ends the commands that are under way with this program, and its
-	// namespaces end with both.
+	// A signal ends the command that is under way, and with it the row, so that the
+	// worlds and the files end too: a full table is a hundred megabytes of them. A
+	// second one ends all at once.
 	signal.Ignore(unix.SIGPIPE)
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -60,7 +64,7 @@ func parse(args []string, complaints io.Writer) (options, error) {
 	return o, nil
 }
 
-func run(args []string, out, progress io.Writer) error {
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	o, err := parse(args, progress)
 	if err != nil {
 		return err
@@ -76,6 +80,7 @@ func run(args []string, out, progress io.Writer) error {
 		return nil
 	}
 	e := &o.env
+	e.ctx = ctx
 	e.log = func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }
 	if e.tmp, err = os.MkdirTemp("", "bench"); err != nil {
 		return err
@@ -86,6 +91,9 @@ func run(args []string, out, progress io.Writer) error {
 	}
 	m := e.machine()
 	lines := e.measure(some)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("interrupted, nothing is written: %w", err)
+	}
 	m.After = load()
 	if err := e.report(o.docs, m, lines, out); err != nil {
 		return err
@@ -104,7 +112,7 @@ func (e *env) build(root string) error {
 	}
 	e.peer, e.ip, e.rpdb = peer, e.file("ip"), e.file("rpdb")
 	for _, program := range []string{e.ip, e.rpdb} {
-		if err := install(root, program); err != nil {
+		if err := install(e.ctx, root, program); err != nil {
 			return fmt.Errorf("build %s: %w", filepath.Base(program), err)
 		}
 	}
@@ -114,9 +122,9 @@ func (e *env) build(root string) error {
 // install builds a program as the Makefile does and copies it to its place, as
 // install(1) would: what lies where the linker wrote it is in smaller pieces of the
 // page cache, and starts a quarter slower.
-func install(root, program string) error {
+func install(ctx context.Context, root, program string) error {
 	linked := program + ".linked"
-	c := exec.Command("go", "build", "-trimpath", "-o", linked, "./cmd/"+filepath.Base(program))
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", linked, "./cmd/"+filepath.Base(program))
 	c.Dir = root
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := c.CombinedOutput(); err != nil {

@@ -23,7 +23,8 @@ const patience = 15 * time.Minute
 // ended the kernel takes it away.
 type world struct {
 	*kernel.NetNS
-	peer string // the system's ip
+	ctx  context.Context // ends the commands that run in it
+	peer string          // the system's ip
 }
 
 // newWorld makes a namespace with the interfaces d0 and d1, whose cables lead nowhere, and
@@ -33,7 +34,7 @@ func (e *env) newWorld() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{NetNS: ns, peer: e.peer}
+	w := &world{NetNS: ns, ctx: e.ctx, peer: e.peer}
 	err = w.batch(
 		"link set lo up",
 		"link add d0 type veth peer name p0", "link add d1 type veth peer name p1",
@@ -95,7 +96,7 @@ func (w *world) output(in io.Reader, words ...string) ([]byte, error) {
 }
 
 func (w *world) stream(out io.Writer, in io.Reader, words ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
 	var complaints bytes.Buffer
 	c := w.command(ctx, in, words...)
@@ -122,7 +123,7 @@ func (w *world) run(input string, words ...string) (float64, error) {
 
 // started starts a command and returns how long it took until wait returned.
 func (w *world) started(input string, words []string, wait func(*exec.Cmd) error) (float64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
 	in, err := os.Open(or(input, os.DevNull))
 	if err != nil {
