@@ -93,8 +93,14 @@ func TestFailingRow(t *testing.T) {
 	if got := notes(lines); !strings.Contains(got, "a: broken") || !strings.Contains(got, "oops") {
 		t.Errorf("notes:\n%s", got)
 	}
-	if got, want := missed(lines), "0 of 0 bars are reached; 2 lines failed"; got != want {
-		t.Errorf("%q, want %q", got, want)
+	lines = append(lines, Line{What: "slow", Ours: series(2), Bar: Bar{kind: atMost, limit: 1}})
+	for judge, want := range map[bool]string{
+		true:  "0 of 1 bars are reached; 2 lines failed",
+		false: "No bar is judged, as the sizes are others; 2 lines failed",
+	} {
+		if got := missed(lines, judge); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

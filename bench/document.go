@@ -19,7 +19,7 @@ func (e *env) document(m Machine, lines []Line) (string, error) {
 	var b strings.Builder
 	err = t.Execute(&b, map[string]any{
 		"Machine": m, "Table": table(lines, e.scale == 1), "Rounds": e.rounds, "Source": e.source(), "Plot": plotFile,
-		"Notes": notes(lines), "Missed": missed(lines),
+		"Notes": notes(lines), "Missed": missed(lines, e.scale == 1),
 	})
 	return b.String(), err
 }
@@ -75,19 +75,22 @@ func notes(lines []Line) string {
 }
 
 // missed counts the lines that failed or did not reach their bar.
-func missed(lines []Line) string {
+func missed(lines []Line, judge bool) string {
 	failed, short, judged := 0, 0, 0
 	for _, l := range lines {
-		switch v := l.verdict(true); {
+		switch v := l.verdict(judge); {
 		case l.Err != nil:
 			failed++
-		case v == "reported":
+		case !judge, v == "reported":
 		default:
 			judged++
 			if v == "**no**" {
 				short++
 			}
 		}
+	}
+	if !judge {
+		return fmt.Sprintf("No bar is judged, as the sizes are others; %d lines failed", failed)
 	}
 	return fmt.Sprintf("%d of %d bars are reached; %d lines failed", judged-short, judged, failed)
 }
