@@ -49,7 +49,7 @@ Exit codes: 0 done; 1 an error: nothing is changed, or what was is taken back, o
 the answer could not be written; 3 done as far as possible, a part waits for an
 interface or address.`,
 		Example: "  rpdb apply policy.yaml\n  rpdb apply policy.yaml --confirm 5m -m \"second uplink\"",
-		Args:    oneFile,
+		Args:    oneFile("policy FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.checkProposal(cmd); err != nil {
 				return err

@@ -37,7 +37,7 @@ can be merged, rules that can move, and gotos past rules that all want the same.
 times are foretold. As root a lookup is measured too, against one in a namespace
 without rules that is made for it and goes at once. The exit code is 0, or 2.`,
 		Example: "  rpdb check\n  rpdb check --cost\n  rpdb check --cost --snapshot host.rpdb --json",
-		Args:    func(cmd *cobra.Command, args []string) error { return trouble(cobra.NoArgs(cmd, args)) },
+		Args:    func(cmd *cobra.Command, args []string) error { return trouble(noWords(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if costs {
 				return trouble(a.checkCost(cmd))

@@ -162,7 +162,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Long:          rootLong,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if version {
 				return a.version()
@@ -181,8 +181,9 @@ func (a *app) rootCommand() *cobra.Command {
 		a.ruleCommand(), a.routeCommand(), a.tableCommand(), a.nexthopCommand(), a.ipCommand(), a.versionCommand(), a.snapshotCommand())
 	root.SetFlagErrorFunc(flagError)
 	a.setHelp(root)
+	root.SetHelpCommand(a.helpCommand())
 	a.addCompletion(root)
-	for _, cmd := range root.Commands() {
+	for _, cmd := range commandsOf(root) {
 		cmd.DisableFlagsInUseLine = true
 	}
 	return root
@@ -224,18 +225,6 @@ func (e *usageError) Error() string { return e.text }
 
 // Hint says where help is.
 func (e *usageError) Hint() string { return e.hint }
-
-// oneFile checks that a command has one argument, the policy file.
-func oneFile(cmd *cobra.Command, args []string) error {
-	hint := fmt.Sprintf("see \"rpdb %s --help\"", cmd.Name())
-	switch {
-	case len(args) == 0:
-		return &usageError{cmd.Name() + ": a policy FILE is missing", hint}
-	case len(args) > 1:
-		return &usageError{fmt.Sprintf("%s: one FILE at a time: %q is too many", cmd.Name(), args[1]), hint}
-	}
-	return nil
-}
 
 // snapshotFlag adds the options that let a reading command work on a file.
 func (a *app) snapshotFlag(cmd *cobra.Command) {

@@ -95,8 +95,10 @@ func describeScripts(cmd *cobra.Command) {
   bash   rpdb completion bash > /etc/bash_completion.d/rpdb
   zsh    rpdb completion zsh > "${fpath[1]}/_rpdb"
   fish   rpdb completion fish > /etc/fish/completions/rpdb.fish`
+	cmd.Args = noWords
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	for _, shell := range cmd.Commands() {
-		shell.DisableFlagsInUseLine = true
+		shell.DisableFlagsInUseLine, shell.Args = true, noWords
 		if shell.Name() == "powershell" {
 			cmd.RemoveCommand(shell)
 		}

@@ -40,16 +40,6 @@ trial.`,
 	return cmd
 }
 
-// atMostOne checks that a command has one argument or none.
-func atMostOne(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return &usageError{fmt.Sprintf("%s: %s is enough: %q is too many", cmd.Name(), what, args[1]), fmt.Sprintf("see \"rpdb %s --help\"", cmd.Name())}
-		}
-		return nil
-	}
-}
-
 // generationDocument is the JSON of confirm, and of rollback where a trial was
 // ended.
 type generationDocument struct {

@@ -42,7 +42,7 @@ another of those programs was installed.
 
 Exit codes: 0 done; 1 an error: nothing is changed.`,
 		Example: "  rpdb enable --dry-run\n  rpdb enable",
-		Args:    cobra.NoArgs,
+		Args:    noWords,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.enable(cmd.Context(), o, true) },
 	}
 	cmd.Flags().StringVar(&o.program, "program", "", "call `FILE` at boot, as it is called below the root (default: this program)")
@@ -64,7 +64,7 @@ case: it is what history and rollback read, and by it rpdb knows its own rules. 
 nothing is applied any more the directory may be removed by hand.
 
 Exit codes: 0 done; 1 an error: nothing is changed.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.enable(cmd.Context(), o, false) },
 	}
 	a.enableFlags(cmd, &o)

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,10 +17,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		value   *pflag.InvalidValueError
 		syntax  *pflag.InvalidSyntaxError
 	)
-	of := ""
-	if cmd.HasParent() {
-		of = strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ") + ": "
-	}
+	of := called(cmd)
 	var text string
 	switch {
 	case errors.As(err, &unknown):
@@ -36,7 +32,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	default:
 		return err
 	}
-	return &usageError{text, fmt.Sprintf("see \"%s --help\"", cmd.CommandPath())}
+	return &usageError{text, seeHelp(cmd)}
 }
 
 // spelled is an option as it was written: by its name, or by a letter among others.

@@ -20,6 +20,45 @@ func (a *app) setHelp(root *cobra.Command) {
 	})
 }
 
+// helpCommand prints the help of any command, as that does with --help.
+func (a *app) helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "what a command does, and how it is called",
+		Args: func(cmd *cobra.Command, words []string) error {
+			if about, rest, err := cmd.Root().Find(words); err != nil || len(rest) > 0 && !about.DisableFlagParsing {
+				return noWords(about, rest)
+			}
+			return nil
+		},
+		ValidArgsFunction: completeHelp,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			about, rest, err := cmd.Root().Find(words)
+			switch {
+			case err != nil:
+				return err
+			case about.DisableFlagParsing && about.Name() != "ip": // its help is its own
+				return about.RunE(cmd, append(rest, "--help"))
+			}
+			about.InitDefaultHelpFlag() // which --help has as well
+			return about.Help()
+		},
+	}
+}
+
+// completeHelp offers the commands below what is typed.
+func completeHelp(cmd *cobra.Command, before []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	o := offers{begun: begun}
+	if about, rest, err := cmd.Root().Find(before); err == nil && len(rest) == 0 {
+		for _, c := range about.Commands() {
+			if c.IsAvailableCommand() {
+				o.add(c.Name(), c.Short)
+			}
+		}
+	}
+	return o.list, noFiles
+}
+
 // help prints what a command does, and how it is called.
 func (p *printer) help(cmd *cobra.Command, width int) {
 	text := cmd.Long

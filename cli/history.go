@@ -37,8 +37,15 @@ func (a *app) historyCommand() *cobra.Command {
 were applied, rolled back or removed by rpdb. CHANGES says how many rules and
 routes were added, changed and removed. A hundred are kept.`,
 		Example: "  rpdb history\n  rpdb history show 7\n  rpdb history show 7 --policy > before.yaml",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.history() },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if id, err := generationID(args[0]); err == nil {
+					return &usageError{fmt.Sprintf("history: unknown command %q", args[0]), fmt.Sprintf("rpdb history show %d", id)}
+				}
+			}
+			return noWords(cmd, args)
+		},
+		RunE: func(*cobra.Command, []string) error { return a.history() },
 	}
 	a.stateFlag(cmd)
 	cmd.AddCommand(a.historyShowCommand())

@@ -25,9 +25,6 @@ its own (nhid) that many routes can share. "ip nexthop" makes and deletes them.`
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.nexthopListCommand())
-	for _, sub := range cmd.Commands() {
-		sub.DisableFlagsInUseLine = true
-	}
 	return cmd
 }
 

@@ -68,7 +68,7 @@ do: lines with + are added, ~ changed, - removed, in the words of ip(8). With
 --snapshot it is compared with the host that the file came from. FILE may be -
 for standard input. Exit codes: 0, or 1 on an error; with --detailed-exitcode 2
 if there is something to change.`,
-		Args: oneFile,
+		Args: oneFile("policy FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == "-" && (a.snapshot == "-" || a.fromText == "-") {
 				return &usageError{text: "plan: the policy and the state cannot both be standard input"}

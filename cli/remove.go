@@ -20,7 +20,7 @@ makes a generation as apply does, so that "rpdb rollback --last 1" puts everythi
 back.
 
 Exit codes: 0 done; 1 an error: nothing is changed, or what was is taken back.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.checkProposal(cmd); err != nil {
 				return err

@@ -39,7 +39,7 @@ waits, and repairs with them: so do hooks, which are called before that is over.
 Exit codes: 0 done, or nothing to do; 1 an error: nothing is changed, or what was is
 taken back; 3 done as far as possible, a part waits for an interface, an
 address or a gateway.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case watch && a.json:

@@ -25,7 +25,7 @@ func (a *app) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "the RPDB of this host, both families: rules, what each table holds, what is odd",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, conn, err := a.state(cmd.Context())
 			if err != nil {

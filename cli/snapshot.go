@@ -26,7 +26,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "snapshot",
 		Short: "keep the state of a host in a file, for questions elsewhere or later",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.snapshotSaveCommand())
@@ -47,7 +47,7 @@ same way everywhere, so that the engine decides as before; tunnels and unknown
 attributes are blanked. The replacements are not written down, and are others
 each time. --redact=names replaces the names of interfaces too.`,
 		Example: "  rpdb snapshot save host.rpdb\n  rpdb explain 203.0.113.10 --snapshot host.rpdb\n  rpdb snapshot save --redact - > for-the-list.rpdb",
-		Args:    oneSnapshotFile,
+		Args:    oneFile("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.saveSnapshot(cmd.Context(), args[0], redact)
 		},
@@ -56,17 +56,6 @@ each time. --redact=names replaces the names of interfaces too.`,
 	cmd.Flags().Lookup("redact").NoOptDefVal = redactAddresses
 	a.snapshotFlag(cmd)
 	return cmd
-}
-
-func oneSnapshotFile(_ *cobra.Command, args []string) error {
-	hint := `see "rpdb snapshot save --help"`
-	switch {
-	case len(args) == 0:
-		return &usageError{"snapshot save: a FILE is missing", hint}
-	case len(args) > 1:
-		return &usageError{fmt.Sprintf("snapshot save: one FILE at a time: %q is too many", args[1]), hint}
-	}
-	return nil
 }
 
 func completeRedact(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {

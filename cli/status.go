@@ -30,7 +30,7 @@ Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted, or bloc
 by a rule or route of others that stands where one of the policy has to, or a rule
 made by hand that translates is not whole; 4 in sync, but a generation waits to be
 confirmed, or a part of the policy waits.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
 	}
 	a.stateFlag(cmd)

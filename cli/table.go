@@ -22,33 +22,7 @@ route is in it, for each family apart, and its name is only a line in a file.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.tableListCommand(), a.tableShowCommand(), a.tableNameCommand(), a.tableUnnameCommand())
-	for _, sub := range cmd.Commands() {
-		sub.DisableFlagsInUseLine = true
-	}
 	return cmd
-}
-
-// noWords refuses words that are no command.
-func noWords(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return &usageError{fmt.Sprintf("%s: unknown command %q", cmd.Name(), args[0]), fmt.Sprintf("see \"%s --help\"", cmd.CommandPath())}
-}
-
-// takes checks the words behind a command against what they are called.
-func takes(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		what := strings.TrimPrefix(cmd.CommandPath(), "rpdb ")
-		hint := fmt.Sprintf("see \"%s --help\"", cmd.CommandPath())
-		switch {
-		case len(args) < len(names):
-			return &usageError{fmt.Sprintf("%s: %s is missing", what, names[len(args)]), hint}
-		case len(args) > len(names):
-			return &usageError{fmt.Sprintf("%s: %q is too many", what, args[len(names)]), hint}
-		}
-		return nil
-	}
 }
 
 func (a *app) tableNameCommand() *cobra.Command {

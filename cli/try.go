@@ -35,7 +35,7 @@ Nothing outside these namespaces is touched, and nothing of them remains. No
 root is needed where unprivileged user namespaces exist, but for rules of IPv6
 with nat, which take CAP_BPF. Exit codes: 0 the policy works and the engine was
 right; 1 otherwise, or an error.`,
-		Args: oneFile,
+		Args: oneFile("policy FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.try(cmd.Context(), args[0], rpFilter) },
 	}
 	cmd.Flags().Uint8Var(&rpFilter, "rp-filter", 0, "reverse-path filter of the host: `MODE` 0 is off, 1 strict, 2 loose")

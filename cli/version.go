@@ -26,7 +26,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "which version this is, and which version of ip it speaks",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE:  func(*cobra.Command, []string) error { return a.version() },
 	}
 }
