@@ -71,6 +71,7 @@ type merger struct {
 	before rpdb.Desired // what it meant
 
 	lines []string // of the old document, with their ends
+	first int      // the line that its keys begin in, from 1
 	eol   string
 	added map[int]string // behind which lines, counted from 1, what is added
 	tail  string         // the keys that are added, at the end
@@ -146,6 +147,7 @@ func (m *merger) add(data []byte, addition string) (string, error) {
 		return "", p.err() // both have been read before
 	}
 	m.lines, m.eol, m.added = slices.Collect(strings.Lines(string(data))), "\n", map[int]string{}
+	m.first = root.Line
 	if strings.HasSuffix(m.lines[0], "\r\n") {
 		m.eol = "\r\n"
 	}
@@ -288,10 +290,11 @@ func (m *merger) lastLine(start, next int, indent string) int {
 	return start
 }
 
-// end returns the line behind the last one of the document.
+// end returns the line behind the last one of the document. Before its first one dots
+// end nothing.
 func (m *merger) end() int {
-	for i, line := range m.lines {
-		if strings.TrimRight(line, " \t\r\n") == "..." {
+	for i := m.first - 1; i < len(m.lines); i++ {
+		if line := m.lines[i]; strings.HasPrefix(line, "...") && strings.Fields(line)[0] == "..." {
 			return i + 1
 		}
 	}
