@@ -139,7 +139,11 @@ func synopsis(parent *cobra.Command) string {
 // commandHead is the title of a command's section, and what it does in one
 // sentence.
 func commandHead(cmd *cobra.Command) string {
-	return fmt.Sprintf(".SS %s\n%s.\n", grammar(usage(cmd)), sentence(cmd.Short))
+	text := sentence(cmd.Short)
+	if !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	return fmt.Sprintf(".SS %s\n%s\n", grammar(usage(cmd)), text)
 }
 
 // sentence begins a text with a capital letter.

@@ -14,6 +14,7 @@ import (
 
 	"rpdb"
 	"rpdb/apply"
+	"rpdb/apply/journal"
 	"rpdb/kernel/kerneltest"
 )
 
@@ -234,4 +235,75 @@ func TestRepairByHandInTurns(t *testing.T) {
 	turn(true, "1 part put right", "ip route add blackhole 10.11.0.0/16 table 84009 proto 82")
 	turn(false, "", "ip rule del pref 500", "ip rule del pref 501")
 	turn(false, note, "ip rule add from 10.9.0.0/24 pref 500 table 84007")
+}
+
+// TestStatusWhileAnotherWrites: the middle of a change is neither drift nor damage. It is
+// waited for, or else said who is at it.
+func TestStatusWhileAnotherWrites(t *testing.T) {
+	h := newWatchedHost(t)
+	if out, err := h.run("apply", "policy.yaml"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	status := func(code int, want string, args ...string) {
+		t.Helper()
+		out, err := h.run(append([]string{"status"}, args...)...)
+		exit := 0
+		if e, ok := err.(*exec.ExitError); ok {
+			exit = e.ExitCode()
+		}
+		if exit != code || !strings.Contains(out, want) || strings.Contains(want, "Being") && strings.Contains(out, "rift") {
+			t.Errorf("status %q: %v, want exit code %d and %q:\n%s", args, err, code, want, out)
+		}
+	}
+	lock, err := os.OpenFile(filepath.Join(h.dir, "state/lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	status(exitOK, "In sync: ", "--wait", "0") // what a writer has not begun
+	h.script("ip rule del pref 10010")
+	status(exitOpen, "Being changed: another rpdb is changing this namespace: process ", "--wait", "20ms")
+	status(exitOpen, `"state": "being changed"`, "--wait", "0", "--json")
+	time.AfterFunc(300*time.Millisecond, func() { _ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN) })
+	status(exitWaiting, "1 change would put it right")
+
+	// A trial that is being written.
+	record := func(to string) {
+		t.Helper()
+		err := h.kernel.NetNS().Do(func() error {
+			j, err := journal.Open(h.dir+"/state", "", journal.Options{})
+			if err != nil {
+				return err
+			}
+			defer j.Close()
+			s, err := j.Read()
+			if err != nil {
+				return err
+			}
+			s.Pending.Phase = journal.Phase(to)
+			return j.Write(s)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if out, err := h.run("apply", "two.yaml", "--confirm", "10m"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	record("writing")
+	status(exitOpen, "Generation 2 is being written.", "--wait", "0")
+	time.AfterFunc(300*time.Millisecond, func() {
+		record("waiting")
+		_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN)
+	})
+	status(exitOpen, "In sync: ")
+	if out, err := h.run("confirm"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 }

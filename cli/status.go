@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -24,15 +26,18 @@ confirmed and the one before stands ready to come back, which parts of the polic
 wait for an interface or an address, and whether the generation comes back at boot
 ("rpdb enable") and is repaired with each change. It changes nothing, so "last seen
 in sync" is when apply, repair or a rollback last looked, to a minute. What an
-uplink has stays while it waits, for when it comes back.
+uplink has stays while it waits, for when it comes back. Another rpdb that is
+changing the host is waited for.
 
 Exit codes: 0 in sync, and nothing is unfinished; 1 an error; 3 drifted, or blocked
 by a rule or route of others that stands where one of the policy has to, or a rule
 made by hand that translates is not whole; 4 in sync, but a generation waits to be
-confirmed, or a part of the policy waits.`,
+confirmed, or a part of the policy waits; or the host is still being changed when
+--wait is over.`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
 	}
+	a.waitFlag(cmd)
 	a.stateFlag(cmd)
 	return cmd
 }
@@ -40,8 +45,9 @@ confirmed, or a part of the policy waits.`,
 // statusDocument is the JSON of status.
 type statusDocument struct {
 	Version int `json:"version"`
-	// State is "in sync", "drifted", "nothing applied", or "blocked" if others have
-	// put something where rules or routes of the policy have to be.
+	// State is "in sync", "drifted", "nothing applied", "blocked" if others have
+	// put something where rules or routes of the policy have to be, or "being changed"
+	// if another rpdb has been at it for as long as was waited.
 	State string `json:"state"`
 	// Generation is the one in force, confirmed or on trial; absent if there is
 	// none.
@@ -67,9 +73,12 @@ type statusDocument struct {
 	ByHand   []plan.Step `json:"by_hand,omitempty"`
 	NATNotes []string    `json:"by_hand_notes,omitempty"`
 
+	record  journal.State
 	pending *journal.Pending
 	left    time.Duration
 	host    *rpdb.Snapshot
+	// by is the process that is changing the host; nil if there is none.
+	by *journal.LockedError
 }
 
 func (a *app) status(ctx context.Context) error {
@@ -78,7 +87,7 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	}
 	defer s.close()
-	d, err := s.status(ctx)
+	d, err := s.statusAtRest(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,10 +101,49 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	case len(d.Drift) > 0 || d.Leftovers > 0 || len(d.Blocked) > 0 || len(d.ByHand)+len(d.NATNotes) > 0:
 		return &codeError{code: exitWaiting}
-	case d.Pending != nil || len(d.Waiting) > 0:
+	case d.Pending != nil || len(d.Waiting) > 0 || d.by != nil:
 		return &codeError{code: exitOpen}
 	}
 	return nil
+}
+
+// statusAtRest is the status while no other rpdb changes the host, which is waited for:
+// what is seen in the middle of a change is neither the old state nor the new one.
+// One that takes too long is named, and nothing is said of what it may have to do yet.
+func (s *site) statusAtRest(ctx context.Context) (statusDocument, error) {
+	for end := time.Now().Add(s.app.wait); ; {
+		d, err := s.status(ctx)
+		if err != nil || d.rests() {
+			return d, err
+		}
+		by := s.journal.Locked()
+		now, err := s.journal.Read()
+		switch {
+		case err != nil:
+			return d, err
+		case by == nil && reflect.DeepEqual(now, d.record): // nobody has anything to do with it
+			return d, nil
+		case time.Now().After(end) && by == nil:
+			return d, nil
+		case time.Now().After(end):
+			d.by, d.State = by, "being changed"
+			d.Drift, d.Leftovers, d.ByHand = []plan.Step{}, 0, nil
+			return d, nil
+		}
+		select {
+		case <-ctx.Done():
+			return d, fmt.Errorf("status: %w: another rpdb is changing this host", context.Cause(ctx))
+		case <-time.After(statusPoll):
+		}
+	}
+}
+
+// statusPoll is how often a status looks whether another rpdb is done.
+const statusPoll = 50 * time.Millisecond
+
+// rests reports whether nothing looks like a change that is under way.
+func (d statusDocument) rests() bool {
+	return len(d.Drift)+d.Leftovers+len(d.ByHand) == 0 && (d.pending == nil || d.pending.Phase == journal.Waiting)
 }
 
 func (s *site) status(ctx context.Context) (statusDocument, error) {
@@ -104,6 +152,7 @@ func (s *site) status(ctx context.Context) (statusDocument, error) {
 	if err != nil {
 		return d, err
 	}
+	d.record = state
 	if d.host, err = s.kernel().Snapshot(ctx); err != nil {
 		return d, err
 	}
@@ -188,6 +237,8 @@ func (a *app) viewStatus(d statusDocument) error {
 		w.generation(*d.Generation)
 	}
 	switch n := len(d.Drift); {
+	case d.by != nil:
+		w.printf("Being changed: %v. What holds is seen when that is done.\n", d.by)
 	case n > 0 && d.Generation == nil:
 		w.printf("Drifted: %d %s of ours, of no recorded generation. \"rpdb remove\" would do this:\n", n, plural(n, "object is", "objects are"))
 	case n > 0 && d.SeenInSync != nil:
@@ -211,10 +262,14 @@ func (a *app) viewStatus(d statusDocument) error {
 	w.waiting(d.Waiting)
 	switch p := d.pending; {
 	case p == nil:
+	case p.Phase == journal.Writing && d.by != nil:
+		w.printf("Generation %d is being written.\n", p.ID)
+	case p.Phase == journal.Returning && d.by != nil:
+		w.printf("Generation %d is being taken back.\n", p.ID)
 	case p.Phase == journal.Writing:
-		w.printf("Generation %d is being written, or whoever wrote it is no more: then %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+		w.printf("Generation %d was not written to its end, and whoever wrote it is no more: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
 	case p.Phase == journal.Returning:
-		w.printf("Generation %d is being taken back, or whoever did that is no more: then %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+		w.printf("Generation %d was not taken back to its end, and whoever did that is no more: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
 	case d.left <= 0:
 		w.printf("Generation %d was not confirmed in time: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
 	default:

@@ -37,6 +37,9 @@ func (j *Journal) Lock(ctx context.Context, wait time.Duration) (unlock func(), 
 			f.Close()
 			return nil, &Error{Op: "lock", Path: filepath.Join(j.path, lockFile), Err: err}
 		}
+		if onlyAsked(f) {
+			continue
+		}
 		if waited >= wait {
 			pid := holder(f)
 			f.Close()
@@ -54,6 +57,33 @@ func (j *Journal) Lock(ctx context.Context, wait time.Duration) (unlock func(), 
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return func() { f.Close() }, nil
+}
+
+// onlyAsked reports whether nobody has the lock any more, or who does only asks
+// whether somebody has it, see [Journal.Locked].
+func onlyAsked(f *os.File) bool {
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
+		return false
+	}
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	time.Sleep(time.Millisecond) // it has it for a moment only
+	return true
+}
+
+// Locked names the process that has the lock; nil if none has, or that cannot be told.
+func (j *Journal) Locked() *LockedError {
+	if j.disk == nil {
+		return nil
+	}
+	f, err := j.disk.open(lockFile, os.O_RDONLY)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if !errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
+		return nil
+	}
+	return &LockedError{PID: holder(f)}
 }
 
 // openOrCreate opens a file that is locked. It is never removed: whoever waits for
