@@ -76,12 +76,9 @@ func readForChange(name string) ([]byte, fs.FileInfo, error) {
 }
 
 // writeLike replaces a file, with the mode and owner that it had, or writes one
-// that everybody may read. A link to a file stays one.
+// that everybody may read. A link stays one, be the file that it leads to there or not.
 func writeLike(name string, had fs.FileInfo, text string) error {
-	if target, err := filepath.EvalSymlinks(name); err == nil {
-		name = target
-	}
-	return replaceFile(name, func(f *os.File) error {
+	return replaceFile(endOfLinks(name), func(f *os.File) error {
 		mode := fs.FileMode(0o644)
 		if had != nil {
 			mode = had.Mode().Perm()
@@ -98,6 +95,28 @@ func writeLike(name string, had fs.FileInfo, text string) error {
 		_, err := f.WriteString(text)
 		return err
 	})
+}
+
+// endOfLinks returns the file that a name stands for, which need not be there. Links
+// in a circle have been refused by who opened it.
+func endOfLinks(name string) string {
+	for range 40 { // as many as the kernel follows
+		folder, err := filepath.EvalSymlinks(filepath.Dir(name))
+		if err != nil {
+			return name
+		}
+		name = filepath.Join(folder, filepath.Base(name))
+		target, err := os.Readlink(name)
+		switch {
+		case err != nil:
+			return name
+		case filepath.IsAbs(target):
+			name = target
+		default:
+			name = filepath.Join(folder, target)
+		}
+	}
+	return name
 }
 
 // viewInto says in a line what became of the file.
