@@ -22,6 +22,7 @@ import (
 //	norule -4 0                             takes a rule away again
 //	route -4 default via 192.168.0.1 dev eth0 table 100
 //	route -6 default via fe80::1 dev eth0 table 84500 program
+//	route -6 default via fe80::1 dev eth0 table 100 out 84500
 //	nat REALM PRIORITY COPY-OF FROM TO [inbound]
 //
 // Each address brings the routes that the kernel makes for it. What follows a
@@ -269,6 +270,11 @@ func (h *host) route(w words) rpdb.Route {
 			r.Realms = number[rpdb.Realms](h.t, w.value(h.t, &w))
 		case "proto":
 			r.Protocol = number[rpdb.Protocol](h.t, w.value(h.t, &w))
+		case "out": // the program of another copy
+			for i := range r.Nexthops {
+				r.Nexthops[i] = r.Nexthops[i].WithCopyProgram(number[rpdb.TableID](h.t, w[1]))
+			}
+			w.value(h.t, &w)
 		case "program": // of the copy that the table is
 			r = r.AsCopy(r.Table)
 		default:

@@ -28,7 +28,8 @@ func run(p *analysis.Pass) error {
 		}
 	}
 	for _, r := range s.Routes {
-		if r.Family != rpdb.IPv4 {
+		if r.Family == rpdb.IPv6 {
+			foreignProgram(p, r)
 			continue
 		}
 		for _, realms := range append([]rpdb.Realms{r.Realms}, realmsOf(r.Nexthops)...) {
@@ -80,6 +81,30 @@ func foreignRealm(p *analysis.Pass, on analysis.Subject, what string, realms rpd
 	p.Report(d)
 }
 
+// foreignProgram reports a program of ours on a route of a table that it is not of.
+func foreignProgram(p *analysis.Pass, r rpdb.Route) {
+	for _, n := range r.Nexthops {
+		of, ok := n.CopyTable()
+		if !ok || of == r.Table {
+			continue
+		}
+		name, _ := rpdb.CopyProgram(of)
+		d := analysis.Diagnostic{
+			Severity: analysis.Warning, Family: r.Family, Subject: analysis.OfRoute(r),
+			Message: fmt.Sprintf("%v carries the program %s, which is of the routes of table %d", r, name, of),
+			Reason:  "the packets that it leads would be translated as those of the rule that has this table",
+		}
+		realm, _ := rpdb.RealmOfCopy(of)
+		for _, t := range p.Snapshot.NAT.Translations {
+			if t.Family == r.Family && t.Realm == realm {
+				d.Severity, d.Reason = analysis.Error, fmt.Sprintf("its packets are translated: %v", t)
+			}
+		}
+		p.Report(d)
+		return
+	}
+}
+
 // byHand reports what is wrong with a rule made by hand that translates.
 func byHand(p *analysis.Pass, n rpdb.NATRule) {
 	t, none := n.Translation, n.Translation == rpdb.Translation{}
@@ -104,29 +129,33 @@ func byHand(p *analysis.Pass, n rpdb.NATRule) {
 		if t != n.Meant() {
 			report(analysis.Warning, "\"rpdb repair\" maps them, unless another rule does", "and packets for %v are not mapped to the inside", t.To)
 		}
-		if behind := fallenBehind(p.Snapshot, n); behind != "" {
+		behind, err := fallenBehind(p.Snapshot, n)
+		switch {
+		case err != nil:
+			report(analysis.Warning, "it has what the table had before", "and its copy of %s cannot be renewed: %v", analysis.Table(t.CopyOf), err)
+		case behind != "":
 			report(analysis.Warning, "\"rpdb repair\" renews it", "and its copy of %s has fallen behind: %s", analysis.Table(t.CopyOf), behind)
 		}
 	}
 }
 
 // fallenBehind says in what a copy differs from its table, "" if it does not or if
-// that is not known.
-func fallenBehind(s *rpdb.Snapshot, n rpdb.NATRule) string {
+// that is not known. The error says why a copy of the table cannot be made.
+func fallenBehind(s *rpdb.Snapshot, n rpdb.NATRule) (string, error) {
 	if s.Lacks(n.Family, n.Copy) || s.Lacks(n.Family, n.Translation.CopyOf) {
-		return ""
+		return "", nil
 	}
 	want, err := s.CopyTable(n.Family, n.Translation.CopyOf, n.Copy)
 	if err != nil {
-		return err.Error()
+		return "", err
 	}
 	if r, lacks := lacking(n.Routes, want); lacks {
-		return destination(r) + " is missing"
+		return destination(r) + " is missing", nil
 	}
 	if r, lacks := lacking(want, n.Routes); lacks {
-		return destination(r) + " is too much"
+		return destination(r) + " is too much", nil
 	}
-	return ""
+	return "", nil
 }
 
 // lacking returns the first of some routes that a list does not have, and whether
