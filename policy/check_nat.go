@@ -13,7 +13,7 @@ func checkNAT(p *parser, m entries, r *Rule) {
 		return
 	}
 	at := r.nat.to
-	fail := func(why *problem) { p.reportAt(at.Position, "nat", at.Text, why) }
+	fail := func(why *problem) { p.reportAt(at.Position, r.natKey(), at.Text, why) }
 	before := len(p.errs)
 	checkNATCompany(p, m, r)
 	from, to := r.Selector.From, at.Value
@@ -37,13 +37,21 @@ func checkNAT(p *parser, m entries, r *Rule) {
 	}
 }
 
+// natKey is the key by which the policy says what the rule translates to.
+func (r *Rule) natKey() string {
+	if r.nat == nil {
+		return "nat"
+	}
+	return r.nat.key
+}
+
 // checkNATCompany refuses what a rule that translates cannot have besides.
 func checkNATCompany(p *parser, m entries, r *Rule) {
 	switch {
 	case m.has("nat") && m.has("map-to"):
 		p.fail(m.values["map-to"], "map-to", bad("the same as nat, which is there too"))
 	case m.anyOf("lookup", "table") == "":
-		p.reportAt(r.nat.to.Position, "nat", r.nat.to.Text, bad("needs lookup, of an uplink or a table of the policy"))
+		p.reportAt(r.nat.to.Position, r.natKey(), r.nat.to.Text, bad("needs lookup, of an uplink or a table of the policy"))
 	case m.has("realms"):
 		p.fail(m.values["realms"], "realms", bad("a rule with nat has a realm of its own, by which its packets are known"))
 	case m.has("adopt"):
@@ -126,7 +134,7 @@ func checkNATs(p *parser, d *draft) {
 		}
 		for _, o := range before {
 			if why := notBeside(r.NAT.Value, o.NAT.Value, o.Name); why != nil {
-				p.reportAt(r.NAT.Position, "nat", r.NAT.Text, why)
+				p.reportAt(r.NAT.Position, r.natKey(), r.NAT.Text, why)
 				break
 			}
 		}

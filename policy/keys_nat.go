@@ -11,6 +11,7 @@ import (
 
 // natKeys is what the key nat holds, as it was written.
 type natKeys struct {
+	key       string // as it was called
 	to        Located[natTarget]
 	stateless bool
 	neutral   bool
@@ -89,7 +90,7 @@ func checkNATKeys(p *parser, m entries, n *natKeys) {
 
 // readNAT reads an address, the word masquerade, or a mapping.
 func readNAT(p *parser, key string, n *yaml.Node, r *Rule) {
-	var keys natKeys
+	keys := natKeys{key: key}
 	if n.Kind == yaml.MappingNode {
 		decode(p, n, p.keys.nat, &keys)
 	} else if v, ok := natTo().read(p, key, n); ok {

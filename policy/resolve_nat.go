@@ -13,13 +13,13 @@ import (
 func (r *resolver) translated(doc Rule, want rpdb.DesiredRule) rpdb.DesiredRule {
 	from := want.Rule.Action.Table()
 	if why := r.notTranslated(doc, want.Rule.Family, from); why != nil {
-		r.reportAt(doc.NAT.Position, "nat", doc.NAT.Text, why)
+		r.reportAt(doc.NAT.Position, doc.natKey(), doc.NAT.Text, why)
 		return want
 	}
 	t := doc.NAT.Value
 	to := r.copyNumber(want.Rule, t)
 	if to == 0 {
-		r.reportAt(doc.NAT.Position, "nat", doc.NAT.Text, bad("no free number from %d to %d for the copy of its table", firstOtherTable, lastOtherTable))
+		r.reportAt(doc.NAT.Position, doc.natKey(), doc.NAT.Text, bad("no free number from %d to %d for the copy of its table", firstOtherTable, lastOtherTable))
 		return want
 	}
 	r.ids[to] = true
