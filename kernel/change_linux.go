@@ -162,12 +162,12 @@ func (c *Conn) deleteRule(ctx context.Context, r rpdb.Rule) error {
 	if err != nil {
 		return err
 	}
-	return c.deleteStored(ctx, stored)
+	return deleteStored(ctx, c.nl, stored)
 }
 
 // deleteStored sends the deletion and looks at what went.
-func (c *Conn) deleteStored(ctx context.Context, r rpdb.Rule) error {
-	gone, err := echoed(ctx, c.nl, encodeRuleDeletion(r), unix.RTM_DELRULE, decodeRule)
+func deleteStored(ctx context.Context, nl *netlink.Conn, r rpdb.Rule) error {
+	gone, err := echoed(ctx, nl, encodeRuleDeletion(r), unix.RTM_DELRULE, decodeRule)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (c *Conn) deleteStored(ctx context.Context, r rpdb.Rule) error {
 		wrong := &OtherRuleError{Hit: g}
 		// Without Excl: the kernel compares less than the whole rule.
 		back := encodeRule(unix.RTM_NEWRULE, netlink.Create, g)
-		if err := c.nl.Execute(context.WithoutCancel(ctx), back, nil); err != nil {
+		if err := nl.Execute(context.WithoutCancel(ctx), back, nil); err != nil {
 			return fmt.Errorf("%w, and did: %w", wrong, err)
 		}
 		return wrong

@@ -14,9 +14,11 @@ import (
 // FlushInTurn carries out what was added as if each request was sent when the kernel
 // had agreed to the one before: of the first that it refuses it returns the number
 // and the [*Refusal], and nothing behind it stays in effect, or else an
-// [*UnrevokedError] is joined to it. All requests must be [Revocable]. The number is -1
-// if the kernel refused none; then the error, if any, is the connection's, and what was
-// carried out is not known. Afterwards the pipeline is empty.
+// [*UnrevokedError] is joined to it. All requests must be such as can be deleted again
+// and nothing else with them: routes that are [Revocable], and rules whose place
+// [RulePlaces.Take] has taken. The number is -1 if the kernel refused none; then the
+// error, if any, is the connection's, and what was carried out is not known. Afterwards
+// the pipeline is empty.
 //
 // The kernel goes on behind a request that it refuses, so up to 63 behind it are in
 // effect for a moment, and whoever listens hears of them. If the process is killed in
@@ -64,13 +66,17 @@ func (e *UnrevokedError) Error() string {
 func (e *UnrevokedError) Unwrap() error { return e.Err }
 
 // revoke deletes what the requests behind the first that was refused, up to the one at
-// end, added, the last one first.
+// end, added, the last one first, and rules before the routes that they lead to.
 func (p *Pipeline) revoke(end int, refused []int) error {
 	var b netlink.Batch
-	var requests []int
+	var requests, rules []int
 	for i := end - 1; i > refused[0]; i-- {
 		if last := len(refused) - 1; refused[last] == i {
 			refused = refused[:last]
+			continue
+		}
+		if p.batch.Type(i) == unix.RTM_NEWRULE {
+			rules = append(rules, i)
 			continue
 		}
 		p.e.Reset(unix.RTM_DELROUTE, 0, revocation(p.batch.Payload(i)))
@@ -79,6 +85,7 @@ func (p *Pipeline) revoke(end int, refused []int) error {
 		}
 		requests = append(requests, i)
 	}
+	left := p.socket.revokeRules(context.Background(), p, rules)
 	_, err := p.socket.nl.ExecuteBatch(context.Background(), &b, func(i int, err error) error {
 		if errors.Is(err, unix.ESRCH) { // somebody else was faster
 			return nil
@@ -88,6 +95,9 @@ func (p *Pipeline) revoke(end int, refused []int) error {
 	var unrevoked *UnrevokedError
 	if err != nil && !errors.As(err, &unrevoked) {
 		err = &UnrevokedError{end - 1, err}
+	}
+	if left != nil {
+		return left
 	}
 	return err
 }

@@ -21,7 +21,7 @@ func TestWronglyDeletedRuleComesBack(t *testing.T) {
 	force(t, c, foreign)
 	force(t, c, plain)
 	var other *OtherRuleError
-	if err := c.deleteStored(t.Context(), plain); !errors.As(err, &other) || other.Hit != foreign {
+	if err := deleteStored(t.Context(), c.nl, plain); !errors.As(err, &other) || other.Hit != foreign {
 		t.Errorf("got %v", err)
 	}
 	for _, want := range []rpdb.Rule{plain, foreign} {

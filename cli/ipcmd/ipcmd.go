@@ -38,6 +38,8 @@ type Call struct {
 	HandOver func(args []string) int
 	// Now is the clock of time stamps, nil for the system's.
 	Now func() time.Time
+
+	slow time.Duration // what a rule may take to be added that others wait for, 0 for [slowAddition]
 }
 
 // Run carries the call out and returns the exit code, unless the command line

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"rpdb"
 	"rpdb/format/iproute2"
@@ -118,20 +119,19 @@ func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
 		return fail(1, "%s", kernelText(err))
 	}
 	r := kernel.RuleRequest{Delete: req.Delete, Echo: s.opts.Echo, Payload: req.Payload()}
-	if waits, err := s.put(sock, never, func(p *kernel.Pipeline) error { return p.AddRule(r) }); waits || err != nil {
+	revocable := func() bool { return s.waiting.takes(sock, r) }
+	if waits, err := s.put(sock, revocable, func(p *kernel.Pipeline) error { return p.AddRule(r) }); waits || err != nil {
 		return err
 	}
+	start := time.Now()
 	told, err := sock.SendRule(context.Background(), r)
+	s.waiting.sentAlone(r, time.Since(start))
 	if err != nil {
 		return fail(2, "%s", kernelText(err))
 	}
 	s.echo(told)
 	return nil
 }
-
-// never is whether the addition of a rule can be revoked: the kernel deletes the first
-// rule that agrees with a request, which may be another that selects less.
-func never() bool { return false }
 
 // echo prints what the kernel made of a change.
 func (s *session) echo(told []kernel.RuleMessage) {

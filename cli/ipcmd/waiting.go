@@ -1,10 +1,12 @@
 package ipcmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"rpdb"
 	"rpdb/format/iproute2"
@@ -29,6 +31,12 @@ type waiting struct {
 	sent       int // chunks that are with the sender
 
 	links map[rpdb.LinkName]rpdb.LinkIndex // that the lines of a chunk have asked for
+
+	// Of rules that are added, of which only those may wait whose place was free.
+	places *kernel.RulePlaces // nil as long as it is not known which are
+	alone  int                // how many of the last additions did not wait
+	took   time.Duration      // the least that the kernel took for one of them
+	slow   time.Duration      // with as much they do not begin to wait
 }
 
 // chunk are changes that go to the kernel together, and what became of them.
@@ -52,13 +60,21 @@ const (
 	mostChunks  = 4
 )
 
+// Which places are free the kernel has to be asked for, which is as much work as a few
+// additions are. It pays for many, and as long as it has not so many rules that it looks
+// through them for longer than it takes to ask and wait.
+const (
+	fewRules     = 32
+	slowAddition = 100 * time.Microsecond
+)
+
 // errStopped ends a batch of which a line has failed, and was reported.
 var errStopped = errors.New("a line of the batch has failed")
 
 // wait has changes wait for each other, if nobody can see it: without -echo.
 func (s *session) wait(name string) {
 	if !s.opts.Echo {
-		s.waiting = &waiting{name: name, force: s.opts.Force, links: map[rpdb.LinkName]rpdb.LinkIndex{}}
+		s.waiting = &waiting{name: name, force: s.opts.Force, links: map[rpdb.LinkName]rpdb.LinkIndex{}, slow: cmp.Or(s.slow, slowAddition)}
 	}
 }
 
@@ -85,6 +101,39 @@ func (s *session) put(sock *kernel.Socket, revocable func() bool, add func(*kern
 		return true, nil
 	}
 	return true, s.sendAside()
+}
+
+// takes reports whether a request adds a rule that can be deleted again and no other
+// with it, as one that is alone at its priority.
+func (w *waiting) takes(sock *kernel.Socket, r kernel.RuleRequest) bool {
+	if !r.HasPlace() { // the kernel chooses one
+		w.forgetPlaces()
+		return false
+	}
+	if w.places == nil && w.alone >= fewRules {
+		if w.took < w.slow {
+			w.places, _ = sock.RulePlaces(context.Background(), r.Family()) // without them it goes alone
+		}
+		w.alone = 0
+	}
+	return w.places != nil && w.places.Take(r)
+}
+
+// sentAlone notes how long a request took that did not wait.
+func (w *waiting) sentAlone(r kernel.RuleRequest, took time.Duration) {
+	if w == nil || r.Delete {
+		return
+	}
+	if w.alone++; w.alone == 1 || took < w.took { // others had to wait for something else
+		w.took = took
+	}
+}
+
+// forgetPlaces forgets which places are free, after what may change that.
+func (w *waiting) forgetPlaces() {
+	if w != nil {
+		w.places, w.alone = nil, 0
+	}
 }
 
 // sendAside has the chunk that is full carried out while the next one is filled.
@@ -245,7 +294,7 @@ func (w *waiting) mayWait(words []string) bool {
 	switch objectOf(words[0]) {
 	case "rule":
 		verb, err := iproute2.ParseRuleVerb(words[1])
-		return w.force && err == nil && (verb == iproute2.RuleAdd || verb == iproute2.RuleDelete)
+		return err == nil && (verb == iproute2.RuleAdd || w.force && verb == iproute2.RuleDelete)
 	case "route":
 		verb, err := iproute2.ParseRouteVerb(words[1])
 		return err == nil && (verb == iproute2.RouteAdd || w.force && iproute2.RouteAdd <= verb && verb <= iproute2.RouteDelete)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"rpdb"
+	"rpdb/format/iproute2"
 	"rpdb/kernel/kerneltest"
 )
 
@@ -144,6 +146,83 @@ func TestBatchWithAFailingLine(t *testing.T) {
 					t.Errorf("line %d is %q: %v: %s", at+1, failing[i], c, d)
 				}
 			}
+		}
+	}
+}
+
+// ruleLines are lines of a batch that add rules, as many as go one by one before others
+// go together, and then rules of all kinds, some of them at a place that is taken, and
+// routes between them. They are ones that can be read; the kernel refuses some.
+func ruleLines(g *generator, family rpdb.Family) []string {
+	var lines []string
+	numbers := func(string, string) (uint32, bool) { return 0, false }
+	for i := range fewRules + 2 {
+		lines = append(lines, fmt.Sprintf("rule add pref %d fwmark %d lookup 7", 3000+i, i))
+	}
+	for len(lines) < 150 {
+		words := g.selector(false)
+		if g.one(2) {
+			words = append(words, g.selector(false)...)
+		}
+		if g.one(3) {
+			words = append(words, g.action()...)
+		}
+		if !g.one(60) { // the kernel chooses
+			words = append(words, "pref", fmt.Sprint(pick(g, 2900, 3100, 4000)+g.IntN(90)))
+		}
+		if _, err := (iproute2.RuleContext{Family: family, Numbers: numbers}).ParseAdd(words); err != nil || strings.ContainsAny(strings.Join(words, ""), " #") {
+			continue
+		}
+		lines = append(lines, "rule add "+strings.Join(words, " "))
+		if g.one(4) {
+			lines = append(lines, fmt.Sprintf("route add blackhole 10.%d.0.0/16 table 7", g.IntN(250)))
+		}
+	}
+	return lines
+}
+
+// Rules that are added together, of which the kernel refuses one, end as ip's do, and
+// those of others stay as they are.
+func TestBatchOfRulesOfAllKinds(t *testing.T) {
+	w := newTwins(t, theirs(t), routeHost())
+	g := newGenerator(ruleGrammar(), 5, 6, t.TempDir())
+	g.release = w.peer.release
+	file := filepath.Join(g.dir, "batch")
+	for range 60 {
+		family := pick(g, rpdb.IPv4, rpdb.IPv4, rpdb.IPv6)
+		lines := ruleLines(g, family)
+		// What a deletion that says less would take in the place of what was added.
+		others := []string{"rule add pref 3100 fwmark 7 iif v0 lookup 7", "rule add pref 4003 fwmark 1 sport 7 lookup main"}
+		text := strings.Join(append(others, lines...), "\n") + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.renew()
+		option := map[rpdb.Family]string{rpdb.IPv4: "-4", rpdb.IPv6: "-6"}[family]
+		c := command{args: []string{option, "-batch", file}, text: text}
+		if d := w.run(c); d != "" {
+			t.Errorf("%v: %s", c, d)
+		}
+	}
+}
+
+// A rule does not wait behind others if one stands at its priority, whoever chose that:
+// what waits has to be deleted again, and the kernel would delete the other.
+func TestRulesAtTakenPlaces(t *testing.T) {
+	w := newTwins(t, theirs(t), routeHost())
+	first := ruleLines(newGenerator(ruleGrammar(), 1, 2, ""), rpdb.IPv4)[:fewRules+2]
+	for name, lines := range map[string][]string{
+		"taken before":             {"rule add pref 4000 nop", "rule add pref 9 goto 7", "rule add pref 100 nop", "rule add pref 100 lookup 100"},
+		"taken by a line":          {"rule add pref 4000 fwmark 3 nop", "rule add pref 9 goto 7", "rule add pref 4000 nop"},
+		"chosen by the kernel":     {"rule add fwmark 5 nop", "rule add pref 9 goto 7", "rule add pref 99 nop"},
+		"taken by what it deleted": {"rule del pref 100", "rule add pref 100 fwmark 1 nop", "rule add pref 9 goto 7", "rule add pref 100 nop"},
+		"of routes too":            {"route add blackhole 10.1.0.0/16 table 7", "rule add pref 9 goto 7", "rule add pref 5000 nop", "route add blackhole 10.2.0.0/16 table 7"},
+	} {
+		text := strings.Join(append(append([]string{}, first...), lines...), "\n") + "\n"
+		c := command{args: []string{"-batch", "-"}, stdin: text, text: text}
+		w.renew()
+		if d := w.run(c); d != "" {
+			t.Errorf("%s: %s", name, d)
 		}
 	}
 }

@@ -38,6 +38,9 @@ func (b *Batch) Reset() { b.b, b.ends = b.b[:0], b.ends[:0] }
 // Payload returns what follows the header of the i-th request.
 func (b *Batch) Payload(i int) []byte { return b.request(i)[headerLen:] }
 
+// Type returns the message type of the i-th request.
+func (b *Batch) Type(i int) uint16 { return binary.NativeEndian.Uint16(b.request(i)[4:]) }
+
 // request returns the i-th message.
 func (b *Batch) request(i int) []byte {
 	start := 0
