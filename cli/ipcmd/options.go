@@ -1,12 +1,12 @@
 package ipcmd
 
 import (
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/format/iproute2"
 )
 
 // Options are what stands before the object. The zero value is ip without any.
@@ -198,7 +198,7 @@ func setFamily(o *Options, word string) error {
 
 // checkReceiveBuffer checks a size that is not used: our buffers grow.
 func checkReceiveBuffer(_ *Options, word string) error {
-	if _, err := strconv.ParseUint(strings.TrimPrefix(word, "+"), 0, 32); err != nil {
+	if !iproute2.IsNumber(word, 32) {
 		return exit(255, "Invalid rcvbuf size '%s'\n", word)
 	}
 	return nil

@@ -80,6 +80,13 @@ func parseUint(s string, base, bits int) (uint64, error) {
 	return n, nil
 }
 
+// IsNumber reports whether ip takes a word for a number of so many bits, which may be
+// in any base that C has.
+func IsNumber(word string, bits int) bool {
+	_, err := parseUint(word, 0, bits)
+	return err == nil
+}
+
 // plainUint reads the common spelling of a number, which batches of a million
 // lines are full of: decimal digits that every base but 16 takes for decimal.
 func plainUint(s string, base int) (n uint64, ok bool) {
