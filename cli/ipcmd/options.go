@@ -60,9 +60,7 @@ func (o Options) Parse(args []string) (all Options, rest []string, err error) {
 		if word == "--" {
 			break
 		}
-		if strings.HasPrefix(word, "--") {
-			word = word[1:]
-		}
+		word = oneDash(word)
 		opt, ok := lookUpOption(word)
 		o.Given = append(o.Given, opt.name())
 		switch {
@@ -125,6 +123,14 @@ func optionTable() []option {
 		{words: "-all", set: ignored},
 		{words: "-echo", exact: true, set: func(o *Options, _ string) error { o.Echo = true; return nil }},
 	}
+}
+
+// oneDash returns an option without one of the two dashes that it may begin with.
+func oneDash(word string) string {
+	if strings.HasPrefix(word, "--") {
+		return word[1:]
+	}
+	return word
 }
 
 // lookUpOption returns the first option that the word is, or is a beginning

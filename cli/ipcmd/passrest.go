@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -97,11 +98,10 @@ func batchAt(args []string, name string) ([]string, int) {
 			return args, n
 		}
 	}
-	args = append([]string(nil), args...)
-	for i := 1; i < len(args); i++ {
-		if args[i] == name {
+	args = slices.Clone(args)
+	for i := 1; i < len(args); i++ { // of several batches the last one counts
+		if option, _ := lookUpOption(oneDash(args[i-1])); option.name() == "-batch" && args[i] == name {
 			args[i] = "-"
-			break
 		}
 	}
 	return args, 0
