@@ -92,7 +92,7 @@ func (g *generator) batch() command {
 	text := b.String()
 	if g.one(30) {
 		list := g.grammar.object + " show"
-		text += pick(g, list+" \\", list+" \"0\n", strings.Repeat("x ", 600)+"\n", list)
+		text += pick(g, list+" \\", list+" \"0\n", list+strings.Repeat(" x", 600)+"\n", list)
 	}
 	args, stdin := []string{"-batch", "-"}, text
 	if g.one(2) {
