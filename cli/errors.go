@@ -20,15 +20,27 @@ type hinter interface{ Hint() string }
 // there is one.
 func (a *app) printError(err error) {
 	text := err.Error()
-	if errors.Is(err, context.Canceled) { // only a signal cancels a command
-		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
-	}
+	walk(err, func(e error) {
+		if isSignal(e) {
+			text = strings.ReplaceAll(text, e.Error(), "interrupted")
+		}
+	})
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(a.Err, "rpdb: %s\n", safe(strings.TrimRight(line, "\n")))
 	}
 	for _, hint := range hints(err) {
 		fmt.Fprintf(a.Err, "hint: %s\n", safe(hint))
 	}
+}
+
+// isSignal reports whether an error says that a command was canceled, which only a
+// signal does, and wraps no other.
+func isSignal(err error) bool {
+	switch err.(type) {
+	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
+		return false
+	}
+	return errors.Is(err, context.Canceled)
 }
 
 // hints collects what can be said to help, each once.

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -381,6 +382,11 @@ func TestLock(t *testing.T) {
 	var locked *journal.LockedError
 	if !errors.As(err, &locked) || locked.PID != os.Getpid() {
 		t.Fatalf("second: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Lock(ended, time.Minute); !errors.Is(err, context.Canceled) || errors.As(err, &locked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) {
+		t.Errorf("interrupted: %v", err)
 	}
 	time.AfterFunc(50*time.Millisecond, unlock)
 	second, err := b.Lock(t.Context(), time.Minute)

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,8 +48,9 @@ func (j *Journal) Lock(ctx context.Context, wait time.Duration) (unlock func(), 
 		}
 		select {
 		case <-ctx.Done():
+			by := holder(f)
 			f.Close()
-			return nil, context.Cause(ctx)
+			return nil, fmt.Errorf("%v: %w", &LockedError{PID: by}, context.Cause(ctx)) // no hint to wait
 		case <-time.After(lockPoll):
 			waited += lockPoll
 		}
