@@ -32,7 +32,7 @@ that, and "rpdb remove", makes the hand-made ones again.
 Without a SELECTOR all rules are taken but the kernel's own, rpdb's own, and
 those of programs that would make them again: comments list these. With a
 SELECTOR, in the words of "rpdb rule list", exactly the rules that it chooses
-are taken, whoever made them: "table 100", "pref 1000-1100", "protocol static",
+are taken, whoever made them: "table 100", "pref 1000", "protocol static",
 "from 192.0.2.0/24". Tables of the kernel, of VRFs and of rpdb are never taken.
 
 With --into the rules and tables go into a policy file instead: each rule where

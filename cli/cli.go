@@ -149,10 +149,25 @@ func mainBelow(root string) int {
 const rootLong = `rpdb explains, checks and changes the routing policy database of Linux:
 which rule decides where a packet goes, in IPv4 and IPv6.
 
+What changes this host are apply, rollback, confirm, repair, remove, enable and
+disable, and what is added, deleted or restored by rule, route, table and ip. Nothing
+else does, and most of that needs no root.
+
 Exit codes: 0 done, or nothing wrong; 1 an error, or something wrong was found;
-2 "rpdb check" could not be carried out; 3 "rpdb apply" did what it could, and
-a part of the policy waits for an interface or an address, or "rpdb status" found
-that the host has drifted; 4 "rpdb status" found something unfinished.`
+2 "rpdb check" could not be carried out; 3 "rpdb apply", "rollback" or "repair" did
+what it could, and a part of the policy waits for an interface or an address, or
+"rpdb status" found that the host has drifted; 4 "rpdb status" found something
+unfinished.`
+
+const rootExample = `  rpdb show                             what there is here
+  rpdb check                            what is wrong with it
+  rpdb explain 203.0.113.10             why a packet goes its way
+  rpdb init > policy.yaml               begin a policy for this host
+  rpdb try policy.yaml                  rehearse it elsewhere
+  rpdb plan policy.yaml                 what it would change here
+  rpdb apply policy.yaml --confirm 5m   do it, and undo it unless
+                                        it is confirmed
+  rpdb enable                           and after each boot`
 
 func (a *app) rootCommand() *cobra.Command {
 	var version bool
@@ -160,6 +175,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Use:           "rpdb",
 		Short:         "the routing policy database of Linux, explained, planned and kept true",
 		Long:          rootLong,
+		Example:       rootExample,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noWords,

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -99,6 +100,8 @@ func describeScripts(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	for _, shell := range cmd.Commands() {
 		shell.DisableFlagsInUseLine, shell.Args = true, noWords
+		shell.Short = fmt.Sprintf("print the script for %s", shell.Name())
+		shell.Long = "" // says how to install packages of others
 		if shell.Name() == "powershell" {
 			cmd.RemoveCommand(shell)
 		}

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"rpdb"
 )
 
 // TestHelpFits asks every command for its help: no line is longer than those of a
@@ -68,4 +71,20 @@ func TestHelpIsBroken(t *testing.T) {
 		}
 	}
 	walk((&app{}).rootCommand())
+}
+
+// TestFiltersInHelp: the words that the help gives as examples of a filter are one.
+func TestFiltersInHelp(t *testing.T) {
+	tried := 0
+	for _, text := range []string{(&app{}).adoptCommand().Long, ruleUsage} {
+		for _, m := range regexp.MustCompile(`"((?:table|pref|protocol|from) [a-z0-9./ -]+)"`).FindAllStringSubmatch(text, -1) {
+			tried++
+			if code, _, errs := call(t, &rpdb.Snapshot{}, append([]string{"rule", "list"}, strings.Fields(m[1])...)...); code != exitOK {
+				t.Errorf("%q: exit code %d: %s", m[1], code, errs)
+			}
+		}
+	}
+	if tried < 5 {
+		t.Errorf("%d examples are too few", tried)
+	}
 }

@@ -342,8 +342,9 @@ const routeUsage = `Usage: rpdb route [ -4 | -6 ] [ -j ] [ -n NETNS | SOURCE ] [
        rpdb route { add | ensure | replace | change | append | prepend } ROUTE
        rpdb route { test | delete } ROUTE
        rpdb route [ SOURCE ] get [ to ] ADDRESS [ FLOW ]
-       rpdb route { flush | save } [ FILTER ]
-       rpdb route { restore | showdump }
+       rpdb route flush FILTER
+       rpdb route save [ FILTER ] > FILE
+       rpdb route { restore | showdump } < FILE
 
 Without -4 and -6, list shows both families and says which one each route is of;
 the other commands take the family of the addresses, and IPv4 without any.
@@ -358,6 +359,10 @@ the other commands take the family of the addresses, and IPv4 without any.
   test     exit with 0 if the route is there, with 1 if not
   delete   delete the route that is exactly this one, and no other
   get      which way a packet goes, and which rule decided that
+  flush    delete the routes that a FILTER chooses
+  save     write the routes that it chooses to standard output, for restore
+  restore  add the saved routes that are not there
+  showdump list the saved routes, and change nothing
 
 SOURCE is --snapshot FILE, which "rpdb snapshot save" wrote, or --from-text
 FILE, which holds the output of ip commands of another host. There, get asks

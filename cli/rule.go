@@ -142,7 +142,9 @@ func (r *rules) filters(verb string, words []string) ([]rpdb.Family, []iproute2.
 
 const ruleUsage = `Usage: rpdb rule [ -4 | -6 ] [ -j ] [ -n NETNS | SOURCE ] [ list [ FILTER ] ]
        rpdb rule { add | ensure | replace | test | delete } SELECTOR ACTION
-       rpdb rule { flush | save | restore }
+       rpdb rule flush FILTER
+       rpdb rule save > FILE
+       rpdb rule restore < FILE
 
 Without -4 and -6, list shows both families and says which one each rule is of;
 the other commands take the family of the addresses, and IPv4 without any.
@@ -153,8 +155,11 @@ the other commands take the family of the addresses, and IPv4 without any.
   test     exit with 0 if the rule is there, with 1 if not
   delete   delete the rule that is exactly this one, and no other
   flush    delete the rules that a FILTER chooses, but for those of priority 0
-  save     write the rules to a file, for restore
+  save     write all rules to standard output, for restore
   restore  add the saved rules that are not there, in their order, all or none
+
+A FILTER is some of the words of a rule, as in "from 192.0.2.0/24 table 100": it
+chooses the rules that have all of them.
 
 With "nat ADDRESS" add and ensure make a rule that translates the source of
 the forwarded packets that it leads on, with a copy of its table and a
