@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/kernel"
 )
 
 func flushRows() []row {
@@ -25,13 +29,13 @@ func (e *env) flush(n int, bar Bar) []Line {
 	what := fmt.Sprintf("flush %s rules", count(n))
 	words := []string{"rule", "flush", "protocol", strconv.Itoa(int(rpdb.ProtocolRPDB))}
 	left := map[string][]float64{}
-	turn := func(name, ip string) contestant {
+	turn := func(name string, flush func(*world) (float64, error)) contestant {
 		return contestant{name: name, turn: func() (took float64, err error) {
 			err = e.in(func(w *world) error {
 				if err := w.pourRules(n+foreign, doomed(n)); err != nil {
 					return err
 				}
-				if took, err = w.run("", append([]string{ip, "-4"}, words...)...); err != nil {
+				if took, err = flush(w); err != nil {
 					return err
 				}
 				rest, err := e.leftOf(w)
@@ -41,17 +45,68 @@ func (e *env) flush(n int, bar Bar) []Line {
 			return took, err
 		}}
 	}
-	series, err := e.contest(Seconds, e.rounds, turn("our ip rule flush", e.ip), turn("ip rule flush", e.peer))
+	by := func(ip string) func(*world) (float64, error) {
+		return func(w *world) (float64, error) { return w.run("", append([]string{ip, "-4"}, words...)...) }
+	}
+	const ours, theirs, whole, floor = "our ip rule flush", "ip rule flush", "the same until none is left", "the kernel's deletions alone"
+	series, err := e.contest(
+		Seconds, e.rounds, turn(ours, by(e.ip)), turn(theirs, by(e.peer)), turn(whole, e.untilNone(by(e.peer))),
+		turn(floor, func(w *world) (float64, error) { return w.deleteDoomed(n) }),
+	)
 	if err != nil {
 		return fail(what, err)
 	}
-	for _, rest := range left["our ip rule flush"] {
-		if rest != 0 {
-			return fail(what, fmt.Errorf("ours left %g of the rules", rest))
+	for _, name := range []string{ours, whole, floor} {
+		for _, rest := range left[name] {
+			if rest != 0 {
+				return fail(what, fmt.Errorf("%s: %g of the rules are left", name, rest))
+			}
 		}
 	}
-	note := fmt.Sprintf("Ours left none, and none of %d foreign rules was touched. The system's ip left %s (median).", foreign, count(int(median(left["ip rule flush"]))))
-	return versus(what, bar, series, note)
+	note := fmt.Sprintf("Ours left none, and none of %d foreign rules was touched. The system's ip left %s (median).", foreign, count(int(median(left[theirs]))))
+	lines := versus(what, bar, series, note)
+	lines[2].Notes = []string{"Requests that were made before, sent by one thread that does nothing else: what no program that deletes the rules can do without."}
+	return lines
+}
+
+// untilNone repeats a flush until it has left none, and adds up what it takes.
+func (e *env) untilNone(flush func(*world) (float64, error)) func(*world) (float64, error) {
+	return func(w *world) (took float64, err error) {
+		for {
+			once, err := flush(w)
+			if err != nil {
+				return 0, err
+			}
+			took += once
+			if rest, err := e.leftOf(w); err != nil || rest == 0 {
+				return took, err
+			}
+		}
+	}
+}
+
+// deleteDoomed deletes the rules of [doomed] that are to go, in the order in which they
+// stand, by requests that are ready.
+func (w *world) deleteDoomed(n int) (took float64, err error) {
+	var requests [][]byte
+	rule := doomed(n)
+	for i := range n + foreign {
+		r := rule(i)
+		if r.Protocol != rpdb.ProtocolRPDB {
+			continue
+		}
+		b, err := kernel.EncodeRule(r)
+		if err != nil {
+			return 0, err
+		}
+		requests = append(requests, b)
+	}
+	return took, w.Do(func() error {
+		start := time.Now()
+		err := pour(unix.RTM_DELRULE, len(requests), func(i int) ([]byte, error) { return requests[i], nil })
+		took = time.Since(start).Seconds()
+		return err
+	})
 }
 
 // doomed returns n rules of our protocol and some of another among them.

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/kernel"
 )
 
 func listRows() []row {
@@ -25,6 +27,8 @@ type listed struct {
 	bar     Bar
 	few     int // routes of the short list
 	library func(*netlink.Handle) (int, error)
+	request uint16 // that has the kernel tell the list
+	payload []byte
 }
 
 func (e *env) listRules() []Line {
@@ -35,6 +39,7 @@ func (e *env) listRules() []Line {
 			return err
 		}
 		l := listed{env: e, world: w, what: fmt.Sprintf("list %s rules", count(n)), bar: Bar{kind: share, limit: 0.6, aim: 0.35}, words: []string{"rule", "show"}}
+		l.request, l.payload = unix.RTM_GETRULE, append([]byte{unix.AF_INET}, make([]byte, 11)...) // struct fib_rule_hdr
 		l.library = func(h *netlink.Handle) (int, error) {
 			all, err := h.RuleList(netlink.FAMILY_V4)
 			return len(all), err
@@ -64,7 +69,10 @@ func (e *env) listRoutes() []Line {
 		}
 		l := listed{
 			env: e, world: w, few: len(few), what: fmt.Sprintf("list %s routes", count(len(all))), bar: Bar{kind: share, limit: 0.5},
-			words: []string{"route", "show", "table", fmt.Sprint(loadTable)},
+			words: []string{"route", "show", "table", fmt.Sprint(loadTable)}, request: unix.RTM_GETROUTE,
+		}
+		if l.payload, err = kernel.EncodeRoute(rpdb.Route{Family: rpdb.IPv4, Table: loadTable}); err != nil {
+			return err
 		}
 		l.library = func(h *netlink.Handle) (int, error) {
 			found, err := h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: int(loadTable)}, netlink.RT_FILTER_TABLE)
@@ -100,13 +108,35 @@ func (l *listed) lines(form string, options ...string) []Line {
 	}
 	all := []contestant{turn("our ip", l.env.ip), turn("ip", l.env.peer)}
 	if form == "text" {
-		all = append(all, contestant{name: "netlink", turn: l.byLibrary})
+		all = append(all, contestant{name: "netlink", turn: l.byLibrary}, contestant{name: "the kernel's list alone", turn: l.byKernel})
 	}
 	series, err := l.env.contest(Seconds, l.env.rounds, all...)
 	if err != nil {
 		return fail(what, err)
 	}
-	return versus(what, l.bar, series)
+	lines := versus(what, l.bar, series)
+
+	piped := func(name, ip string) contestant {
+		return contestant{name: name, turn: func() (float64, error) { return l.world.piped(command(ip)...) }}
+	}
+	what += ", into a pipe"
+	if series, err = l.env.contest(Seconds, l.env.rounds, piped("our ip", l.env.ip), piped("ip", l.env.peer)); err != nil {
+		return append(lines, fail(what, err)...)
+	}
+	return append(lines, versus(what, Bar{}, series)...)
+}
+
+// byKernel has the kernel tell the list, and does nothing with it.
+func (l *listed) byKernel() (took float64, err error) {
+	return took, l.world.Do(func() error {
+		start := time.Now()
+		n, err := dump(l.request, l.payload)
+		took = time.Since(start).Seconds()
+		if err == nil && n == 0 {
+			err = fmt.Errorf("the kernel lists nothing")
+		}
+		return err
+	})
 }
 
 // byLibrary reads the list into the library's values, without printing them.

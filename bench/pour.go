@@ -77,3 +77,38 @@ func awaitAck(fd int, seq uint32) error {
 		}
 	}
 }
+
+// dump asks for a list and reads it to its end, and returns of how many bytes it was. It
+// runs in the namespace of the calling thread.
+func dump(typ uint16, payload []byte) (total int, err error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
+		return 0, err
+	}
+	request := appendMessage(nil, typ, 1, payload)
+	binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, err
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := unix.Read(fd, buf)
+		if err != nil {
+			return total, err
+		}
+		total += n
+		for b := buf[:n]; len(b) >= unix.NLMSG_HDRLEN+4; {
+			switch binary.NativeEndian.Uint16(b[4:]) {
+			case unix.NLMSG_ERROR:
+				return total, unix.Errno(-int32(binary.NativeEndian.Uint32(b[16:])))
+			case unix.NLMSG_DONE:
+				return total, nil
+			}
+			b = b[min(len(b), int(binary.NativeEndian.Uint32(b)+3)&^3):]
+		}
+	}
+}

@@ -121,8 +121,36 @@ func (w *world) run(input string, words ...string) (float64, error) {
 	return w.started(input, words, func(c *exec.Cmd) error { return c.Wait() })
 }
 
+// piped is run with a pipe for the output, out of which it is read as it comes.
+func (w *world) piped(words ...string) (float64, error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer out.Close()
+	defer in.Close()
+	drained := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, out)
+		drained <- err
+	}()
+	return w.startedTo(in, "", words, func(c *exec.Cmd) error {
+		in.Close() // the command has it
+		return errors.Join(c.Wait(), <-drained)
+	})
+}
+
 // started starts a command and returns how long it took until wait returned.
 func (w *world) started(input string, words []string, wait func(*exec.Cmd) error) (float64, error) {
+	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer out.Close()
+	return w.startedTo(out, input, words, wait)
+}
+
+func (w *world) startedTo(out *os.File, input string, words []string, wait func(*exec.Cmd) error) (float64, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
 	in, err := os.Open(or(input, os.DevNull))
@@ -130,11 +158,6 @@ func (w *world) started(input string, words []string, wait func(*exec.Cmd) error
 		return 0, err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer out.Close()
 	complaints, err := os.CreateTemp("", "bench-stderr")
 	if err != nil {
 		return 0, err
