@@ -141,10 +141,16 @@ func (f *FIB) addRules(rs *ruleset, s *rpdb.Snapshot) {
 		family = rpdb.IPv6
 	}
 	rules := s.RulesOf(family)
-	if rs.pristine {
-		rules = rpdb.DefaultRules(family)
+	if !rs.pristine {
+		f.setRules(rs, rules)
+		return
 	}
-	f.setRules(rs, rules)
+	f.setRules(rs, rpdb.DefaultRules(family))
+	for r := range rs.rules.from(0) {
+		if rs.v6 && !slices.ContainsFunc(rules, func(have rpdb.Rule) bool { return have.Canonical() == r.Canonical() }) {
+			rs.absent = append(rs.absent, r.at)
+		}
+	}
 }
 
 // newRule compiles a rule; of is where its terms are to be.

@@ -159,6 +159,6 @@ func (r *rule) shapeTellsAll(d *kind) bool {
 	case s.TOS != 0 || r.hasDSCP: // in which bits beside the field count
 		return false
 	}
-	return r.iif.set == d.iif && r.oif.set == d.oif && r.hasUID == (d.uid != 0) &&
+	return r.from.IsValid() == (d.from != 0) && r.to.IsValid() == (d.to != 0) && r.iif.set == d.iif && r.oif.set == d.oif && r.hasUID == (d.uid != 0) &&
 		(s.SPort != rpdb.Ports{}) == (d.sport != 0) && (s.DPort != rpdb.Ports{}) == (d.dport != 0)
 }

@@ -99,8 +99,11 @@ func (rs *ruleset) follows(r *rule) (jump, bool) {
 // kernel adds it. Its cost does not grow with the number of routes, and with that
 // of rules only by the copy of a list. Both share what they have in common, and
 // both stay as they are. In a namespace whose rules were never changed they are from
-// now on.
+// now on. A rule of neither family is left out, as by [Compile].
 func (f *FIB) WithRule(r rpdb.Rule) *FIB {
+	if r.Family.Bits() == 0 {
+		return f
+	}
 	at := orderOf(r.Priority)
 	if last := f.ruleset(r.Family).rules.last(r.Priority); last != nil {
 		at = last.at + 1
@@ -122,12 +125,14 @@ func (f *FIB) withRuleAt(r rpdb.Rule, at order) *FIB {
 
 // WithoutRule returns the FIB with one rule less: the first that equals r in its
 // canonical form, priority and protocol included. It reports whether there is one.
-// What is said of [FIB.WithRule] holds here too.
+// What is said of [FIB.WithRule] holds here too, but that IPv6 goes by the rules of a
+// new namespace until one is added, whichever of them are taken away.
 func (f *FIB) WithoutRule(r rpdb.Rule) (*FIB, bool) {
 	want := r.Canonical()
-	for own := range f.ruleset(r.Family).rules.at(r.Priority) {
-		if own.Canonical() == want {
-			return f.without(own), true
+	rs := f.ruleset(r.Family)
+	for own := range rs.rules.at(r.Priority) {
+		if own.Canonical() == want && !slices.Contains(rs.absent, own.at) {
+			return f.without(r.Family, own.at), true
 		}
 	}
 	return f, false
@@ -141,13 +146,25 @@ func (f *FIB) ruleset(family rpdb.Family) *ruleset {
 	return &f.v4
 }
 
-func (f *FIB) without(r *rule) *FIB {
-	return f.change(r.Family, func(_ *FIB, rs *ruleset) {
+// without is WithoutRule for the rule of an order, which is there.
+func (f *FIB) without(family rpdb.Family, at order) *FIB {
+	if rs := f.ruleset(family); rs.v6 && rs.pristine {
+		g := *f
+		g.v6.absent = append(slices.Clip(rs.absent), at)
+		return &g
+	}
+	return f.change(family, func(_ *FIB, rs *ruleset) { rs.remove(at) })
+}
+
+// remove takes the rule of an order away.
+func (rs *ruleset) remove(at order) {
+	for r := range rs.rules.from(at) {
 		rs.rules = rs.rules.without(r)
 		rs.found = rs.found.without(r)
 		rs.count(r, -1)
 		rs.jumpAnew(r)
-	})
+		return
+	}
 }
 
 // change returns a FIB in which a function has changed the rules of a family. The
@@ -156,7 +173,7 @@ func (f *FIB) change(family rpdb.Family, by func(*FIB, *ruleset)) *FIB {
 	g := *f
 	rs := g.ruleset(family)
 	if rs.pristine {
-		g.customise(rs)
+		g.customise(rs) // which compiles the rules anew
 	}
 	by(&g, rs)
 	if g.gaps.idle != nil {
@@ -169,6 +186,10 @@ func (f *FIB) change(family rpdb.Family, by func(*FIB, *ruleset)) *FIB {
 // local and main become tables of their own (fib_unmerge).
 func (f *FIB) customise(rs *ruleset) {
 	rs.pristine = false
+	for _, at := range rs.absent {
+		rs.remove(at)
+	}
+	rs.absent = nil
 	if rs.merged == nil {
 		return
 	}

@@ -156,6 +156,81 @@ func TestFirstRuleOfItsOwn(t *testing.T) {
 	}
 }
 
+// A rule that every namespace begins with can be taken away: from IPv4 that is a
+// change like any other, and IPv6 goes on by all of them until a rule is added.
+func TestBuiltInRuleTakenAway(t *testing.T) {
+	for seed := range uint64(6) {
+		g := corpus.New(seed)
+		s := g.Snapshot()
+		s.Custom4, s.Custom6 = rpdb.CustomisedNo, rpdb.CustomisedNo
+		s.Rules = append(rpdb.DefaultRules(rpdb.IPv4), rpdb.DefaultRules(rpdb.IPv6)...)
+		for i, gone := range s.Rules {
+			left := *s
+			left.Rules = slices.Delete(slices.Clone(s.Rules), i, i+1)
+			if gone.Family == rpdb.IPv4 {
+				left.Custom4 = rpdb.CustomisedYes
+			}
+			f, ok := fib.Compile(s).WithoutRule(gone)
+			if !ok {
+				t.Fatalf("no %v to take away", gone)
+			}
+			if g, ok := f.WithoutRule(gone); ok || g != f {
+				t.Errorf("took %v away twice", gone)
+			}
+			sameAs(t, g, f, &left)
+			sameAs(t, g, fib.Compile(&left), &left)
+			added := rpdb.Rule{Family: gone.Family, Priority: 5, Action: rpdb.ToTable(100)}
+			if gone.Family == rpdb.IPv6 {
+				left.Custom6 = rpdb.CustomisedYes
+			}
+			unread := fib.Compile(&left)
+			left.Rules = append(slices.Clone(left.Rules), added)
+			slices.SortStableFunc(left.Rules, rpdb.Rule.Compare)
+			sameAs(t, g, f.WithRule(added), &left)
+			sameAs(t, g, unread.WithRule(added), &left)
+		}
+	}
+}
+
+// sameAs compares what a FIB says with what the slow twin says of a snapshot.
+func sameAs(t *testing.T, g *corpus.Generator, f *fib.FIB, s *rpdb.Snapshot) {
+	t.Helper()
+	for range 20 {
+		for _, family := range rpdb.Families() {
+			flow := g.Flow(family)
+			got, want := f.Lookup(flow), oracle.Decide(s, flow)
+			if got.Note = ""; !reflect.DeepEqual(got, want) {
+				t.Fatalf("%+v\nengine %+v\noracle %+v", flow, got, want)
+			}
+		}
+	}
+}
+
+// A rule of neither family is not there, and one whose prefix is of the other fits
+// nothing, or everything if it says not.
+func TestRulesOfTheWrongFamily(t *testing.T) {
+	plain := fib.Compile(world(t))
+	if g := plain.WithRule(rpdb.Rule{Priority: 5, Action: rpdb.Prohibit()}); g != plain {
+		t.Error("a rule of no family was added")
+	}
+	for _, c := range []struct {
+		family       rpdb.Family
+		prefix, flow string
+	}{{rpdb.IPv4, "2001:db8::/32", "10.9.9.9"}, {rpdb.IPv6, "10.0.0.0/8", "2001:db8:9::9"}, {rpdb.IPv6, "::ffff:10.0.0.0/104", "2001:db8:9::9"}} {
+		for _, not := range []bool{false, true} {
+			f := plain
+			for i := range 10 { // first compared, then hashed
+				r := rpdb.Rule{Family: c.family, Priority: rpdb.Priority(5 + i), Action: rpdb.Prohibit()}
+				r.Selector = rpdb.Selector{From: netip.MustParsePrefix(c.prefix), To: netip.MustParsePrefix(c.prefix), Not: not}
+				f = f.WithRule(r)
+				if got := f.Lookup(flow(t, c.flow)).Errno == rpdb.EACCES; got != not {
+					t.Errorf("%d rules like %v: %v", i+1, r, got)
+				}
+			}
+		}
+	}
+}
+
 // Gotos that every flow follows are followed at once, and told of one by one.
 func TestChainOfGotos(t *testing.T) {
 	s := &rpdb.Snapshot{Rules: rpdb.DefaultRules(rpdb.IPv4)[:1], Custom4: rpdb.CustomisedYes}

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"math/bits"
+	"net/netip"
 
 	"rpdb"
 )
@@ -58,11 +59,11 @@ func (r *rule) kindOf() (kind, key) {
 	if s.Not {
 		return d, k
 	}
-	if r.to.IsValid() {
+	if r.ofFamily(r.to) {
 		d.to, k.dst = uint8(r.to.Bits()), r.to.Addr()
 	}
 	// A rule that finds the source itself fits flows that have none.
-	if r.from.IsValid() && r.Flags&rpdb.RuleFindSaddr == 0 {
+	if r.ofFamily(r.from) && r.Flags&rpdb.RuleFindSaddr == 0 {
 		d.from, k.src = uint8(r.from.Bits()), r.from.Addr()
 	}
 	d.mark, k.mark = s.Mark.Mask, s.Mark.Value
@@ -87,6 +88,10 @@ func (r *rule) kindOf() (kind, key) {
 	}
 	return d, k
 }
+
+// ofFamily reports whether a prefix is one of the rule's family. One of the other,
+// which no kernel has, fits no flow, and no hash tells it from others.
+func (r *rule) ofFamily(p netip.Prefix) bool { return p.IsValid() && p.Addr().Is4() == !r.v6 }
 
 // noLink is the index of an interface that is not there, which no flow has.
 const noLink = ^rpdb.LinkIndex(0)

@@ -21,6 +21,9 @@ type ruleset struct {
 	// (fib_has_custom_rules); rules is then the built-in one. In IPv4 the
 	// tables local and main are one trie, merged.
 	pristine bool
+	// absent are those of the built-in rules that were taken away all the same:
+	// IPv6 goes by them until a rule is added (fib6_rule_configure).
+	absent   []order
 	merged   *table
 	noRoutes bool // the routes of the family are not in the snapshot
 	gappy    bool // some of them are not

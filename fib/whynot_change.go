@@ -369,8 +369,7 @@ func (q *inquiry) ruleChanges() []RuleChange {
 	return found
 }
 
-// maxSuspects bounds the rules that are taken away to see what happens, each
-// of which compiles all rules anew.
+// maxSuspects bounds the rules that are taken away to see what happens.
 const maxSuspects = 16
 
 // suspects are the rules without which the answer may be another one.
@@ -403,7 +402,7 @@ func (q *inquiry) suspects() []int {
 
 // lookupWith looks a flow up without one rule, or without its suppressors.
 func (f *FIB) lookupWith(without *rule, suppressors bool, flow rpdb.Flow) rpdb.Decision {
-	g := f.without(without)
+	g := f.without(without.Family, without.at)
 	if suppressors {
 		r := without.Rule
 		r.Suppress = rpdb.Suppressor{}
