@@ -399,10 +399,11 @@ func leadingNumber(word string) (n float64, rest string, ok bool) {
 		v, rest, overflow := strtoul(word, 0)
 		return float64(v), rest, !overflow && len(rest) < len(word)
 	}
-	end := len(word) - len(strings.TrimLeft(word, "0123456789+-.eE"))
+	number := strings.TrimLeft(word, space) // as strtod(3) does
+	end := len(number) - len(strings.TrimLeft(number, "0123456789+-.eE"))
 	for ; end > 0; end-- {
-		if n, err := strconv.ParseFloat(word[:end], 64); err == nil {
-			return n, word[end:], true
+		if n, err := strconv.ParseFloat(number[:end], 64); err == nil {
+			return n, number[end:], true
 		}
 	}
 	return 0, word, false
