@@ -70,6 +70,8 @@ func oneFile(what string) cobra.PositionalArgs {
 			return &usageError{fmt.Sprintf("%sa %s is missing", called(cmd), what), seeHelp(cmd)}
 		case len(args) > 1:
 			return &usageError{fmt.Sprintf("%sone FILE at a time: %q is too many", called(cmd), args[1]), seeHelp(cmd)}
+		case args[0] == "": // as from a variable that is not set
+			return &usageError{called(cmd) + "the name of the FILE is empty", seeHelp(cmd)}
 		}
 		return nil
 	}

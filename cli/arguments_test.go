@@ -44,6 +44,25 @@ func TestWrongWordsSayWhat(t *testing.T) {
 	}
 }
 
+// TestEmptyWords: what a variable that is not set leaves is told, and a time that
+// nobody can wait.
+func TestEmptyWords(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"plan", ""}, "rpdb: plan: the name of the FILE is empty\nhint: see \"rpdb plan --help\"\n"},
+		{[]string{"snapshot", "save", ""}, "rpdb: snapshot save: the name of the FILE is empty\nhint: see \"rpdb snapshot save --help\"\n"},
+		{[]string{"status", "--wait=-1s"}, "rpdb: --wait -1s: a negative time\n"},
+		{[]string{"apply", "policy.yaml", "--wait", "-5m"}, "rpdb: --wait -5m0s: a negative time\n"},
+	} {
+		code, out, errs := call(t, nil, c.args...)
+		if code != exitFailed || out != "" || errs != c.want {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q, want %q", c.args, code, out, errs, c.want)
+		}
+	}
+}
+
 func TestUnknownCommands(t *testing.T) {
 	for _, c := range []struct {
 		args, want string

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -218,6 +219,9 @@ func checkNames(cmd *cobra.Command) error {
 	}
 	if name, given := value("netns"); given && name == "" {
 		return &usageError{text: "--netns: the name of a namespace is empty"}
+	}
+	if wait, given := value("wait"); given && strings.HasPrefix(wait, "-") {
+		return &usageError{text: fmt.Sprintf("--wait %s: a negative time", wait)}
 	}
 	input := ""
 	for _, option := range []string{"snapshot", "from-text", "pcap"} {

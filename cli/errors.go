@@ -16,6 +16,18 @@ import (
 // hinter is an error that knows what to do about it.
 type hinter interface{ Hint() string }
 
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+// Unwrap returns the error.
+func (e *hinted) Unwrap() error { return e.error }
+
+// Hint says what to do.
+func (e *hinted) Hint() string { return e.hint }
+
 // printError writes an error, one line for each of several, and a hint where
 // there is one.
 func (a *app) printError(err error) {

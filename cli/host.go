@@ -153,7 +153,11 @@ func (a *app) readSnapshot(ctx context.Context) (*rpdb.Snapshot, error) {
 		return err
 	})
 	if err != nil { // s may still be written to
-		return nil, a.readFailed(ctx, "snapshot", a.snapshot, err)
+		err = a.readFailed(ctx, "snapshot", a.snapshot, err)
+		if errors.As(err, new(*fs.PathError)) || ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, &hinted{err, "\"rpdb snapshot save\" and \"rpdb show --json\" write what it reads; the output of ip goes with --from-text"}
 	}
 	return s, nil
 }

@@ -29,6 +29,12 @@ func (r *routes) readRoute(name string, verb iproute2.RouteVerb, words []string)
 	if err != nil {
 		return askedRoute{}, r.refused(name, err)
 	}
+	if verb != iproute2.RouteTest && verb != iproute2.RouteDelete && route.Type == rpdb.RouteUnicast && len(route.Nexthops) == 0 && route.NexthopID == 0 {
+		return askedRoute{}, &usageError{
+			fmt.Sprintf("route %s: it leads nowhere", name),
+			"add via ADDRESS, dev NAME or nhid ID; or begin with blackhole, unreachable, prohibit or throw",
+		}
+	}
 	return askedRoute{req, route}, nil
 }
 

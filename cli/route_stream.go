@@ -98,7 +98,7 @@ func (r *routes) saved(verb string, words []string, use func(ipsave.Message) err
 	var bad *ipsave.Error
 	switch err := stream.Err(); {
 	case errors.As(err, &bad):
-		return fmt.Errorf("route %s: message %d at byte %d: %s", verb, number+1, bad.Offset, bad.Text)
+		return notSaved("route", fmt.Errorf("route %s: message %d at byte %d: %s", verb, number+1, bad.Offset, bad.Text))
 	case err != nil:
 		return fmt.Errorf("route %s: read message %d: %w", verb, number+1, err)
 	}

@@ -65,6 +65,14 @@ func (r *rules) noteSaved(all []kernel.RuleList) error {
 	return nil
 }
 
+// notSaved is an error about a stream, with what writes one that can be read.
+func notSaved(object string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &hinted{err, fmt.Sprintf("it reads from standard input what \"rpdb %s save\" or \"ip %s save\" wrote", object, object)}
+}
+
 // restoreOutcome is what a restore did, and its JSON.
 type restoreOutcome struct {
 	Version int `json:"version"`
@@ -89,7 +97,7 @@ func (r *rules) restore(ctx context.Context, words []string) error {
 	ipcmd.CollectLate()
 	saved, err := ipcmd.ReadSavedRules(r.In)
 	if err != nil {
-		return fmt.Errorf("rule restore: %w", err)
+		return notSaved("rule", fmt.Errorf("rule restore: %w", err))
 	}
 	outcome := restoreOutcome{Version: 1}
 	chosen, numbers := r.ofFamily(saved.Rules)
