@@ -243,9 +243,9 @@ func (s *site) viewApply(host *rpdb.Snapshot, out apply.Outcome, prop apply.Prop
 	var left *apply.RollbackError
 	switch n := len(out.Plan.Changes); {
 	case errors.As(failed, &left):
-		w.printf("Failed, and %d %s could not be taken back.\n", len(left.Left), plural(len(left.Left), "change", "changes"))
+		w.say("", "Failed, and %d %s could not be taken back.", len(left.Left), plural(len(left.Left), "change", "changes"))
 	case failed != nil && r.RolledBack:
-		w.printf("Failed; what had been done was taken back.\n")
+		w.say("", "Failed; what had been done was taken back.")
 	case failed != nil:
 		w.printf("Failed; nothing was changed.\n")
 	case n == 0 && len(r.Done) > 0:
@@ -276,7 +276,7 @@ func stands(out apply.Outcome, prop apply.Proposal) string {
 // more sentence on how.
 func (a *app) viewPending(w *printer, p journal.Pending, left time.Duration, how string) {
 	now := time.Now()
-	w.printf("Generation %d is unconfirmed until %s (%v); then %s.\n", p.ID, clock(now.Add(left), now), left.Round(time.Second), comesBack(p.Old))
+	w.say("", "Generation %d is unconfirmed until %s (%v); then %s.", p.ID, clock(now.Add(left), now), left.Round(time.Second), comesBack(p.Old))
 	if how != "" {
 		w.wrap(how)
 	}

@@ -170,9 +170,9 @@ func (p *printer) checkFamily(v words, r *report, f rpdb.Family) {
 	}
 	for _, d := range r.Findings {
 		if d.Family == f && !isDoor(d) {
-			p.printf("  %v: %s\n", d.Severity, safe(d.Message))
+			p.say(fmt.Sprintf("  %v: ", d.Severity), "%s", safe(d.Message))
 			if d.Reason != "" {
-				p.printf("        %s\n", safe(d.Reason))
+				p.say("        ", "%s", safe(d.Reason))
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func (p *printer) door(v words, d answers.Door) {
 	left := fmt.Sprintf("  %-6s %-21s %s", safe(d.Link.Name), d.Address.Prefix, safe(d.Message))
 	p.printf("%s %s\n", pad(left, 71), verdict)
 	if d.Reason != "" {
-		p.printf("         %s\n", safe(withRule(v, d)))
+		p.say("         ", "%s", safe(withRule(v, d)))
 	}
 }
 
@@ -206,7 +206,7 @@ func withRule(v words, d answers.Door) string {
 func (p *printer) checkSummary(r *report) {
 	for _, d := range r.Findings {
 		if d.Family == 0 {
-			p.printf("%v: %s\n", d.Severity, safe(d.Message))
+			p.say(fmt.Sprintf("%v: ", d.Severity), "%s", safe(d.Message))
 		}
 	}
 	wrong := 0
@@ -243,7 +243,8 @@ func butWarnings(findings []analysis.Diagnostic) string {
 // cure shows the policy that puts wrong doors right: every uplink of the host
 // with its gateways, as far as they are known here.
 func (p *printer) cure(r *report) {
-	p.printf("cure: name the uplinks in a policy file (rpdb init > uplinks.yaml begins one),\n\n    uplinks:\n")
+	p.say("cure: ", "name the uplinks in a policy file (rpdb init > uplinks.yaml begins one),")
+	p.printf("\n    uplinks:\n")
 	for _, l := range r.snapshot.Links {
 		if !hasDoor(r, l) {
 			continue

@@ -65,18 +65,38 @@ func (p *printer) fill(head string, words []string, width int) {
 func (a *app) width() int { return widthOf(a.Out) }
 
 func widthOf(w io.Writer) int {
+	if width, ok := terminalWidth(w); ok {
+		return width
+	}
+	return lineWidth
+}
+
+// terminalWidth is how long the lines of a terminal get, false where w is none.
+func terminalWidth(w io.Writer) (int, bool) {
 	if out, ok := w.(*answer); ok {
 		w = out.w
 	}
 	file, ok := w.(*os.File)
 	if !ok {
-		return lineWidth
+		return 0, false
 	}
 	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col == 0 {
-		return lineWidth
+		return 0, false
 	}
-	return int(size.Col) - 1
+	return int(size.Col) - 1, true
+}
+
+// say prints a sentence behind a head: on a terminal that is not as wide broken
+// between words, further lines below its first word; elsewhere in one line, which a
+// program can look for.
+func (p *printer) say(head, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if width, ok := terminalWidth(p.w); ok && len(head)+len(text) > width {
+		p.fill(head, strings.Fields(text), width)
+		return
+	}
+	p.printf("%s%s\n", head, text)
 }
 
 // step prints one step of a plan: sign, command, and behind it why.
@@ -92,12 +112,12 @@ func (p *printer) step(v words, s plan.Step) {
 
 func (p *printer) waiting(parts []rpdb.Waiting) {
 	for _, w := range parts {
-		p.printf("  waiting: %s: %s\n", safe(w.Name), safe(w.Reason))
+		p.say("  waiting: ", "%s: %s", safe(w.Name), safe(w.Reason))
 	}
 }
 
 func (p *printer) notes(notes []string) {
 	for _, n := range notes {
-		p.printf("  note: %s\n", safe(n))
+		p.say("  note: ", "%s", safe(n))
 	}
 }

@@ -154,7 +154,7 @@ func (s *site) endTrial(ctx context.Context, session *apply.Session) error {
 	case way.Messages > 0 && way.Written == 0:
 		w.printf("Packets were led back by %s.\n", way.messages())
 	case way.Messages > 0:
-		w.printf("Packets were led back by %s, after %d that they see nothing of.\n", way.messages(), way.Written)
+		w.say("", "Packets were led back by %s, after %d that they see nothing of.", way.messages(), way.Written)
 	}
 	if w.err != nil {
 		return fmt.Errorf("generation %d is rolled back; to say so: %w", p.ID, w.err)

@@ -198,15 +198,17 @@ func (r *rules) tellNAT(s *rpdb.Snapshot, n rpdb.NATRule) error {
 	w := newPrinter(r.Out)
 	v := newWords(s.LinkName, r.names())
 	v.nat = s.NAT.Translations
-	w.printf("rule        %d: %s\n", n.Rules[0].Priority, v.rule(n.Rules[0]))
-	w.printf("copy        table %d, %d %s of table %s; \"rpdb repair\" renews it when that changes\n",
+	w.say("rule        ", "%d: %s", n.Rules[0].Priority, v.rule(n.Rules[0]))
+	w.say("copy        ", "table %d, %d %s of table %s; \"rpdb repair\" renews it when that changes",
 		n.Copy, len(n.Routes), plural(len(n.Routes), "route", "routes"), safe(r.names().Table(n.Translation.CopyOf)))
-	w.printf("translation %s\n", translationWords(n.Translation))
-	w.printf("%s", ledWords(s, n.Translation))
-	if key, forwards := forwarding(s, n.Family); !forwards {
-		w.printf("This host forwards nothing yet (%s), and translates only what it forwards.\n", key)
+	w.say("translation ", "%s", translationWords(n.Translation))
+	if led := ledWords(s, n.Translation); led != "" {
+		w.say("", "%s", led)
 	}
-	w.printf("Like every rule made by hand it is gone after a boot; a rule of a policy comes back.\n")
+	if key, forwards := forwarding(s, n.Family); !forwards {
+		w.say("", "This host forwards nothing yet (%s), and translates only what it forwards.", key)
+	}
+	w.say("", "Like every rule made by hand it is gone after a boot; a rule of a policy comes back.")
 	return w.err
 }
 
@@ -234,10 +236,10 @@ func ledWords(s *rpdb.Snapshot, t rpdb.Translation) string {
 			if t.Family == rpdb.IPv6 {
 				asks = "neighbour discovery"
 			}
-			return fmt.Sprintf("Neighbours on %s ask for %v by %s, and nothing here answers: they need a route to it by this host, or a proxy.\n", safe(s.LinkName(a.Link)), t.To, asks)
+			return fmt.Sprintf("Neighbours on %s ask for %v by %s, and nothing here answers: they need a route to it by this host, or a proxy.", safe(s.LinkName(a.Link)), t.To, asks)
 		}
 	}
-	return fmt.Sprintf("Packets for %v must be led to this host, by a route of whoever provides it.\n", t.To)
+	return fmt.Sprintf("Packets for %v must be led to this host, by a route of whoever provides it.", t.To)
 }
 
 // testNAT tells whether a rule that translates is there, whole.

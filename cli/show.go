@@ -144,8 +144,8 @@ func (p *printer) finding(d analysis.Diagnostic) {
 	if d.Family != 0 {
 		where = d.Family.String() + ": "
 	}
-	p.printf("  %v: %s%s\n", d.Severity, where, safe(d.Message))
+	p.say(fmt.Sprintf("  %v: ", d.Severity), "%s%s", where, safe(d.Message))
 	if d.Reason != "" {
-		p.printf("        %s\n", safe(d.Reason))
+		p.say("        ", "%s", safe(d.Reason))
 	}
 }

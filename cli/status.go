@@ -238,15 +238,15 @@ func (a *app) viewStatus(d statusDocument) error {
 	}
 	switch n := len(d.Drift); {
 	case d.by != nil:
-		w.printf("Being changed: %v. What holds is seen when that is done.\n", d.by)
+		w.say("", "Being changed: %v. What holds is seen when that is done.", d.by)
 	case n > 0 && d.Generation == nil:
-		w.printf("Drifted: %d %s of ours, of no recorded generation. \"rpdb remove\" would do this:\n", n, plural(n, "object is", "objects are"))
+		w.say("", "Drifted: %d %s of ours, of no recorded generation. \"rpdb remove\" would do this:", n, plural(n, "object is", "objects are"))
 	case n > 0 && d.SeenInSync != nil:
-		w.printf("Drifted after %s, when it was last seen in sync: %d %s would put it right:\n", clock(*d.SeenInSync, time.Now()), n, plural(n, "change", "changes"))
+		w.say("", "Drifted after %s, when it was last seen in sync: %d %s would put it right:", clock(*d.SeenInSync, time.Now()), n, plural(n, "change", "changes"))
 	case n > 0:
-		w.printf("Drifted, at some time since then: %d %s would put it right:\n", n, plural(n, "change", "changes"))
+		w.say("", "Drifted, at some time since then: %d %s would put it right:", n, plural(n, "change", "changes"))
 	case d.Leftovers > 0:
-		w.printf("Drifted: %d %s to be put right, which change no decision.\n", d.Leftovers, plural(d.Leftovers, "leftover is", "leftovers are"))
+		w.say("", "Drifted: %d %s to be put right, which change no decision.", d.Leftovers, plural(d.Leftovers, "leftover is", "leftovers are"))
 	case d.Generation != nil && len(d.Blocked) == 0:
 		w.printf("In sync: %d %s as the policy wants.\n", d.Kept, plural(d.Kept, "rule or route is", "rules and routes are"))
 	}
@@ -267,11 +267,11 @@ func (a *app) viewStatus(d statusDocument) error {
 	case p.Phase == journal.Returning && d.by != nil:
 		w.printf("Generation %d is being taken back.\n", p.ID)
 	case p.Phase == journal.Writing:
-		w.printf("Generation %d was not written to its end, and whoever wrote it is no more: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+		w.say("", "Generation %d was not written to its end, and whoever wrote it is no more: %s with the next apply, confirm or rollback.", p.ID, comesBack(p.Old))
 	case p.Phase == journal.Returning:
-		w.printf("Generation %d was not taken back to its end, and whoever did that is no more: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+		w.say("", "Generation %d was not taken back to its end, and whoever did that is no more: %s with the next apply, confirm or rollback.", p.ID, comesBack(p.Old))
 	case d.left <= 0:
-		w.printf("Generation %d was not confirmed in time: %s with the next apply, confirm or rollback.\n", p.ID, comesBack(p.Old))
+		w.say("", "Generation %d was not confirmed in time: %s with the next apply, confirm or rollback.", p.ID, comesBack(p.Old))
 	default:
 		how := ""
 		if back := d.Pending.Back; back != nil {
@@ -281,7 +281,7 @@ func (a *app) viewStatus(d statusDocument) error {
 		if g := d.Pending.Guards.String(); g != "" {
 			w.printf("Watched by %s.\n", g)
 		} else {
-			w.printf("Nothing watches it any more: after that time %s with the next apply, confirm or rollback.\n", comesBack(p.Old))
+			w.say("", "Nothing watches it any more: after that time %s with the next apply, confirm or rollback.", comesBack(p.Old))
 		}
 	}
 	w.lasting(d.Lasting, d.Generation != nil)
@@ -300,9 +300,9 @@ func (p *printer) generation(e journal.Entry) {
 // byHand shows what is not as it should be with rules made by hand that translate.
 func (p *printer) byHand(v words, steps []plan.Step, notes []string) {
 	if n := len(steps); n > 0 {
-		p.printf("Of rules made by hand that translate, %d %s not as %s should be; \"rpdb repair\" would do this:\n", n, plural(n, "part is", "parts are"), plural(n, "it", "they"))
+		p.say("", "Of rules made by hand that translate, %d %s not as %s should be; \"rpdb repair\" would do this:", n, plural(n, "part is", "parts are"), plural(n, "it", "they"))
 	} else if len(notes) > 0 {
-		p.printf("Of rules made by hand that translate, this is not as it should be:\n")
+		p.say("", "Of rules made by hand that translate, this is not as it should be:")
 	}
 	for _, step := range steps {
 		p.step(v, step)
@@ -340,7 +340,7 @@ func (p *printer) blocked(v words, all []blocker) {
 	if len(all) == 0 {
 		return
 	}
-	p.printf("Blocked by what others have put there; nothing can be applied or repaired before it goes:\n")
+	p.say("", "Blocked by what others have put there; nothing can be applied or repaired before it goes:")
 	for _, b := range all {
 		switch {
 		case b.Rule != nil:
