@@ -1,8 +1,11 @@
 package fib
 
 import (
+	"maps"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -231,5 +234,128 @@ func TestClassifierAgainstList(t *testing.T) {
 	}
 	if fitting[true] < 10_000 || fitting[false] < 10_000 {
 		t.Errorf("rules that fit say little: %v by their few words, or not", fitting)
+	}
+}
+
+// However many rules came and went, what is left is not larger for it, and finds what
+// it has.
+func TestRulesComeAndGoForEver(t *testing.T) {
+	t.Parallel()
+	const ever, window = 4000, 40
+	rule := func(i int) rpdb.Rule {
+		r := rpdb.Rule{Family: rpdb.IPv4, Priority: rpdb.Priority(1 + i), Action: rpdb.Goto(rpdb.Priority(2*ever + i))}
+		r.Selector.Mark = rpdb.Mark{Value: uint32(i), Mask: ^uint32(0)}
+		if i%2 == 0 { // five of a kind, which nobody has again
+			r.Selector = rpdb.Selector{Not: true, Mark: rpdb.Mark{Value: uint32(i / 10), Mask: ^uint32(0)}}
+		}
+		return r
+	}
+	f := Compile(oddWorld())
+	for i := range ever {
+		f = f.WithRule(rule(i))
+		if i >= window {
+			f, _ = f.WithoutRule(rule(i - window))
+		}
+	}
+	rs := &f.v4
+	if rs.rules.n != window || rs.found.kinds.n > window || rs.targets.n != window {
+		t.Errorf("of %d rules there are %d, %d kinds and %d targets", window, rs.rules.n, rs.found.kinds.n, rs.targets.n)
+	}
+	for _, s := range rs.found.shapes {
+		set := 0
+		for _, word := range s.filter {
+			set += bits.OnesCount64(word)
+		}
+		if s.gone > s.n+perSegment || set > s.n+s.gone || len(s.filter) > window {
+			t.Errorf("of %d rules and %d that are gone, %d of %d filter words are set", s.n, s.gone, set, len(s.filter))
+		}
+	}
+	for i := ever - window; i < ever; i++ {
+		k := key{dst: netip.IPv4Unspecified(), src: netip.IPv4Unspecified(), mark: uint32(i)}
+		a := asking{rs: rs, image: newImage(&k), fits: true}
+		for r := range rs.rules.from(0) {
+			if r.mismatch(&k) != "" {
+				continue
+			}
+			if found := a.next(&k); found != r {
+				t.Fatalf("mark %d: found %+v, want %+v", i, found, r.Rule)
+			}
+		}
+	}
+}
+
+// A rule more or less copies a part of what is known of the others, whatever their
+// number.
+func TestVersionsShareWhatIsKnown(t *testing.T) {
+	s := oddWorld()
+	rule := func(i int) rpdb.Rule {
+		r := rpdb.Rule{Family: rpdb.IPv4, Priority: rpdb.Priority(1 + i), Action: rpdb.Goto(rpdb.Priority(20_000 + i))}
+		r.Selector = rpdb.Selector{Not: true, From: netip.PrefixFrom(number{high: uint64(i) << 32}.address(false), 32)}
+		return r
+	}
+	for i := range 5000 {
+		s.Rules = append(s.Rules, rule(i))
+	}
+	f := Compile(s)
+	for i := range 20 {
+		g := f.WithRule(rule(5000 + i))
+		h, _ := g.WithoutRule(rule(i))
+		for _, v := range [][2]*FIB{{f, g}, {g, h}} {
+			if n := changed(&v[0].v4.found.kinds, &v[1].v4.found.kinds); n != 1 {
+				t.Errorf("%d parts of the kinds are not shared", n)
+			}
+			if n := changed(&v[0].v4.targets, &v[1].v4.targets); n != 1 {
+				t.Errorf("%d parts of the targets are not shared", n)
+			}
+		}
+		f = h
+	}
+}
+
+// changed counts the parts that two versions do not share.
+func changed[K sharded, V any](a, b *shards[K, V]) (n int) {
+	for i := range a.parts {
+		if reflect.ValueOf(a.parts[i]).Pointer() != reflect.ValueOf(b.parts[i]).Pointer() {
+			n++
+		}
+	}
+	return n
+}
+
+// Versions of a map have what was put into them, and nothing of each other.
+func TestShardsAgainstMaps(t *testing.T) {
+	t.Parallel()
+	type version struct {
+		shards shards[order, int]
+		plain  map[order]int
+	}
+	g := rand.New(rand.NewPCG(1, 4))
+	old := []version{{shards[order, int]{}, map[order]int{}}}
+	for i := range 600 {
+		v := old[len(old)-1-g.IntN(min(len(old), 3))]
+		k := orderOf(rpdb.Priority(g.IntN(400)))
+		v.plain = maps.Clone(v.plain)
+		if g.IntN(4) == 0 {
+			v.shards = v.shards.without(k)
+			delete(v.plain, k)
+		} else {
+			v.shards = v.shards.with(k, i)
+			v.plain[k] = i
+		}
+		old = append(old, v)
+	}
+	for _, v := range append(old, version{newShards(maps.Clone(old[600].plain)), old[600].plain}) {
+		if v.shards.n != len(v.plain) {
+			t.Fatalf("%d keys, want %d", v.shards.n, len(v.plain))
+		}
+		for p := range rpdb.Priority(400) {
+			got, ok := v.shards.get(orderOf(p))
+			if want, has := v.plain[orderOf(p)]; got != want || ok != has {
+				t.Fatalf("%d: %d, %v, want %d, %v", p, got, ok, want, has)
+			}
+		}
+	}
+	if n := len(old[600].shards.parts); n < 4 {
+		t.Errorf("all in %d parts", n)
 	}
 }

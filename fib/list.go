@@ -23,19 +23,6 @@ func newList(rules []*rule) list {
 // flat returns all rules; the caller may keep it.
 func (l list) flat() []*rule { return slices.Concat(l.parts...) }
 
-// backward yields the rules from the last to the first.
-func (l list) backward() iter.Seq[*rule] {
-	return func(yield func(*rule) bool) {
-		for _, part := range slices.Backward(l.parts) {
-			for _, r := range slices.Backward(part) {
-				if !yield(r) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // from yields the rules from an order on.
 func (l list) from(at order) iter.Seq[*rule] {
 	return func(yield func(*rule) bool) {

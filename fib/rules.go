@@ -21,6 +21,16 @@ type jump struct {
 	end order
 }
 
+// target is a priority that gotos name, by the order of its first rule.
+type target struct {
+	jump      // zero if no rule has the priority
+	named int // how many gotos name it
+	plain int // how many of them every flow follows
+}
+
+// shard is the priority: those that gotos name lie close together.
+func (o order) shard() uint64 { return uint64(o.priority()) }
+
 // setRules compiles a list of rules in place of the one that there is. As in the
 // kernel they stand by priority, those of one priority as they come.
 func (f *FIB) setRules(rs *ruleset, rules []rpdb.Rule) {
@@ -53,27 +63,66 @@ func (rs *ruleset) count(r *rule, n int) {
 	}
 }
 
-// setJumps works out where gotos lead, the last ones first, since those before may
-// lead to them.
+// setJumps works out where all gotos lead.
 func (rs *ruleset) setJumps() {
-	rs.jumps = map[rpdb.Priority]jump{}
-	for r := range rs.rules.backward() {
-		if r.Action.Type() != rpdb.ActionGoto {
-			continue
+	targets := map[order]target{}
+	for r := range rs.rules.from(0) {
+		if r.does == rpdb.ActionGoto {
+			at := orderOf(r.target)
+			to := targets[at]
+			targets[at] = to.counted(r, 1)
 		}
-		p := r.Action.Target()
-		if _, known := rs.jumps[p]; known {
-			continue
+	}
+	rs.targets = newShards(targets)
+	// The last ones first, since those before may lead to them.
+	for _, at := range slices.Backward(slices.Sorted(maps.Keys(targets))) {
+		to, _ := rs.targets.get(at)
+		to.jump = rs.jumpTo(at)
+		rs.targets.part(at)[at] = to // nobody else has it yet
+	}
+}
+
+// counted returns the target with a goto more that names it, or one less.
+func (to target) counted(r *rule, n int) target {
+	to.named += n
+	if r.fitsAll() && !r.unknown {
+		to.plain += n
+	}
+	return to
+}
+
+// jumpTo works out where a goto to a priority leads.
+func (rs *ruleset) jumpTo(at order) (to jump) {
+	for first := range rs.rules.at(at.priority()) {
+		to = jump{first.at, first.at}
+		if onward, ok := rs.follows(first); ok && first.fitsAll() {
+			to.end = onward.end
 		}
-		rs.jumps[p] = jump{}
-		for target := range rs.rules.at(p) {
-			to := jump{first: target.at, end: target.at}
-			if onward, ok := rs.follows(target); ok && target.fitsAll() {
-				to.end = onward.end
-			}
-			rs.jumps[p] = to
-			break
+		break
+	}
+	return to
+}
+
+// jumpAnew works out what a rule changes of where gotos lead that came, or went.
+func (rs *ruleset) jumpAnew(r *rule, n int) {
+	if r.does == rpdb.ActionGoto {
+		at := orderOf(r.target)
+		to, _ := rs.targets.get(at)
+		if to = to.counted(r, n); to.named == 0 {
+			rs.targets = rs.targets.without(at)
+		} else {
+			to.jump = rs.jumpTo(at)
+			rs.targets = rs.targets.with(at, to)
 		}
+	}
+	at := orderOf(r.Priority)
+	switch to, named := rs.targets.get(at); {
+	case !named || to.jump == rs.jumpTo(at):
+	case to.plain > 0:
+		rs.setJumps() // what leads there leads on to somewhere else
+	default:
+		to.jump = rs.jumpTo(at)
+		rs.targets = rs.targets.with(at, to)
 	}
 }
 
@@ -82,8 +131,8 @@ func (r *rule) fitsAll() bool { return r.Selector.Canonical() == rpdb.Selector{}
 
 // jumpOf returns where a goto leads; not ok if there is no such rule behind it.
 func (rs *ruleset) jumpOf(r *rule) (jump, bool) {
-	to, ok := rs.jumps[r.target]
-	return to, ok && to.first > r.at
+	to, _ := rs.targets.get(orderOf(r.target))
+	return to.jump, to.first > r.at
 }
 
 // follows returns where a walk goes on behind a rule that fits, if the rule is a
@@ -119,7 +168,7 @@ func (f *FIB) withRuleAt(r rpdb.Rule, at order) *FIB {
 		rs.rules = rs.rules.with(&n)
 		rs.found = rs.found.with(&n)
 		rs.count(&n, 1)
-		rs.jumpAnew(&n)
+		rs.jumpAnew(&n, 1)
 	})
 }
 
@@ -162,7 +211,7 @@ func (rs *ruleset) remove(at order) {
 		rs.rules = rs.rules.without(r)
 		rs.found = rs.found.without(r)
 		rs.count(r, -1)
-		rs.jumpAnew(r)
+		rs.jumpAnew(r, -1)
 		return
 	}
 }
@@ -223,12 +272,4 @@ func rulesOf(compiled []*rule) []rpdb.Rule {
 		rules[i] = r.Rule
 	}
 	return rules
-}
-
-// jumpAnew works the jumps out anew if a rule that came or went can have changed
-// any.
-func (rs *ruleset) jumpAnew(r *rule) {
-	if _, named := rs.jumps[r.Priority]; named || r.Action.Type() == rpdb.ActionGoto {
-		rs.setJumps()
-	}
 }

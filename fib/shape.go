@@ -31,6 +31,32 @@ type kind struct {
 	ranged dimension
 }
 
+// shard mixes what kinds differ in.
+func (d kind) shard() uint64 {
+	h := uint64(d.ranged)
+	for _, mask := range d.masks(true) {
+		h = mix(h, mask)
+	}
+	if !d.not.Not {
+		return h
+	}
+	s := &d.not
+	for _, p := range []netip.Prefix{s.From, s.To} {
+		if p.IsValid() {
+			high, low := words6(p.Addr())
+			h = mix(mix(h, high), low^uint64(p.Bits()))
+		}
+	}
+	for _, b := range []byte(s.IIF + s.OIF) {
+		h = mix(h, uint64(b))
+	}
+	uids, _ := s.UIDRange.Get()
+	h = mix(h, uint64(s.Mark.Value)<<32|uint64(s.Mark.Mask))
+	h = mix(h, uint64(uids.First)<<32|uint64(uids.Last))
+	h = mix(h, uint64(s.SPort.First)<<32|uint64(s.SPort.Last)<<16|uint64(s.DPort.First))
+	return mix(h, s.TunID^uint64(s.FlowLabel.Value)<<32)
+}
+
 // dimension is a field of which a rule wants a range.
 type dimension uint8
 

@@ -2,7 +2,6 @@ package fib
 
 import (
 	"cmp"
-	"maps"
 	"math/bits"
 	"slices"
 )
@@ -20,14 +19,16 @@ type classifier struct {
 	// shapes begin with the one whose first rule comes first. The zero shape has the
 	// rules that are compared one by one.
 	shapes []*tuples
-	// few holds of how many rules each kind is that has too few for tables of its
-	// own, and inTables for a kind that has.
-	few    map[kind]int
-	enough int // rules of a kind that have tables
+	kinds  shards[kind, census] // those that there are
+	enough int                  // rules of a kind that have tables
 }
 
-// inTables marks a kind whose rules are in tables.
-const inTables = -1
+// census is how many rules of a kind there are, and whether they are in tables: a
+// kind that had enough keeps its tables as long as it has rules.
+type census struct {
+	rules    int
+	inTables bool
+}
 
 // enough is how many rules of a kind have tables in all that is compiled: a hash
 // costs as much as comparing some rules.
@@ -36,6 +37,7 @@ const enough = 4
 // tuples holds the rules of one shape.
 type tuples struct {
 	min, max order // between which its rules are, and maybe were
+	gone     int   // how many were taken away since it was made
 	filter   filter
 	segments []segment // where a hash tells rules apart: by the upper bits of the hash
 	shift    uint      // that leaves those bits
@@ -113,17 +115,14 @@ func (f filter) with(hash uint64) filter {
 // newClassifier compiles a list of rules, with tables for the kinds of which there
 // are enough.
 func newClassifier(rules []*rule, enough int) *classifier {
-	c := &classifier{few: map[kind]int{}, enough: enough}
+	kinds := map[kind]census{}
 	for _, r := range rules {
 		if d, _ := r.kindOf(); d != (kind{}) && !r.idle {
-			c.few[d]++
+			n := kinds[d].rules + 1
+			kinds[d] = census{n, n >= enough}
 		}
 	}
-	for d, n := range c.few {
-		if n >= enough {
-			c.few[d] = inTables
-		}
-	}
+	c := &classifier{kinds: newShards(kinds), enough: enough}
 	found := map[shape]*pile{{}: {}}
 	for _, r := range rules {
 		c.places(r, func(e entry) {
@@ -150,7 +149,7 @@ func (c *classifier) places(r *rule, yield func(entry)) {
 		return
 	}
 	d, k := r.kindOf()
-	if c.few[d] != inTables {
+	if n, _ := c.kinds.get(d); !n.inTables {
 		yield(entry{})
 		return
 	}
@@ -255,12 +254,11 @@ func compareOrder(r *rule, at order) int { return cmp.Compare(r.at, at) }
 
 // with returns the classifier with one rule more.
 func (c *classifier) with(r *rule) *classifier {
-	d, _ := r.kindOf()
-	next := &classifier{shapes: slices.Clone(c.shapes), few: c.few, enough: c.enough}
-	if n := c.few[d]; d != (kind{}) && n != inTables && !r.idle {
-		next.few = maps.Clone(c.few)
-		next.few[d]++
-		if n+1 >= c.enough {
+	next := &classifier{shapes: slices.Clone(c.shapes), kinds: c.kinds, enough: c.enough}
+	if d, _ := r.kindOf(); d != (kind{}) && !r.idle {
+		was, _ := c.kinds.get(d)
+		n := census{was.rules + 1, was.inTables || was.rules+1 >= c.enough}
+		if next.kinds = c.kinds.with(d, n); n.inTables && !was.inTables {
 			next.settle(d)
 		}
 	}
@@ -272,7 +270,6 @@ func (c *classifier) with(r *rule) *classifier {
 // settle moves the rules of a kind from those that are compared one by one into
 // tables.
 func (c *classifier) settle(d kind) {
-	c.few[d] = inTables
 	at := c.table(shape{})
 	if at < 0 {
 		return
@@ -307,20 +304,24 @@ func (c *classifier) put(r *rule) {
 
 // without returns the classifier with one rule less, which it must have.
 func (c *classifier) without(r *rule) *classifier {
+	if r.idle {
+		return c
+	}
 	d, _ := r.kindOf()
-	next := &classifier{shapes: slices.Clone(c.shapes), few: c.few, enough: c.enough}
+	next := &classifier{shapes: slices.Clone(c.shapes), kinds: c.kinds, enough: c.enough}
 	next.places(r, func(e entry) {
 		t := next.table(e.shape)
 		if next.shapes[t] = next.shapes[t].without(e.hash, r); next.shapes[t].n == 0 {
 			next.shapes = slices.Delete(next.shapes, t, t+1)
 		}
 	})
-	if n := c.few[d]; n > 0 && !r.idle {
-		next.few = maps.Clone(c.few)
-		if next.few[d]--; n == 1 {
-			delete(next.few, d)
-		}
+	switch n, _ := c.kinds.get(d); {
+	case n.rules > 1:
+		next.kinds = c.kinds.with(d, census{n.rules - 1, n.inTables})
+	case n.rules == 1:
+		next.kinds = c.kinds.without(d)
 	}
+	next.sort()
 	return next
 }
 
@@ -350,7 +351,7 @@ func (t *tuples) with(hash uint64, r *rule) *tuples {
 // without returns the table with one rule less.
 func (t *tuples) without(hash uint64, r *rule) *tuples {
 	next := *t
-	next.n--
+	next.n, next.gone = t.n-1, t.gone+1
 	if t.segments == nil {
 		next.loose = drop(t.loose, r)
 		return &next
@@ -358,6 +359,9 @@ func (t *tuples) without(hash uint64, r *rule) *tuples {
 	next.segments = slices.Clone(t.segments)
 	i := t.segmentOf(hash)
 	next.segments[i] = t.segments[i].without(hash, r)
+	if next.n > 0 && next.gone > next.n+perSegment { // its filter and its bounds still let those pass
+		return newTuples(t.shape, next.pile().sorted())
+	}
 	return &next
 }
 

@@ -11,12 +11,11 @@ type ruleset struct {
 	v6    bool
 	rules list
 	found *classifier
-	// jumps says of every priority that a goto names where a walk goes on; the
-	// zero jump if there is no rule.
-	jumps  map[rpdb.Priority]jump
-	ports  int // rules that make the kernel look into incoming packets
-	realms int // IPv4 rules that carry realms
-	tables map[rpdb.TableID]*table
+	// targets are the priorities that gotos name, by the order of their first rules.
+	targets shards[order, target]
+	ports   int // rules that make the kernel look into incoming packets
+	realms  int // IPv4 rules that carry realms
+	tables  map[rpdb.TableID]*table
 	// pristine rules were never changed, so lookups go past the list
 	// (fib_has_custom_rules); rules is then the built-in one. In IPv4 the
 	// tables local and main are one trie, merged.
