@@ -21,6 +21,9 @@ func TestSmoke(t *testing.T) {
 		t.Skip("network namespaces, BPF programs and full tables need root")
 	}
 	docs := t.TempDir()
+	if err := os.WriteFile(filepath.Join(docs, "benchmarks-other.md"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var progress bytes.Buffer
 	if err := run(t.Context(), []string{"-scale", "1000", "-rounds", "1", "-docs", docs}, io.Discard, &progress); err != nil {
 		t.Errorf("%v\n%s", err, progress.String())
@@ -29,7 +32,7 @@ func TestSmoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| flush 10 rules [", "one IPv6 decision, 10 rules of 4 mask shapes", "not judged: other sizes", "Load averages"} {
+	for _, want := range []string{"| flush 10 rules [", "one IPv6 decision, 10 rules of 4 mask shapes", "not judged: other sizes", "Load averages", "[benchmarks-other.md](benchmarks-other.md)", "the kernel's deletions alone", "into a pipe"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the page lacks %q", want)
 		}

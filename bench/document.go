@@ -10,8 +10,9 @@ import (
 //go:embed document.md
 var documentText string
 
-// document writes the page: how it is measured, the machine, the table.
-func (e *env) document(m Machine, lines []Line) (string, error) {
+// document writes the page: how it is measured, the machine, the table, and what pages
+// there are of others.
+func (e *env) document(m Machine, lines []Line, others []string) (string, error) {
 	t, err := template.New("document").Parse(documentText)
 	if err != nil {
 		return "", err
@@ -19,7 +20,7 @@ func (e *env) document(m Machine, lines []Line) (string, error) {
 	var b strings.Builder
 	err = t.Execute(&b, map[string]any{
 		"Machine": m, "Table": table(lines, e.scale == 1), "Rounds": e.rounds, "Source": e.source(), "Plot": plotFile,
-		"Notes": notes(lines), "Missed": missed(lines, e.scale == 1),
+		"Notes": notes(lines), "Missed": missed(lines, e.scale == 1), "Others": others,
 	})
 	return b.String(), err
 }

@@ -137,13 +137,28 @@ func install(ctx context.Context, root, program string) error {
 	return os.WriteFile(program, binary, 0o755)
 }
 
+// pagesOfOthers returns the pages beside ours that were put aside, each of another
+// machine: what a list of rules costs the kernel differs more between them than between
+// programs.
+func pagesOfOthers(docs string) (names []string, err error) {
+	names, err = filepath.Glob(filepath.Join(docs, "benchmarks-*.md"))
+	for i, name := range names {
+		names[i] = filepath.Base(name)
+	}
+	return names, err
+}
+
 // report writes the page and the plot, or without a folder for them the table.
 func (e *env) report(docs string, m Machine, lines []Line, out io.Writer) error {
 	if docs == "" {
 		fmt.Fprintf(out, "%s\n%s", table(lines, e.scale == 1), notes(lines))
 		return nil
 	}
-	text, err := e.document(m, lines)
+	others, err := pagesOfOthers(docs)
+	if err != nil {
+		return err
+	}
+	text, err := e.document(m, lines, others)
 	if err != nil {
 		return err
 	}
