@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -62,6 +63,8 @@ func (s *site) await(ctx context.Context, id uint64) error {
 		case answer, ok := <-answers:
 			switch answer = strings.ToLower(strings.TrimSpace(answer)); {
 			case !ok:
+				show.clear()
+				s.app.note("generation %d stays on trial for %v; keep it with: %s", id, left.Round(time.Second), s.app.callAgain("confirm", strconv.FormatUint(id, 10)))
 				return &codeError{code: exitFailed}
 			case answer == "" || answer == "y" || answer == "yes":
 				return s.confirm(ctx, id, show)

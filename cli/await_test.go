@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,6 +255,26 @@ func TestCtrlCTakesBack(t *testing.T) {
 			t.Errorf("%q: ended with 0: %s", key, out)
 		}
 		h.wantGeneration(t, 1)
+	}
+}
+
+// TestEndOfInput leaves the trial to its guard, and says so: whoever typed it still sits
+// there.
+func TestEndOfInput(t *testing.T) {
+	h := newTrialHost(t)
+	p, keyboard := h.onTerminal(t, "apply", "two.yaml", "--confirm", "1h")
+	if _, err := keyboard.WriteString("\x04"); err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.wait()
+	if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !regexp.MustCompile(`note: generation 2 stays on trial for [0-9hms]+; keep it with: rpdb confirm 2 --state-dir state\r?\n`).MatchString(out) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if s := h.state(t); s.Pending == nil || s.Pending.ID != 2 {
+		t.Errorf("on trial is %+v", s.Pending)
+	}
+	if out, err := h.start(t, nil, "confirm", "2").wait(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
