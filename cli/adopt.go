@@ -96,6 +96,7 @@ func (a *app) chosenRules(words []string) (func(rpdb.Rule) bool, error) {
 		return nil, nil
 	}
 	r := a.newRules()
+	r.typed = words
 	families, filters, err := r.filters("list", words)
 	var wrong *usageError
 	if errors.As(err, &wrong) {

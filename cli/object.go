@@ -58,7 +58,8 @@ func (a *app) ended(code int) error {
 type objectCall struct {
 	*app
 	object string
-	usage  string // what its help prints
+	usage  string   // what its help prints
+	typed  []string // the words behind the verb
 	opts   ipcmd.Options
 	named  *rpdb.Names // nil before they are read
 }
@@ -177,6 +178,8 @@ func (o *objectCall) badWords(verb string, err error) error {
 			return err
 		}
 		return &codeError{code: exitOK} // nothing else is to be done
+	case bad != nil && bad.Kind == iproute2.Incomplete && len(o.typed) > 0:
+		return o.wrong(verb, "%q: a value must follow", o.typed[len(o.typed)-1])
 	case bad != nil && strings.HasSuffix(bad.Reason, "requires arguments."):
 		return o.wrong(verb, "the %s is missing", o.object)
 	case bad != nil && isOption(bad.Word):

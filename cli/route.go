@@ -82,6 +82,7 @@ func (r *routes) command(ctx context.Context, word string, words []string) error
 		return r.troubleOf(verb, err)
 	}
 	defer r.close()
+	r.typed = words
 	if word == "ensure" {
 		return r.ensure(ctx, words)
 	}

@@ -106,6 +106,7 @@ func (r *rules) verb(ctx context.Context, word string, words []string) error {
 		}
 		return err
 	}
+	r.typed = words
 	return run(ctx, words)
 }
 
