@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"net/netip"
 	"strconv"
+
+	"rpdb"
 )
 
 // patterns remember what stands around the values in which entries differ, by all
@@ -91,6 +93,15 @@ var places = [...][]place{
 	priorityValue:    {{trail: ":\t"}, {lead: `"priority":`}, {lead: `"priority": `}},
 	fromValue:        {{lead: "from "}, {lead: `"src":"`}, {lead: `"src": "`}},
 	toValue:          {{lead: " to "}, {lead: `"dst":"`}, {lead: `"dst": "`}},
+}
+
+// addressSize returns the bytes of an address of a message's family, 0 for a message
+// that is about neither, or too short.
+func addressSize(payload []byte) int {
+	if len(payload) < sizeofFixed {
+		return 0
+	}
+	return rpdb.Family(payload[0]).Bits() / 8
 }
 
 // size is that of the message without the values.

@@ -1,25 +1,12 @@
 package iproute2
 
-import (
-	"encoding/binary"
-
-	"rpdb"
-)
+import "encoding/binary"
 
 // route cuts the payload of a message about a route around its destination. It is
 // false for default routes, and for messages that have no good destination.
 func (c *cutting) route(payload []byte) bool {
-	if len(payload) < sizeofFixed {
-		return false
-	}
-	size := 4
-	if payload[0] == uint8(rpdb.IPv6) {
-		size = 16
-	} else if payload[0] != uint8(rpdb.IPv4) {
-		return false
-	}
-	bits := payload[1]
-	if bits == 0 || int(bits) > 8*size {
+	size := addressSize(payload)
+	if size == 0 || payload[1] == 0 || int(payload[1]) > 8*size {
 		return false
 	}
 	c.head = binary.LittleEndian.Uint64(payload) &^ 0xff00
@@ -32,7 +19,7 @@ func (c *cutting) route(payload []byte) bool {
 			return false
 		}
 		if binary.NativeEndian.Uint16(attrs[i+2:]) == rtaDst {
-			c.kinds[0], c.values[0] = destinationValue, cutValue{data: attrs[i+attributeHeader : next], bits: bits}
+			c.kinds[0], c.values[0] = destinationValue, cutValue{data: attrs[i+attributeHeader : next], bits: payload[1]}
 			c.around[0], c.around[1], c.n = attrs[:i], attrs[next:], 2
 			return n == attributeHeader+size
 		}

@@ -64,6 +64,36 @@ func (l *listed) text() string {
 	return l.String()
 }
 
+// measure lists messages again and again.
+func (l *listed) measure(b *testing.B, list [][]byte, add func([]byte) error) {
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if l.Len() > 1<<20 {
+			l.Reset()
+		}
+		if err := add(list[i%len(list)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// allocates counts the allocations of listing messages, once everything has the room
+// that it needs.
+func (l *listed) allocates(t *testing.T, list [][]byte, add func([]byte) error) float64 {
+	all := func() {
+		l.Reset()
+		for _, m := range list {
+			if err := add(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 20 {
+		all()
+	}
+	return testing.AllocsPerRun(10, all)
+}
+
 // wants compares line by line what was printed.
 func (l *listed) wants(t *testing.T, want *listed, about string) {
 	t.Helper()
@@ -382,18 +412,7 @@ func TestRouteStreamAllocates(t *testing.T) {
 			e.Metric = uint32(i % 500)
 			list = append(list, g.elsewhere(message(t, e)))
 		}
-		all := func() {
-			l.Reset()
-			for _, m := range list {
-				if err := s.Add(m); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		for range 20 { // until the patterns have the room that they need
-			all()
-		}
-		if allocs := testing.AllocsPerRun(10, all); allocs > 20 {
+		if allocs := l.allocates(t, list, s.Add); allocs > 20 {
 			t.Errorf("json %v: %v allocations in %d routes", json, allocs, len(list))
 		}
 	}
@@ -418,15 +437,7 @@ func BenchmarkRouteStream(b *testing.B) {
 					binary.NativeEndian.PutUint32(attribute(m, 6), uint32(i%kinds))
 					list = append(list, m)
 				}
-				b.ReportAllocs()
-				for i := 0; b.Loop(); i++ {
-					if l.Len() > 1<<20 {
-						l.Reset()
-					}
-					if err := s.Add(list[i%len(list)]); err != nil {
-						b.Fatal(err)
-					}
-				}
+				l.measure(b, list, s.Add)
 			})
 		}
 	}

@@ -84,13 +84,8 @@ const (
 // as many of them as it has. It is false for a message that has one of them twice, or
 // not as it should be.
 func (c *cutting) rule(payload []byte) bool {
-	if len(payload) < sizeofFixed {
-		return false
-	}
-	size := 4
-	if payload[0] == uint8(rpdb.IPv6) {
-		size = 16
-	} else if payload[0] != uint8(rpdb.IPv4) {
+	size := addressSize(payload)
+	if size == 0 {
 		return false
 	}
 	c.head, c.flags = binary.LittleEndian.Uint64(payload), binary.LittleEndian.Uint32(payload[8:])

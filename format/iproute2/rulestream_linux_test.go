@@ -194,18 +194,7 @@ func TestRuleStreamAllocates(t *testing.T) {
 		for i := range 2000 {
 			list = append(list, ruleMessage(t, mustRule(t, rpdb.IPv4, fmt.Sprintf("pref %d from 10.0.%d.%d fwmark %d table 7", i, i>>8, i&255, 1+i%500))))
 		}
-		all := func() {
-			l.Reset()
-			for _, m := range list {
-				if err := s.Add(m); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		for range 20 { // until the patterns have the room that they need
-			all()
-		}
-		if allocs := testing.AllocsPerRun(10, all); allocs > 20 {
+		if allocs := l.allocates(t, list, s.Add); allocs > 20 {
 			t.Errorf("json %v: %v allocations in %d rules", json, allocs, len(list))
 		}
 	}
@@ -222,15 +211,7 @@ func BenchmarkRuleStream(b *testing.B) {
 				for i := range 100_000 {
 					list = append(list, ruleMessage(b, mustRule(b, rpdb.IPv4, fmt.Sprintf("pref %d from 10.%d.%d.%d table %d", i, i>>16, i>>8&255, i&255, 100+i%kinds))))
 				}
-				b.ReportAllocs()
-				for i := 0; b.Loop(); i++ {
-					if l.Len() > 1<<20 {
-						l.Reset()
-					}
-					if err := s.Add(list[i%len(list)]); err != nil {
-						b.Fatal(err)
-					}
-				}
+				l.measure(b, list, s.Add)
 			})
 		}
 	}
