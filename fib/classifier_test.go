@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 
 	"rpdb"
@@ -357,5 +358,46 @@ func TestShardsAgainstMaps(t *testing.T) {
 	}
 	if n := len(old[600].shards.parts); n < 4 {
 		t.Errorf("all in %d parts", n)
+	}
+}
+
+// Whoever reads a version is not disturbed by those who make others of it: for the
+// race detector (make race).
+func TestVersionsAreReadWhileOthersAreMade(t *testing.T) {
+	t.Parallel()
+	s := oddWorld()
+	for _, family := range rpdb.Families() {
+		g := odd{rand.New(rand.NewPCG(uint64(family), 5))}
+		for range 60 {
+			s.Rules = append(s.Rules, g.rule(family))
+		}
+	}
+	slices.SortStableFunc(s.Rules, rpdb.Rule.Compare)
+	pristine := *s
+	pristine.Rules = append(rpdb.DefaultRules(rpdb.IPv4), rpdb.DefaultRules(rpdb.IPv6)...)
+	pristine.Custom4, pristine.Custom6 = rpdb.CustomisedNo, rpdb.CustomisedNo
+	for _, from := range []*FIB{Compile(s), Compile(&pristine)} {
+		var wg sync.WaitGroup
+		for worker := range uint64(4) {
+			wg.Go(func() {
+				g := odd{rand.New(rand.NewPCG(worker, 6))}
+				f := from
+				for range 60 {
+					family := of(g, rpdb.IPv4, rpdb.IPv6)
+					if list := f.ruleset(family).rules.flat(); g.once(2) && len(list) > 0 {
+						f, _ = f.WithoutRule(list[g.IntN(len(list))].Rule)
+					} else {
+						f = f.WithRule(g.rule(family))
+					}
+					for _, v := range []*FIB{from, f} {
+						flow := rpdb.Flow{Dst: g.address(family == rpdb.IPv6), Mark: g.mask32(), DPort: g.port(), IIF: of[rpdb.LinkName](g, "", "e0", "e1")}
+						if trace := v.Trace(flow); !reflect.DeepEqual(trace.Decision, v.Lookup(flow)) {
+							t.Errorf("%+v: two answers", flow)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
 	}
 }

@@ -103,15 +103,24 @@ func (f *FIB) Trace(flow rpdb.Flow) Trace {
 // lookup comes by they are not copied from hand to hand.
 func (f *FIB) decide(flow *rpdb.Flow, d *rpdb.Decision, rec *recorder) {
 	flow.Dst, flow.Src = flow.Dst.WithZone(""), flow.Src.WithZone("")
+	if note := nonsense(flow); note != "" {
+		*d = unknown(note)
+		return
+	}
+	f.route(flow, d, rec)
+	f.makeSure(flow, d)
+}
+
+// nonsense says what is wrong with a flow that nothing can be asked about, "" for
+// others.
+func nonsense(flow *rpdb.Flow) string {
 	switch {
 	case !flow.Dst.IsValid():
-		*d = unknown("the flow has no destination")
+		return "the flow has no destination"
 	case flow.Src.IsValid() && flow.Src.Is4() != flow.Dst.Is4():
-		*d = unknown("source and destination are of two families")
-	default:
-		f.route(flow, d, rec)
-		f.makeSure(flow, d)
+		return "source and destination are of two families"
 	}
+	return ""
 }
 
 // route decides for a flow that makes sense.

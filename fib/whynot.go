@@ -148,7 +148,7 @@ type Obstacle struct {
 func (f *FIB) WhyNot(flow rpdb.Flow, wish Wish) WhyNot {
 	q := f.inquire(flow, wish)
 	out := WhyNot{Wish: wish, Decision: q.decision, Fulfilled: q.fulfilled(q.decision), Decided: q.tape.decided()}
-	if out.Fulfilled == FulfilledYes || !flow.Dst.IsValid() {
+	if out.Fulfilled == FulfilledYes || nonsense(&flow) != "" {
 		return out
 	}
 	out.Checks = q.checks()
@@ -222,6 +222,7 @@ func (f *FIB) rulesetOf(flow rpdb.Flow) *ruleset {
 // before they were.
 func (f *FIB) plainKey(flow rpdb.Flow) key {
 	var k key
+	flow.Dst, flow.Src = flow.Dst.WithZone(""), flow.Src.WithZone("")
 	k.set(&flow)
 	k.output, k.iif = !flow.IsInput(), loopback
 	if l := f.byName[flow.IIF]; l != nil && flow.IsInput() {
