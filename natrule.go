@@ -94,6 +94,25 @@ func (n NATRule) Meant() Translation {
 	return t
 }
 
+// ForwardsNothing returns the setting that keeps a host from forwarding packets of a
+// family, "" where it forwards some or that is not known. Only what is forwarded is
+// translated.
+func (s *Snapshot) ForwardsNothing(f Family) (setting string) {
+	setting, on, known := "net.ipv4.ip_forward", s.Sysctls.IPv4Forward, SettingForwarding4
+	if f == IPv6 {
+		setting, on, known = "net.ipv6.conf.all.forwarding", s.Sysctls.IPv6Forward, SettingForwarding6
+	}
+	if on || s.Sysctls.All.Unknown.Has(known) {
+		return ""
+	}
+	for _, l := range s.Sysctls.Links {
+		if f == IPv4 && l.Forwarding4 || f == IPv6 && l.Forwarding6 || l.Unknown.Has(known) {
+			return ""
+		}
+	}
+	return setting
+}
+
 // CopyTable returns the routes of one table of a family as they stand in a copy of
 // it: as ours, each by nexthops of its own, since nexthop objects carry neither
 // realms nor programs, with those of the copy, and without ways that are dead. What

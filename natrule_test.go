@@ -197,3 +197,28 @@ func TestNATRules(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardsNothing: where one interface forwards, or one is not known, it is not said.
+func TestForwardsNothing(t *testing.T) {
+	links := func(l rpdb.LinkSysctls) map[rpdb.LinkName]rpdb.LinkSysctls {
+		return map[rpdb.LinkName]rpdb.LinkSysctls{"eth0": {}, "eth1": l}
+	}
+	const four, six = "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"
+	for name, c := range map[string]struct {
+		is        rpdb.Sysctls
+		four, six string
+	}{
+		"nothing":      {rpdb.Sysctls{Links: links(rpdb.LinkSysctls{})}, four, six},
+		"IPv4":         {rpdb.Sysctls{IPv4Forward: true}, "", six},
+		"IPv6":         {rpdb.Sysctls{IPv6Forward: true}, four, ""},
+		"one link":     {rpdb.Sysctls{Links: links(rpdb.LinkSysctls{Forwarding4: true})}, "", six},
+		"one in IPv6":  {rpdb.Sysctls{Links: links(rpdb.LinkSysctls{Forwarding6: true})}, four, ""},
+		"unknown":      {rpdb.Sysctls{All: rpdb.LinkSysctls{Unknown: rpdb.AllSettings}}, "", ""},
+		"link unknown": {rpdb.Sysctls{Links: links(rpdb.LinkSysctls{Unknown: rpdb.SettingForwarding6})}, four, ""},
+	} {
+		s := &rpdb.Snapshot{Sysctls: c.is}
+		if got4, got6 := s.ForwardsNothing(rpdb.IPv4), s.ForwardsNothing(rpdb.IPv6); got4 != c.four || got6 != c.six {
+			t.Errorf("%s: %q and %q, want %q and %q", name, got4, got6, c.four, c.six)
+		}
+	}
+}

@@ -205,20 +205,11 @@ func (r *rules) tellNAT(s *rpdb.Snapshot, n rpdb.NATRule) error {
 	if led := ledWords(s, n.Translation); led != "" {
 		w.say("", "%s", led)
 	}
-	if key, forwards := forwarding(s, n.Family); !forwards {
-		w.say("", "This host forwards nothing yet (%s), and translates only what it forwards.", key)
+	if setting := s.ForwardsNothing(n.Family); setting != "" {
+		w.say("", "This host forwards nothing yet (%s), and translates only what it forwards.", setting)
 	}
 	w.say("", "Like every rule made by hand it is gone after a boot; a rule of a policy comes back.")
 	return w.err
-}
-
-// forwarding tells by which setting a host forwards packets of a family, and whether
-// it does.
-func forwarding(s *rpdb.Snapshot, f rpdb.Family) (key string, forwards bool) {
-	if f == rpdb.IPv6 {
-		return "net.ipv6.conf.all.forwarding", s.Sysctls.IPv6Forward
-	}
-	return "net.ipv4.ip_forward", s.Sysctls.IPv4Forward
 }
 
 // ledWords says how packets for the outside addresses have to come here, "" where

@@ -73,6 +73,11 @@ func (p *Plan) translate(actual *rpdb.Snapshot, all []phases) error {
 		}
 		return nil
 	}
+	for _, f := range rpdb.Families() {
+		if setting := actual.ForwardsNothing(f); setting != "" && len(ofFamily(wanted, f)) > 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("this host forwards no %v packets yet (%s), and rules with nat translate only what it forwards", f, setting))
+		}
+	}
 	now := is.Translations
 	final := slices.Concat(p.unplanned(actual, wanted), wanted)
 	w := natWriter{plan: p, now: now}

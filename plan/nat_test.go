@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"rpdb"
@@ -298,5 +299,22 @@ func TestForeignNATTable(t *testing.T) {
 	s.NAT.Translations = plan.After(host(), mustDiff(t, host(), natRule("10.0.0.0/30", "", 82999, 3)).Steps).NAT.Translations
 	if p := mustDiff(t, s, rpdb.Desired{}); !p.Empty() || len(p.Notes) != 1 {
 		t.Errorf("what is left in ours: %v, notes %q", p.Steps, p.Notes)
+	}
+}
+
+// TestTranslationsWithoutForwarding: what is planned is said to translate nothing, as
+// only what is forwarded is.
+func TestTranslationsWithoutForwarding(t *testing.T) {
+	for _, forwards := range []bool{false, true} {
+		s := host()
+		s.Sysctls.IPv4Forward = forwards
+		p := mustDiff(t, s, natRule("10.0.0.0/30", "", 82999, 3))
+		said := slices.ContainsFunc(p.Notes, func(n string) bool { return strings.Contains(n, "forwards no IPv4 packets yet (net.ipv4.ip_forward)") })
+		if said == forwards {
+			t.Errorf("forwards %v, notes %q", forwards, p.Notes)
+		}
+		if p := mustDiff(t, s, rpdb.Desired{}); len(p.Notes) > 0 {
+			t.Errorf("a policy without: %q", p.Notes)
+		}
 	}
 }

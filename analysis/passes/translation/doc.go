@@ -12,6 +12,7 @@
 //     either half, as the realm of the source becomes that of the destination where
 //     the way back to the sender has it;
 //   - a route carries a program of ours and is in another table than the program is of;
+//   - the host forwards nothing, and so translates nothing;
 //   - an address of this host lies in a block that is mapped: packets for it go to
 //     the inside.
 //

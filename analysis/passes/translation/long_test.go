@@ -14,8 +14,9 @@ import (
 func TestLongCopy(t *testing.T) {
 	realm, _ := rpdb.RealmOfCopy(84000)
 	s := &rpdb.Snapshot{
-		Rules: []rpdb.Rule{{Family: rpdb.IPv4, Priority: 500, Action: rpdb.ToTable(84000), Realms: rpdb.NewRealms(0, realm)}},
-		NAT:   rpdb.NAT{Translations: []rpdb.Translation{{Family: rpdb.IPv4, Kind: rpdb.TranslateMasquerade, Realm: realm, Rule: 500, CopyOf: 100}}},
+		Sysctls: rpdb.Sysctls{IPv4Forward: true},
+		Rules:   []rpdb.Rule{{Family: rpdb.IPv4, Priority: 500, Action: rpdb.ToTable(84000), Realms: rpdb.NewRealms(0, realm)}},
+		NAT:     rpdb.NAT{Translations: []rpdb.Translation{{Family: rpdb.IPv4, Kind: rpdb.TranslateMasquerade, Realm: realm, Rule: 500, CopyOf: 100}}},
 	}
 	for i := range 50_000 {
 		s.Routes = append(s.Routes, rpdb.Route{

@@ -22,6 +22,9 @@ func run(p *analysis.Pass) error {
 	for _, n := range s.NATRules() {
 		byHand(p, n)
 	}
+	for _, f := range rpdb.Families() {
+		forwardsNothing(p, f)
+	}
 	for _, r := range s.Rules {
 		if r.Family == rpdb.IPv4 && !isOwn(r.Action.Table(), r.Realms) {
 			foreignRealm(p, analysis.OfRule(r), fmt.Sprintf("rule %d", r.Priority), r.Realms)
@@ -51,6 +54,19 @@ func run(p *analysis.Pass) error {
 		}
 	}
 	return nil
+}
+
+// forwardsNothing reports rules that translate on a host that forwards nothing.
+func forwardsNothing(p *analysis.Pass, f rpdb.Family) {
+	setting := p.Snapshot.ForwardsNothing(f)
+	if setting == "" || !slices.ContainsFunc(p.Snapshot.NAT.Translations, func(t rpdb.Translation) bool { return t.Family == f }) {
+		return
+	}
+	p.Report(analysis.Diagnostic{
+		Severity: analysis.Warning, Family: f,
+		Message: fmt.Sprintf("this host forwards no packets (%s), and translates only what it forwards", setting),
+		Reason:  "rules that translate are for packets of others",
+	})
 }
 
 func realmsOf(hops []rpdb.Nexthop) (all []rpdb.Realms) {
