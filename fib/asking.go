@@ -12,6 +12,9 @@ type asking struct {
 	// flow; listed are those that have been looked up.
 	lists  [listed][]*rule
 	listed uint
+	// spent is how many shapes were asked. Where a flow goes on and on past rules of
+	// many shapes, to ask one rule after the other is soon less work.
+	spent int
 }
 
 // listed is for how many shapes a walk remembers what it found. Further ones are
@@ -21,11 +24,15 @@ const listed = 16
 // next returns the next rule that fits the flow, nil if there is none. The flow is
 // the same each time, but for a source found meanwhile, which nothing compares.
 func (a *asking) next(k *key) *rule {
+	if a.spent > patience+2*a.rs.rules.n {
+		return a.plainly(k)
+	}
 	var best *rule
 	for i, t := range a.rs.found.shapes {
 		if best != nil && t.min > best.at {
 			break
 		}
+		a.spent++
 		if t.max < a.at || a.nothing>>i&1 != 0 {
 			continue
 		}
@@ -49,6 +56,24 @@ func (a *asking) next(k *key) *rule {
 		a.at = best.at + 1
 	}
 	return best
+}
+
+// patience is how many shapes are asked in any walk before it goes from rule to rule.
+const patience = 256
+
+// plainly is next by one rule after the other.
+func (a *asking) plainly(k *key) *rule {
+	parts := a.rs.rules.parts
+	for at := a.rs.rules.part(a.at); at < len(parts); at++ {
+		rules := parts[at]
+		for _, r := range rules[seek(rules, a.at):] {
+			if !r.idle && a.fit(r, k) {
+				a.at = r.at + 1
+				return r
+			}
+		}
+	}
+	return nil
 }
 
 // list returns the rules that a shape has for the flow, from where the walk is.

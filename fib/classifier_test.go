@@ -401,3 +401,38 @@ func TestVersionsAreReadWhileOthersAreMade(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// A flow that goes on past rules of very many shapes asks each rule twice at most, and
+// still comes to those that fit, in order.
+func TestManyShapesAreNoMoreWorkThanTheRules(t *testing.T) {
+	g := odd{rand.New(rand.NewPCG(1, 7))}
+	const shapes = 300
+	s := oddWorld()
+	for i := range 16 * shapes {
+		r := rpdb.Rule{Family: rpdb.IPv4, Priority: rpdb.Priority(1 + i/2), Action: of(g, rpdb.ToTable(7), rpdb.ToTable(8), rpdb.Nop(), rpdb.Goto(rpdb.Priority(1+i)))}
+		if r.Selector.Mark = (rpdb.Mark{Value: of[uint32](g, 0, 0, 0, 1), Mask: uint32(1 + i%shapes)}); i%2 == 0 {
+			r.Selector = rpdb.Selector{Not: true, Mark: rpdb.Mark{Value: 1, Mask: uint32(1 + i%shapes)}}
+		}
+		s.Rules = append(s.Rules, r)
+	}
+	rs := &Compile(s).v4
+	k := key{dst: number{high: 1 << 62}.address(false), src: netip.IPv4Unspecified()}
+	a := asking{rs: rs, image: newImage(&k), fits: true}
+	fitting := 0
+	for r := range rs.rules.from(0) {
+		if r.idle || r.mismatch(&k) != "" {
+			continue
+		}
+		if found := a.next(&k); found != r {
+			t.Fatalf("found %+v, want %+v", found, r.Rule)
+		}
+		fitting++
+	}
+	if found := a.next(&k); found != nil {
+		t.Errorf("found %+v behind the last", found.Rule)
+	}
+	most := patience + 2*rs.rules.n
+	if n := len(rs.found.shapes); n < shapes*9/10 || fitting < 500 || a.spent <= most || a.spent > most+n {
+		t.Errorf("%d rules of %d shapes fit, and %d shapes were asked for them", fitting, n, a.spent)
+	}
+}
