@@ -313,10 +313,11 @@ func indented(lines, indent string) string {
 // text returns the old lines with what is added behind them.
 func (m *merger) text() string {
 	var b strings.Builder
+	end := m.end()
 	for i, line := range m.lines {
 		b.WriteString(line)
 		more := m.added[i+1]
-		if i+2 == m.end() {
+		if i+2 == end {
 			more += m.tail
 		}
 		if more != "" && !strings.HasSuffix(line, "\n") {
