@@ -6,7 +6,9 @@ import (
 )
 
 // hardening is what both services may do: speak rtnetlink with CAP_NET_ADMIN,
-// read what tells of the host, and write the state directory.
+// read what tells of the host, and write the state directory. And with CAP_BPF they may
+// load the programs by which nftables knows the IPv6 packets of rules that translate
+// ([rpdb.CopyProgram]): a rule of that kind may come with any policy, and by hand.
 //
 // ProcSubset is left at all, as the settings of the kernel in /proc/sys/net decide
 // routes. Nothing can be written but the state directory, so that there is no
@@ -17,7 +19,7 @@ import (
 const hardening = `StateDirectory=rpdb
 StateDirectoryMode=0700
 BindReadOnlyPaths=/proc/sys/kernel/random/boot_id
-CapabilityBoundingSet=CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_BPF
 DevicePolicy=closed
 IPAddressDeny=any
 KeyringMode=private
@@ -43,6 +45,7 @@ SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+SystemCallFilter=bpf
 UMask=0077
 
 [Install]

@@ -104,7 +104,7 @@ func (h *bootedHost) caged() {
 	h.t.Helper()
 	pid := strings.TrimSpace(h.Run("systemctl", "show", "--value", "-p", "MainPID", "rpdb-watch.service"))
 	status := h.Run("cat", "/proc/"+pid+"/status")
-	for _, want := range []string{"CapEff:\t0000000000001000", "CapBnd:\t0000000000001000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+	for _, want := range []string{"CapEff:\t0000008000001000", "CapBnd:\t0000008000001000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
 		if !strings.Contains(status, want+"\n") {
 			h.t.Errorf("the watch has not %q:\n%s", want, status)
 		}
