@@ -218,7 +218,7 @@ func TestInstalled(t *testing.T) {
 	files := append(Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"}), PolicyFile("one", ""))
 	do(t, tree, files, nil)
 	err, called := installed().Programs["/usr/sbin/rpdb"]
-	if in := installed(); !in.Enabled || !in.Watch || len(in.Missing)+len(in.Edited) > 0 || len(in.Programs) != 1 || !called || err != nil {
+	if in := installed(); !in.Enabled || !in.Watch || len(in.Missing)+len(in.Edited)+len(in.Outdated) > 0 || len(in.Programs) != 1 || !called || err != nil {
 		t.Errorf("all is installed: %+v", in)
 	}
 	hook, unit := "/etc/network/if-up.d/rpdb", "/etc/systemd/system/"+WatchUnit
@@ -240,6 +240,35 @@ func TestInstalled(t *testing.T) {
 		var e *ProgramError
 		if !errors.As(in.Programs[program], &e) || !errors.Is(e, fs.ErrNotExist) {
 			t.Errorf("%s: %v", program, in.Programs[program])
+		}
+	}
+}
+
+// TestOutdated: what another release has installed is known, and what a host without
+// a manual got is not taken for it.
+func TestOutdated(t *testing.T) {
+	for _, manual := range []string{"usr/share/man/man8/rpdb.8.gz", "usr/share/man/man8/other.8.gz"} {
+		tree, _ := host(t, append(everything(), manual)...)
+		files := Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"})
+		var want []string
+		for i, f := range files {
+			if changed := strings.Replace(f.Text, "CapabilityBoundingSet=CAP_NET_ADMIN CAP_BPF", "CapabilityBoundingSet=CAP_NET_ADMIN", 1); changed != f.Text {
+				files[i].Text, want = changed, append(want, f.Path)
+			}
+			if strings.HasPrefix(f.Path, dispatcherDir) {
+				files[i].Text, want = strings.Replace(f.Text, "--dad 5s", "--dad 4s", 1), append(want, f.Path)
+			}
+		}
+		do(t, tree, files, nil)
+		in, err := tree.Installed()
+		slices.Sort(want)
+		slices.Sort(in.Outdated)
+		if err != nil || len(want) < 3 || !slices.Equal(in.Outdated, want) || len(in.Edited) > 0 {
+			t.Errorf("with %s: %+v, %v, want %v", manual, in, err, want)
+		}
+		do(t, tree, Files(tree.Survey(), Options{Program: "/usr/sbin/rpdb"}), nil)
+		if in, err := tree.Installed(); err != nil || len(in.Outdated) > 0 {
+			t.Errorf("installed once more: %+v, %v", in, err)
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package boot
 
 import (
+	"path"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Installed is what of the files on record is there. The zero value is that
@@ -11,6 +13,8 @@ type Installed struct {
 	// Missing are files that somebody has removed, Edited those that are not as
 	// they were installed, but for the policy.
 	Missing, Edited []string
+	// Outdated are files as another release of rpdb writes them.
+	Outdated []string
 	// Watch says that the service that waits for events is there.
 	Watch bool
 	// Programs are what the files call, with the reason why they cannot be
@@ -28,6 +32,29 @@ func repairCalls(text string) (programs []string) {
 		programs = append(programs, call[1])
 	}
 	return programs
+}
+
+// outdated reports whether a file that was installed is written otherwise now,
+// whatever the host is like: that changes without a new release.
+func outdated(name, text string) bool {
+	found := false
+	for _, program := range repairCalls(text) {
+		for _, manual := range []bool{false, true} {
+			for _, init := range []Init{Systemd, OpenRC, ""} {
+				h := Host{Init: init, Manual: manual, Ifupdown: true, Dhclient: true, NetworkManager: true}
+				if state, of := strings.CutPrefix(path.Dir(name), dispatcherDir+"/"); of {
+					h.NetworkdDispatcher = []string{state}
+				}
+				for _, f := range Files(h, Options{Program: program}) {
+					if f.Path == name && f.Text == text {
+						return false
+					}
+					found = found || f.Path == name
+				}
+			}
+		}
+	}
+	return found
 }
 
 // Installed looks at the files on record. Nothing is changed.
@@ -53,6 +80,8 @@ func (t *Tree) Installed() (Installed, error) {
 			continue
 		case !r.has(entry{e.Path, have.sum()}):
 			in.Edited = append(in.Edited, e.Path)
+		case have.link == "" && outdated(e.Path, have.text):
+			in.Outdated = append(in.Outdated, e.Path)
 		}
 		in.Enabled = true
 		in.Watch = in.Watch || e.Path == watchPath

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"rpdb/boot"
 )
@@ -44,6 +45,9 @@ func (s *site) lasting() lasting {
 	}
 	for _, path := range in.Edited {
 		l.problem("%s was edited since it was installed", path)
+	}
+	if n := len(in.Outdated); n > 0 {
+		l.problem("%s %s as another release of rpdb writes %s: \"rpdb enable\" writes %s anew", strings.Join(in.Outdated, ", "), plural(n, "is", "are"), plural(n, "it", "them"), plural(n, "it", "them"))
 	}
 	for _, program := range slices.Sorted(maps.Keys(in.Programs)) {
 		if err := in.Programs[program]; err != nil {
