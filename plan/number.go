@@ -143,26 +143,37 @@ func longestIncreasing(values []rpdb.Priority) []int {
 // narrow, all move to such numbers; where there are too few of these, numbers of
 // rules that stand there now have to do.
 func allot(kept []rpdb.Priority, present []rpdb.Rule, base rpdb.Priority) []rpdb.Priority {
-	taken := map[rpdb.Priority]bool{}
-	for _, r := range present {
-		taken[r.Priority] = true
-	}
-	var free, all []rpdb.Priority
-	for p := base + firstOffset; p <= base+lastOffset; p++ {
-		all = append(all, p)
-		if !taken[p] {
-			free = append(free, p)
-		}
-	}
 	none := make([]rpdb.Priority, len(kept))
-	for _, numbers := range [][]rpdb.Priority{free, all} {
+	for _, avoided := range [][]rpdb.Rule{present, nil} {
+		numbers := numbersOf(base, avoided)
 		for _, fixed := range [][]rpdb.Priority{kept, none} {
 			if out, ok := fill(fixed, numbers, base); ok {
 				return out
 			}
 		}
 	}
-	return none // not reached: all has room for every list that number takes
+	return none // not reached: the block has room for every list that number takes
+}
+
+// numbersOf returns the numbers of a block at which none of some rules stands.
+func numbersOf(base rpdb.Priority, rules []rpdb.Rule) []rpdb.Priority {
+	taken := make([]rpdb.Priority, 0, len(rules))
+	for _, r := range rules {
+		if r.Priority >= base+firstOffset {
+			taken = append(taken, r.Priority)
+		}
+	}
+	slices.Sort(taken)
+	taken = slices.Compact(taken)
+	numbers := make([]rpdb.Priority, 0, Capacity)
+	for p := base + firstOffset; p <= base+lastOffset; p++ {
+		if len(taken) > 0 && taken[0] == p {
+			taken = taken[1:]
+			continue
+		}
+		numbers = append(numbers, p)
+	}
+	return numbers
 }
 
 // fill gives the zeros of an increasing list some of the numbers, which are
