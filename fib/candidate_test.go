@@ -196,6 +196,7 @@ func considered(l fib.LookupTrace) string {
 // The route that was taken is never told to have been passed over, and random
 // worlds make every kind of candidate but two, which are rare.
 func TestCandidatesOfRandomWorlds(t *testing.T) {
+	t.Parallel()
 	seen := map[fib.Reason]int{}
 	for seed := range uint64(110) {
 		g := corpus.New(seed)

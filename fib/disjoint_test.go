@@ -12,6 +12,7 @@ import (
 // TestDisjointSelectors: no flow, however it is aimed, is selected by both of two
 // selectors that are said to be disjoint; and many of those that are tried are.
 func TestDisjointSelectors(t *testing.T) {
+	t.Parallel()
 	disjoint, selected := 0, 0
 	for seed := range uint64(150) {
 		g := corpus.New(seed)

@@ -163,6 +163,7 @@ func TestReverseChecks(t *testing.T) {
 
 // In random worlds the facts agree with the decision they belong to.
 func TestFactsOfRandomWorlds(t *testing.T) {
+	t.Parallel()
 	sources, checks := 0, 0
 	for seed := range uint64(50) {
 		g := corpus.New(seed)

@@ -242,6 +242,7 @@ func (l *replyLab) answer(dst netip.Addr) (rpdb.LinkName, bool) {
 // makes: for every rule that sees one thing of an answer, with and without the
 // settings that carry marks over.
 func TestRepliesKernel(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	l := newReplyLab(ctx, t)

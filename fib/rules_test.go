@@ -133,6 +133,7 @@ func TestWithoutRuleThatIsNotThere(t *testing.T) {
 // The first rule that is added parts the tables of IPv4 that were one, as it does in
 // the kernel.
 func TestFirstRuleOfItsOwn(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(40) {
 		g := corpus.New(seed)
 		s := g.Snapshot()
@@ -159,6 +160,7 @@ func TestFirstRuleOfItsOwn(t *testing.T) {
 // A rule that every namespace begins with can be taken away: from IPv4 that is a
 // change like any other, and IPv6 goes on by all of them until a rule is added.
 func TestBuiltInRuleTakenAway(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(6) {
 		g := corpus.New(seed)
 		s := g.Snapshot()

@@ -11,7 +11,7 @@ import (
 // not change the snapshot, and is meant for small ones: every lookup reads all
 // of it. Note is left empty; every other field is as the engine fills it.
 func Decide(s *rpdb.Snapshot, flow rpdb.Flow) rpdb.Decision {
-	d := world{s}.decide(flow)
+	d := world{s, flow.Dst.Is4(), s.RulesOf(flow.Family())}.decide(flow)
 	d.Note = ""
 	return d
 }
@@ -38,7 +38,19 @@ func (w world) decide(flow rpdb.Flow) rpdb.Decision {
 }
 
 // world answers questions about a snapshot.
-type world struct{ *rpdb.Snapshot }
+type world struct {
+	*rpdb.Snapshot
+	v4    bool
+	rules []rpdb.Rule // of the family that is asked about
+}
+
+// RulesOf is that of the snapshot, which need not be gone through each time.
+func (w world) RulesOf(f rpdb.Family) []rpdb.Rule {
+	if w.v4 == (f == rpdb.IPv4) {
+		return w.rules
+	}
+	return w.Snapshot.RulesOf(f)
+}
 
 // packet is what the rules see.
 type packet struct {

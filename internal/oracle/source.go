@@ -129,11 +129,10 @@ func (w world) merits(a rpdb.Address, dst netip.Addr, out rpdb.Link) []int {
 	for common < a.Prefix.Bits() && x[common/8]>>(7-common%8)&1 == y[common/8]>>(7-common%8)&1 {
 		common++
 	}
-	orchid := netip.MustParsePrefix("2001:10::/28")
 	return []int{
 		one(addr == dst), scope, one(a.Flags&rpdb.AddressDeprecated == 0 || addr.IsLoopback()),
 		one(out.Index == 0 || a.Link == out.Index), one(label(addr) == label(dst)),
-		one(a.Flags&rpdb.AddressSecondary != 0), one(orchid.Contains(addr) == orchid.Contains(dst)), common,
+		one(a.Flags&rpdb.AddressSecondary != 0), one(isOrchid(addr) == isOrchid(dst)), common,
 	}
 }
 
@@ -146,18 +145,40 @@ func one(b bool) int {
 
 // label looks an address up in the kernel's label table.
 func label(a netip.Addr) int {
-	best, length := 1, -1
-	for prefix, l := range map[string]int{
-		"::1/128": 0, "::/0": 1, "2002::/16": 2, "::/96": 3, "::ffff:0:0/96": 4, "fc00::/7": 5,
-		"2001::/32": 6, "2001:10::/28": 7, "fec0::/10": 11, "3ffe::/16": 12,
-	} {
-		p := netip.MustParsePrefix(prefix)
-		if p.Contains(a) && p.Bits() > length {
-			best, length = l, p.Bits()
-		}
+	switch {
+	case a.IsLoopback():
+		return 0 // ::1/128
+	case a.Is4In6():
+		return 4 // ::ffff:0:0/96
+	case begins(a, 96):
+		return 3
+	case begins(a, 32, 0x20, 0x01, 0, 0):
+		return 6
+	case isOrchid(a):
+		return 7
+	case begins(a, 16, 0x20, 0x02):
+		return 2
+	case begins(a, 16, 0x3f, 0xfe):
+		return 12
+	case isSiteLocal(a):
+		return 11
+	case begins(a, 7, 0xfc):
+		return 5
 	}
-	return best
+	return 1
 }
+
+// begins reports whether an address is in a prefix that begins with some bytes, all
+// others of it being zero. To parse prefixes takes longer than all the rest.
+func begins(a netip.Addr, bits int, first ...byte) bool {
+	var b [16]byte
+	copy(b[:], first)
+	return netip.PrefixFrom(netip.AddrFrom16(b), bits).Contains(a)
+}
+
+func isOrchid(a netip.Addr) bool { return begins(a, 28, 0x20, 0x01, 0x00, 0x10) }
+
+func isSiteLocal(a netip.Addr) bool { return begins(a, 10, 0xfe, 0xc0) }
 
 // reach6 is the scope of an address as multicast addresses number it.
 func reach6(a netip.Addr) int {
@@ -168,7 +189,7 @@ func reach6(a netip.Addr) int {
 		return -1
 	case a.IsLoopback(), a.IsLinkLocalUnicast():
 		return 2
-	case netip.MustParsePrefix("fec0::/10").Contains(a):
+	case isSiteLocal(a):
 		return 5
 	}
 	return 14
