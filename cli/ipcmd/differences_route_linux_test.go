@@ -125,9 +125,9 @@ func selectsByLink(words []string) bool {
 func isRestore(w string) bool { return len(w) > 2 && strings.HasPrefix("restore", w) }
 
 // sortedLines returns the messages of a kernel without the local routes of IPv6
-// that have a metric: the kernel's own have none.
+// that have a metric: the kernel's own have none. The link of some is down.
 func sortedLines(state string) []string {
-	doubled := regexp.MustCompile(`^0a80....ff0200(02|04)00000000.*0800060000040000`)
+	doubled := regexp.MustCompile(`^0a80....ff0200(02|04)(00|10)000000.*0800060000040000`)
 	return slices.DeleteFunc(slices.Sorted(strings.Lines(state)), doubled.MatchString)
 }
 
