@@ -415,7 +415,11 @@ func TestManyShapesAreNoMoreWorkThanTheRules(t *testing.T) {
 		}
 		s.Rules = append(s.Rules, r)
 	}
-	rs := &Compile(s).v4
+	f := Compile(s)
+	rs := &f.v4
+	if n := testing.AllocsPerRun(1, func() { f.Lookup(rpdb.Flow{Dst: number{high: 1 << 62}.address(false)}) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 	k := key{dst: number{high: 1 << 62}.address(false), src: netip.IPv4Unspecified()}
 	a := asking{rs: rs, image: newImage(&k), fits: true}
 	fitting := 0

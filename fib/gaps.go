@@ -133,6 +133,7 @@ func (rs *ruleset) addGaps(s *rpdb.Snapshot) {
 	for _, m := range s.MissingTables {
 		if m.Family == family {
 			rs.tableFor(m.Table).missing, rs.gappy = true, true
+			rs.missing = append(rs.missing, m.Table)
 		}
 	}
 }
@@ -258,8 +259,11 @@ func (r *reverse) always(v ReverseVerdict, tag rpdb.Realms) bool {
 	r.rec = nil
 	defer func() { r.conf, r.rec = conf, rec }()
 	for i := range uint8(48) {
-		r.conf = r.in.possible(conf, i)
-		r.conf.whole = i >= 24 && r.f.v4.gappy
+		var another bool
+		if r.conf, another = r.in.possible(conf, i%24); !another || i >= 24 && !r.f.v4.gappy {
+			continue
+		}
+		r.conf.whole = i >= 24
 		if o, with, _ := r.once(); o != v || with != tag {
 			rec.doubtReverse()
 			return false
@@ -269,19 +273,30 @@ func (r *reverse) always(v ReverseVerdict, tag rpdb.Realms) bool {
 }
 
 // possible returns the i-th of the combinations of the settings, of which there
-// are 24, with those that are known as they are.
-func (l *link) possible(conf checkSettings, i uint8) checkSettings {
+// are 24, with those that are known as they are; another is false where a
+// combination before was the same.
+func (l *link) possible(conf checkSettings, i uint8) (_ checkSettings, another bool) {
+	rpFilter, markSrc, acceptSelf, redirects := i%3, i/3%2 != 0, i/6%2 != 0, i/12%2 != 0
+	another = true
 	if l.unknown.Has(rpdb.SettingRPFilter) {
-		conf.rpFilter = max(conf.rpFilter, i%3)
+		conf.rpFilter = max(conf.rpFilter, rpFilter)
+	} else if rpFilter != 0 {
+		another = false
 	}
-	if l.unknown.Has(rpdb.SettingSrcValidMark) {
-		conf.markSrc = i/3%2 != 0
+	for _, s := range []struct {
+		setting  rpdb.Settings
+		value    *bool
+		possible bool
+	}{
+		{rpdb.SettingSrcValidMark, &conf.markSrc, markSrc},
+		{rpdb.SettingAcceptLocal, &conf.acceptSelf, acceptSelf},
+		{rpdb.SettingSendRedirects, &conf.redirects, redirects},
+	} {
+		if l.unknown.Has(s.setting) {
+			*s.value = s.possible
+		} else if s.possible {
+			another = false
+		}
 	}
-	if l.unknown.Has(rpdb.SettingAcceptLocal) {
-		conf.acceptSelf = i/6%2 != 0
-	}
-	if l.unknown.Has(rpdb.SettingSendRedirects) {
-		conf.redirects = i/12%2 != 0
-	}
-	return conf
+	return conf, another
 }

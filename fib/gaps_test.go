@@ -188,3 +188,24 @@ func TestGapsAreNamed(t *testing.T) {
 		t.Errorf("table: %+v", d)
 	}
 }
+
+// That a snapshot does not tell everything costs no allocation either.
+func TestGapsAllocateNothing(t *testing.T) {
+	g := forgetful{corpus.New(5)}
+	s := g.Snapshot()
+	neverChanged(s)
+	s.Sysctls.All.Unknown = rpdb.AllSettings
+	s.Sysctls.Links = nil
+	f := fib.Compile(s)
+	flows := make([]rpdb.Flow, 200)
+	for i := range flows {
+		flows[i] = g.Flow(rpdb.IPv4)
+	}
+	if n := testing.AllocsPerRun(1, func() {
+		for _, flow := range flows {
+			f.Lookup(flow)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

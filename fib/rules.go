@@ -148,7 +148,8 @@ func (rs *ruleset) follows(r *rule) (jump, bool) {
 // kernel adds it. Its cost does not grow with the number of routes, and with that
 // of rules only by the copy of a list. Both share what they have in common, and
 // both stay as they are. In a namespace whose rules were never changed they are from
-// now on. A rule of neither family is left out, as by [Compile].
+// now on, which in IPv4 parts the tables local and main and costs as much as to
+// compile them. A rule of neither family is left out, as by [Compile].
 func (f *FIB) WithRule(r rpdb.Rule) *FIB {
 	if r.Family.Bits() == 0 {
 		return f
@@ -247,7 +248,7 @@ func (f *FIB) customise(rs *ruleset) {
 	rs.merged = nil
 	for _, id := range []rpdb.TableID{rpdb.TableLocal, rpdb.TableMain} {
 		rs.tables[id] = newTable(id, false)
-		rs.tables[id].missing, rs.tables[id].numbered = merged.missing, merged.numbered
+		rs.tables[id].missing, rs.tables[id].numbered = slices.Contains(rs.missing, id), merged.numbered
 	}
 	for i := range merged.nodes {
 		n := &merged.nodes[i]

@@ -24,8 +24,9 @@ type ruleset struct {
 	// IPv6 goes by them until a rule is added (fib6_rule_configure).
 	absent   []order
 	merged   *table
-	noRoutes bool // the routes of the family are not in the snapshot
-	gappy    bool // some of them are not
+	noRoutes bool           // the routes of the family are not in the snapshot
+	gappy    bool           // some of them are not
+	missing  []rpdb.TableID // the tables that are not
 }
 
 // verdict is the answer of a walk of the rules.
