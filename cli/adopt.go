@@ -76,7 +76,10 @@ func (a *app) adopt(ctx context.Context, words []string, into string) error {
 	if err != nil {
 		return err
 	}
-	adoption := policy.HandMade(s, chosen, a.daemons())
+	adoption := leaveTranslating(s, policy.HandMade(s, chosen, a.daemons()))
+	if n := len(adoption.Left); chosen != nil && len(adoption.Rules) == 0 && n > 0 {
+		return &usageError{"no rule is chosen that could be adopted", fmt.Sprintf("rule %d %s", adoption.Left[n-1].Rule.Priority, adoption.Left[n-1].Reason)}
+	}
 	if chosen != nil && len(adoption.Rules) == 0 {
 		return &usageError{"no rule is chosen that could be adopted", `see "rpdb rule list"; those of the kernel and of rpdb are never taken`}
 	}
@@ -88,6 +91,55 @@ func (a *app) adopt(ctx context.Context, words []string, into string) error {
 		return a.adoptInto(into, s, adoption)
 	}
 	return a.viewAdopted(s, a.loadNames(), adoption)
+}
+
+// leaveTranslating leaves rules that translate to whoever made them, since no rule of a
+// policy takes their place as they stand: each has a table and a realm of its own.
+func leaveTranslating(s *rpdb.Snapshot, adoption policy.Adoption) policy.Adoption {
+	var rules []rpdb.Rule
+	for _, r := range adoption.Rules {
+		if !r.IsHandNAT() {
+			rules = append(rules, r)
+			continue
+		}
+		reason := "was to translate, and nftables knows nothing of it"
+		for _, n := range s.NATRules() {
+			if t := n.Translation; n.Family == r.Family && n.Copy == r.Action.Table() && t != (rpdb.Translation{}) {
+				reason = fmt.Sprintf("translates: write it in a policy that has table %d, with %s, and take this one away with \"rpdb rule del\"", t.CopyOf, policyNAT(t))
+			}
+		}
+		adoption.Left = append(adoption.Left, policy.Left{Rule: r, Reason: reason})
+		adoption.Tables = slices.DeleteFunc(slices.Clone(adoption.Tables), func(t rpdb.TableID) bool { return t == r.Action.Table() })
+	}
+	adoption.Rules = rules
+	return adoption
+}
+
+// policyNAT is a translation as the key of a policy.
+func policyNAT(t rpdb.Translation) string {
+	switch {
+	case !t.To.IsValid():
+		return "nat: masquerade"
+	case t.Family == rpdb.IPv6:
+		return fmt.Sprintf("nat: %q", t.To)
+	}
+	return "nat: " + t.To.String()
+}
+
+// noteLeft says how many rules are not taken, and where they are listed.
+func noteLeft(p *printer, left []policy.Left, where string) {
+	translating := 0
+	for _, l := range left {
+		if l.Rule.IsHandNAT() {
+			translating++
+		}
+	}
+	if n := len(left) - translating; n > 0 {
+		p.wrap(fmt.Sprintf("note: %d %s left to the programs that made them: %s", n, plural(n, "rule is", "rules are"), where))
+	}
+	if translating > 0 {
+		p.wrap(fmt.Sprintf("note: %d %s, and %s not taken: %s", translating, plural(translating, "rule translates", "rules translate"), plural(translating, "is", "are"), where))
+	}
 }
 
 // chosenRules reports which rules words choose; it is nil without any.
@@ -198,11 +250,10 @@ func (a *app) viewAdopted(s *rpdb.Snapshot, n rpdb.Names, adoption policy.Adopti
 	}
 	e, w := newPrinter(a.Err), newPrinter(a.Out)
 	w.printf("%s", text)
-	switch {
-	case len(adoption.Rules) == 0 && len(adoption.Tables) == 0:
+	if len(adoption.Rules) == 0 && len(adoption.Tables) == 0 {
 		e.wrap("hint: there is nothing to take, so the policy wants nothing")
-	case len(adoption.Left) > 0:
-		e.printf("note: %d %s left to the programs that made them: see the comments\n", len(adoption.Left), plural(len(adoption.Left), "rule is", "rules are"))
+	} else {
+		noteLeft(e, adoption.Left, "see the comments")
 	}
 	return w.err
 }

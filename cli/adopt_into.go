@@ -140,9 +140,6 @@ func (a *app) viewInto(name string, there bool, m policy.Merged, adoption policy
 	default:
 		w.wrap(name + ": unchanged, as there is nothing to take")
 	}
-	if n := len(adoption.Left); n > 0 {
-		e := newPrinter(a.Err)
-		e.wrap(fmt.Sprintf("note: %s left to the programs that made them: rpdb adopt lists them", count(n, "rule is", "rules are")))
-	}
+	noteLeft(newPrinter(a.Err), adoption.Left, "rpdb adopt lists them")
 	return w.err
 }
