@@ -209,3 +209,50 @@ func TestGapsAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Rules that come and go where the snapshot does not tell everything lead to what
+// compiling says of it.
+func TestRulesComeAndGoWithGaps(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(48) {
+		g := forgetful{corpus.New(seed)}
+		s := g.Snapshot()
+		if strange(g.Generator, s); seed%4 == 0 {
+			neverChanged(s)
+		} else {
+			s.Custom4, s.Custom6 = rpdb.CustomisedYes, rpdb.CustomisedYes
+		}
+		for _, forget := range [][]func(forgetful, *rpdb.Snapshot){
+			{}, {forgetful.settings}, {forgetful.tables}, {forgetful.family}, {forgetful.addresses, forgetful.settings}, {forgetful.masters, forgetful.tables},
+		}[seed%6] {
+			forget(g, s)
+		}
+		f, spare := fib.Compile(s), g.Snapshot().Rules
+		for range 6 {
+			if of := s.RulesOf(rpdb.IPv4); g.coin() && len(of) > 0 {
+				gone := of[g.Number(len(of))]
+				f, _ = f.WithoutRule(gone)
+				i := slices.IndexFunc(s.Rules, func(r rpdb.Rule) bool { return r.Canonical() == gone.Canonical() })
+				s.Rules, s.Custom4 = slices.Delete(slices.Clone(s.Rules), i, i+1), rpdb.CustomisedYes
+			} else {
+				r := spare[g.Number(len(spare))]
+				if f = f.WithRule(r); r.Family == rpdb.IPv4 {
+					s.Custom4 = rpdb.CustomisedYes
+				} else {
+					s.Custom6 = rpdb.CustomisedYes
+				}
+				s.Rules = append(slices.Clone(s.Rules), r)
+				slices.SortStableFunc(s.Rules, rpdb.Rule.Compare)
+			}
+			want := fib.Compile(s)
+			for range 6 {
+				for _, family := range rpdb.Families() {
+					flow := strangeFlow(g.Generator, family)
+					if got, want := f.Lookup(flow), want.Lookup(flow); !reflect.DeepEqual(got, want) {
+						t.Fatalf("seed %d, %+v\ngot  %+v\nwant %+v", seed, flow, got, want)
+					}
+				}
+			}
+		}
+	}
+}
