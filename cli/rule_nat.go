@@ -72,8 +72,15 @@ func (r *rules) changeNAT(ctx context.Context, verb string, wanted func(*rpdb.Sn
 	if p.Empty() {
 		result.After = host
 	}
-	if failed, ok := err.(*apply.StepError); ok { // of a plan that nobody has seen
+	var left *apply.RollbackError
+	switch failed, step := err.(*apply.StepError); {
+	case step: // of a plan that nobody has seen
 		err = failed.Err
+	case errors.As(err, &left):
+	case errors.Is(err, context.Canceled) && result.RolledBack:
+		err = fmt.Errorf("%w: what had been done was taken back", context.Cause(ctx))
+	case errors.Is(err, context.Canceled):
+		err = fmt.Errorf("%w: nothing was changed", context.Cause(ctx))
 	}
 	if err != nil {
 		err = fmt.Errorf("rule %s: %w", verb, err)

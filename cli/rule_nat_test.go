@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"reflect"
@@ -146,5 +148,57 @@ func TestNATRuleWithoutPrograms(t *testing.T) {
 	}
 	if s := state(); len(s.NATRules()) > 0 || !s.NAT.IsZero() {
 		t.Errorf("deleted, there are %+v, %+v", s.NATRules(), s.NAT)
+	}
+}
+
+// endingContext ends when it was asked so many times whether it has.
+type endingContext struct {
+	context.Context
+	left int
+}
+
+func (c *endingContext) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestNATRuleInterrupted: wherever it is, nothing is left, and it is said that what had
+// been done was taken back.
+func TestNATRuleInterrupted(t *testing.T) {
+	host := kerneltest.Real(t)
+	if err := kerneltest.Script(t.Context(), host, "ip link add eth0 type veth peer name gw0", "ip link set eth0 up", "ip link set gw0 up", "ip addr add 198.51.100.10/24 dev eth0",
+		"ip route add default via 198.51.100.1 table 100", "ip route add 198.18.0.0/16 via 198.51.100.1 table 100"); err != nil {
+		t.Fatal(err)
+	}
+	back := 0
+	for n := 0; ; n++ {
+		a := &app{Streams: Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, root: t.TempDir()}
+		err := host.NetNS().Do(func() error {
+			return a.runRule(&endingContext{t.Context(), n}, strings.Fields("add from 10.1.0.0/24 table 100 nat 203.0.113.0 pref 500"))
+		})
+		s, readErr := hostDoors{host.Conn}.Snapshot(t.Context())
+		if readErr != nil {
+			t.Fatal(readErr)
+		}
+		if err == nil {
+			if len(s.NATRules()) != 1 {
+				t.Errorf("made are %+v", s.NATRules())
+			}
+			break
+		}
+		if !errors.Is(err, context.Canceled) || len(s.NATRules()) > 0 || !s.NAT.IsZero() {
+			t.Errorf("interrupted at %d: %v; left are %+v", n, err, s.NATRules())
+		}
+		if strings.Contains(err.Error(), "apply step") {
+			t.Errorf("interrupted at %d: %v speaks of a plan that nobody has seen", n, err)
+		}
+		if strings.HasPrefix(err.Error(), "rule add: ") && strings.HasSuffix(err.Error(), ": what had been done was taken back") {
+			back++
+		}
+	}
+	if back < 3 {
+		t.Errorf("in %d places it was said that what had been done was taken back", back)
 	}
 }
