@@ -555,3 +555,56 @@ func BenchmarkApply(b *testing.B) {
 		})
 	}
 }
+
+// endingContext ends when it was asked so many times whether it has.
+type endingContext struct {
+	context.Context
+	left int
+}
+
+func (c *endingContext) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestInterruptedAnywhere: wherever an apply is interrupted, one of the two generations
+// is there, whole, also where many steps are made at once.
+func TestInterruptedAnywhere(t *testing.T) {
+	both := func(first byte) rpdb.Desired {
+		d, routes := manyRules(70, first), manyRoutes(70, first)
+		d.Rules, d.Routes, d.Tables = append(d.Rules, routes.Rules...), routes.Routes, routes.Tables
+		return d
+	}
+	first, second := both(1), both(2)
+	for n, step := 0, 1; ; n += step {
+		s := newBulkSite(t)
+		if _, _, err := s.apply(t, first, "first"); err != nil {
+			t.Fatal(err)
+		}
+		c := s.config(t)
+		c.Kernel = s
+		session := must(apply.Begin(t.Context(), c))
+		prop := s.proposal(t, "second")
+		prop.Desired = second
+		_, err := session.Apply(&endingContext{t.Context(), n}, prop)
+		session.Close()
+		c.Journal.Close()
+		if err == nil {
+			if left := s.left(t, second); len(left) > 0 {
+				t.Errorf("done, and %d steps are left", len(left))
+			}
+			if n < 70 {
+				t.Errorf("done after %d looks", n)
+			}
+			break
+		}
+		if left := s.left(t, first); !errors.Is(err, context.Canceled) || len(left) > 0 {
+			t.Errorf("interrupted at %d: %v, and %d steps are left", n, err, len(left))
+		}
+		if n > 4 {
+			step = 9
+		}
+	}
+}
