@@ -9,8 +9,9 @@ import (
 )
 
 // Compile prepares a snapshot for lookups. It is deterministic, takes time and
-// memory linear in the number of rules and routes, and keeps no reference to
-// the snapshot. Routes of families other than the two, and host bits of their
+// memory linear in the number of rules and routes (but for routes of one prefix,
+// which are compared with each other), and keeps no reference to the snapshot.
+// Rules and routes of families other than the two, and host bits of their
 // prefixes, are ignored.
 func Compile(s *rpdb.Snapshot) *FIB {
 	f := &FIB{
