@@ -30,7 +30,7 @@ done. No generation is made. And rules made by hand that translate ("rpdb rule a
 rules that are gone is taken away.
 
 With --watch it stays, and does that each time that a link, an address, a rule, a
-route or a nexthop object changes. Errors are told, and do not end it. The service
+route, a nexthop object or what nftables translates changes. Errors are told, and do not end it. The service
 that "rpdb enable" installs runs it so; SIGTERM ends it.
 
 With --dad it stays while IPv6 addresses are tentative, if a part of the policy

@@ -2,10 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rpdb/apply"
 	"rpdb/kernel"
+	"rpdb/nft"
 )
 
 // How often a watch repairs. What belongs together comes in a burst: it waits
@@ -32,7 +37,7 @@ func (a *app) repairForEver(ctx context.Context) error {
 		return err
 	}
 	defer watching.Close()
-	events, err := s.conn.Watch(ctx)
+	events, err := s.watch(ctx)
 	if err != nil {
 		return err
 	}
@@ -57,6 +62,64 @@ func (a *app) repairForEver(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// watch subscribes to what may have to be repaired: the events of the kernel, and what
+// becomes of our table of nftables, which others take away with "nft flush ruleset".
+// Where there is no nftables, or it tells nothing to this process, there is nothing to
+// repair in it either.
+func (s *site) watch(ctx context.Context) (*kernel.Watcher, error) {
+	events, err := s.conn.Watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := nft.Watch(nft.Options{NetNS: s.conn.NetNS().FD()})
+	switch {
+	case errors.Is(err, nft.ErrUnsupported), errors.Is(err, unix.EPERM):
+		return events, nil
+	case err != nil:
+		events.Close()
+		return nil, err
+	}
+	return together(events, tables), nil
+}
+
+// together returns a watcher of both. An event of nftables is told as an overflow:
+// everything is to be looked at.
+func together(events *kernel.Watcher, tables *nft.Watcher) *kernel.Watcher {
+	type told struct {
+		event kernel.Event
+		err   error
+	}
+	all, closed := make(chan told), make(chan struct{})
+	listen := func(next func(context.Context) (kernel.Event, error)) {
+		for err := error(nil); err == nil; {
+			var ev kernel.Event
+			ev, err = next(context.Background()) // until it is closed
+			select {
+			case all <- told{ev, err}:
+			case <-closed:
+				return
+			}
+		}
+	}
+	go listen(events.Next)
+	go listen(func(ctx context.Context) (kernel.Event, error) {
+		return kernel.Event{Type: kernel.EventOverflow}, tables.Next(ctx)
+	})
+	next := func(ctx context.Context) (kernel.Event, error) {
+		select {
+		case t := <-all:
+			return t.event, t.err
+		case <-ctx.Done():
+			return kernel.Event{}, ctx.Err()
+		}
+	}
+	end := sync.OnceValue(func() error {
+		close(closed)
+		return errors.Join(events.Close(), tables.Close())
+	})
+	return kernel.NewWatcher(next, end)
 }
 
 // nextLook is when to look again even if nothing happens: after an error, and

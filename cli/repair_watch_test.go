@@ -16,6 +16,7 @@ import (
 	"rpdb/apply"
 	"rpdb/apply/journal"
 	"rpdb/kernel/kerneltest"
+	"rpdb/nft"
 )
 
 func TestPace(t *testing.T) {
@@ -305,5 +306,50 @@ func TestStatusWhileAnotherWrites(t *testing.T) {
 	status(exitOpen, "In sync: ")
 	if out, err := h.run("confirm"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestWatchOfTranslations: who flushes nftables, as its service does when it starts, takes
+// our translations along, and nothing else changes. The watch puts them back.
+func TestWatchOfTranslations(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	h := newWatchedHost(t)
+	text := "uplinks: [{interface: eth0, name: isp, gateways: [192.168.0.1]}]\nrules: [{name: a, from: 10.1.0.0/24, lookup: isp, nat: 203.0.113.0}, uplinks]\n"
+	if err := os.WriteFile(filepath.Join(h.dir, "nat.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := h.run("apply", "nat.yaml"); !strings.Contains(out, "made and read back") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var log bytes.Buffer
+	watch := h.command("repair", "--watch", "--wait", "30s")
+	watch.Stdout, watch.Stderr = &log, &log
+	if err := h.kernel.NetNS().Do(watch.Start); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = watch.Process.Kill()
+		_ = watch.Wait()
+	}()
+	h.becomes("A watch repairs it with each change.")
+	tables, err := nft.Open(nft.Options{NetNS: h.kernel.NetNS().FD()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tables.Close()
+	for range 2 {
+		if err := tables.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the translation is there again", func() bool {
+			s, err := tables.Read(t.Context())
+			return err == nil && len(s.Translations) == 1
+		})
+	}
+	if err := watch.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Wait(); err != nil {
+		t.Errorf("the watch ends with %v: %s", err, log.String())
 	}
 }
