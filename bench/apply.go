@@ -108,7 +108,7 @@ func (a *application) contestants(rounds int, peers ...string) []contestant {
 // library adds the rules one by one, as a program does that uses the library.
 func (a *application) library(w *world) (took float64, err error) {
 	rule := tenants(a.family, a.equal)
-	return took, w.Do(func() error {
+	err = w.Do(func() error {
 		h, err := netlink.NewHandle()
 		if err != nil {
 			return err
@@ -123,6 +123,7 @@ func (a *application) library(w *world) (took float64, err error) {
 		took = time.Since(start).Seconds()
 		return nil
 	})
+	return took, err
 }
 
 func (e *env) apply(n int, equal bool, bar Bar, peerRounds int, peers ...string) []Line {

@@ -147,10 +147,11 @@ func (d *decisions) compare(k kind, n int) (series []Series, err error) {
 		}
 		passes := min(max(20_000/n, 1), 100)
 		ask := func() (took float64, err error) {
-			return took, d.world.Do(func() error {
+			err = d.world.Do(func() error {
 				took, err = d.fib.time(passes)
 				return err
 			})
+			return took, err
 		}
 		if _, err := ask(); err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -72,16 +73,19 @@ func (e *env) flush(n int, bar Bar) []Line {
 // untilNone repeats a flush until it has left none, and adds up what it takes.
 func (e *env) untilNone(flush func(*world) (float64, error)) func(*world) (float64, error) {
 	return func(w *world) (took float64, err error) {
-		for {
+		for last := math.MaxInt; last > 0; {
 			once, err := flush(w)
 			if err != nil {
 				return 0, err
 			}
 			took += once
-			if rest, err := e.leftOf(w); err != nil || rest == 0 {
-				return took, err
+			rest, err := e.leftOf(w)
+			if err != nil || rest >= last {
+				return took, err // what is left is told
 			}
+			last = rest
 		}
+		return took, nil
 	}
 }
 
@@ -101,12 +105,13 @@ func (w *world) deleteDoomed(n int) (took float64, err error) {
 		}
 		requests = append(requests, b)
 	}
-	return took, w.Do(func() error {
+	err = w.Do(func() error {
 		start := time.Now()
 		err := pour(unix.RTM_DELRULE, len(requests), func(i int) ([]byte, error) { return requests[i], nil })
 		took = time.Since(start).Seconds()
 		return err
 	})
+	return took, err
 }
 
 // doomed returns n rules of our protocol and some of another among them.

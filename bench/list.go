@@ -128,7 +128,7 @@ func (l *listed) lines(form string, options ...string) []Line {
 
 // byKernel has the kernel tell the list, and does nothing with it.
 func (l *listed) byKernel() (took float64, err error) {
-	return took, l.world.Do(func() error {
+	err = l.world.Do(func() error {
 		start := time.Now()
 		n, err := dump(l.request, l.payload)
 		took = time.Since(start).Seconds()
@@ -137,11 +137,12 @@ func (l *listed) byKernel() (took float64, err error) {
 		}
 		return err
 	})
+	return took, err
 }
 
 // byLibrary reads the list into the library's values, without printing them.
 func (l *listed) byLibrary() (took float64, err error) {
-	return took, l.world.Do(func() error {
+	err = l.world.Do(func() error {
 		h, err := netlink.NewHandle()
 		if err != nil {
 			return err
@@ -155,6 +156,7 @@ func (l *listed) byLibrary() (took float64, err error) {
 		}
 		return err
 	})
+	return took, err
 }
 
 // shortTable holds a short list of routes.

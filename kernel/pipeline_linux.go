@@ -15,6 +15,7 @@ type Pipeline struct {
 	socket *Socket
 	batch  netlink.Batch
 	e      netlink.Encoder
+	told   toldRules // of the requests that were sent last
 }
 
 // Pipeline returns an empty one.

@@ -25,12 +25,25 @@ import (
 // that moment they stay.
 func (p *Pipeline) FlushInTurn(ctx context.Context) (refused int, err error) {
 	defer p.batch.Reset()
+	for i := range p.batch.Len() {
+		if p.batch.Type(i) == unix.RTM_NEWRULE { // what a deletion has to say is what the kernel made of it
+			p.batch.AddFlags(i, netlink.Echo)
+		}
+	}
 	for from := 0; from < p.batch.Len(); {
 		var refusals []int
 		var first error
-		end, err := p.socket.nl.ExecutePart(ctx, &p.batch, from, sentInTurn, func(i int, err error) {
-			if refusals = append(refusals, i); first == nil {
+		p.told.reset()
+		end, err := p.socket.nl.AskPart(ctx, &p.batch, from, sentInTurn, func(i int, m netlink.Message, err error) {
+			switch {
+			case err == nil && m.Type == unix.RTM_NEWRULE:
+				p.told.add(i, m.Data)
+			case err == nil:
+			case first == nil:
 				first = err
+				fallthrough
+			default:
+				refusals = append(refusals, i)
 			}
 		})
 		switch {
@@ -85,7 +98,7 @@ func (p *Pipeline) revoke(end int, refused []int) error {
 		}
 		requests = append(requests, i)
 	}
-	left := p.socket.revokeRules(context.Background(), p, rules)
+	left := p.revokeRules(context.Background(), rules)
 	_, err := p.socket.nl.ExecuteBatch(context.Background(), &b, func(i int, err error) error {
 		if errors.Is(err, unix.ESRCH) { // somebody else was faster
 			return nil

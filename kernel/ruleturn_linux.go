@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -46,7 +45,7 @@ func (p *RulePlaces) Take(r RuleRequest) bool {
 	}
 	_, taken := p.taken[at.priority]
 	p.taken[at.priority] = struct{}{}
-	return !taken
+	return !taken && !r.makesTable()
 }
 
 // Family returns the family that a request is about, 0 if it is about none.
@@ -64,6 +63,22 @@ func (r RuleRequest) HasPlace() bool {
 	return ok
 }
 
+// makesTable reports whether the kernel makes a table for the rule, which stays when
+// that goes: IPv4 gives one that looks up table 0 the first that nobody has.
+func (r RuleRequest) makesTable() bool {
+	if r.Family() != rpdb.IPv4 || rpdb.ActionType(r.Payload[7]) != rpdb.ActionTable {
+		return false
+	}
+	table := uint32(r.Payload[4])
+	d := netlink.NewDecoder(r.Payload[sizeofRuleHdr:])
+	for d.Next() {
+		if d.Type() == fraTable {
+			table = d.Uint32()
+		}
+	}
+	return table == 0
+}
+
 // place returns where a request puts its rule. It is false if that does not say it.
 func (r RuleRequest) place() (at place, ok bool) {
 	if at.family = r.Family(); at.family == 0 {
@@ -78,82 +93,75 @@ func (r RuleRequest) place() (at place, ok bool) {
 	return at, ok && d.Err() == nil
 }
 
-// revokeRules deletes rules that requests have added, each the only one of its priority
-// when it was. One that is not there any more is none to delete; one that somebody has
-// put another in front of in the meantime, which the kernel would delete in its place,
-// stays, and the error says so.
-func (s *Socket) revokeRules(ctx context.Context, p *Pipeline, requests []int) error {
-	there := map[rpdb.Family][]rpdb.Rule{}
+// toldRules are what the kernel has made of requests, in little memory: most are never
+// looked at.
+type toldRules struct {
+	payloads []byte
+	of       []toldRule
+}
+
+// toldRule is the request that a payload is about, and where it ends.
+type toldRule struct{ request, end int }
+
+func (t *toldRules) reset() { t.payloads, t.of = t.payloads[:0], t.of[:0] }
+
+func (t *toldRules) add(request int, payload []byte) {
+	t.payloads = append(t.payloads, payload...)
+	t.of = append(t.of, toldRule{request, len(t.payloads)})
+}
+
+// rule returns what a request has made.
+func (t *toldRules) rule(request int) (rpdb.Rule, error) {
+	from := 0
+	for _, r := range t.of {
+		if r.request == request {
+			return decodeRule(t.payloads[from:r.end])
+		}
+		from = r.end
+	}
+	return rpdb.Rule{}, errors.New("the kernel has not told what it made of it")
+}
+
+// revokeRules deletes the rules that requests have added, each the only one of its
+// priority when that was taken. One that is not there any more is none to delete; one
+// that somebody has put another in front of in the meantime, which the kernel would
+// delete in its place, stays, and the error says so.
+func (p *Pipeline) revokeRules(ctx context.Context, requests []int) error {
+	others := map[rpdb.Family][]rpdb.Rule{}
 	var failed error
 	for _, i := range requests {
-		if err := s.revokeRule(ctx, p.batch.Payload(i), there); err != nil && failed == nil {
+		stored, err := p.told.rule(i)
+		if err == nil {
+			err = p.socket.revokeRule(ctx, stored, others)
+		}
+		if err != nil && failed == nil {
 			failed = &UnrevokedError{i, err}
 		}
 	}
 	return failed
 }
 
-// revokeRule deletes the rule that a payload added. The rules of the families that were
-// read are there.
-func (s *Socket) revokeRule(ctx context.Context, payload []byte, there map[rpdb.Family][]rpdb.Rule) error {
-	asked, err := askedFor(payload)
-	if err != nil {
-		return err
-	}
-	rules, read := there[asked.Family]
+// revokeRule deletes a rule. The lists that were read are kept in lists. A torn one will
+// do: what it has is there, and of what it lacks the deletion itself finds that it was
+// wrong.
+func (s *Socket) revokeRule(ctx context.Context, stored rpdb.Rule, lists map[rpdb.Family][]rpdb.Rule) error {
+	list, read := lists[stored.Family]
 	if !read {
-		again := func() { rules = nil }
-		if err := s.EachRule(ctx, []uint8{uint8(asked.Family)}, again, func(m *RuleMessage) error {
-			rules = append(rules, m.Rule)
-			return nil
-		}); err != nil {
+		_, err := s.eachOf(ctx, []uint8{uint8(stored.Family)}, func(m *Message) error {
+			r, err := decodeRule(m.Payload)
+			list = append(list, r)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		there[asked.Family] = rules
+		lists[stored.Family] = list
 	}
-	stored, ok := addedBy(&asked, rules)
-	if !ok {
-		return nil
-	}
-	if hit, ok := firstHit(stored, rules); ok && hit != stored {
+	if hit, ok := firstHit(stored, list); ok && hit.Canonical() != stored.Canonical() {
 		return &OtherRuleError{Hit: hit}
 	}
 	if err := deleteStored(ctx, s.nl, stored); !errors.Is(err, unix.ENOENT) { // else somebody was faster
 		return err
 	}
 	return nil
-}
-
-// askedFor reads what a request says of a rule, which is not all that the kernel makes
-// of it. Addresses of "any" may have no bytes there.
-func askedFor(payload []byte) (rpdb.Rule, error) {
-	said := bytes.Clone(payload[:sizeofRuleHdr])
-	d := netlink.NewDecoder(payload[sizeofRuleHdr:])
-	for d.Next() {
-		if typ := d.Type(); len(d.Data()) > 0 || typ != fraSrc && typ != fraDst {
-			said = d.Raw(said)
-		}
-	}
-	if err := d.Err(); err != nil {
-		return rpdb.Rule{}, err
-	}
-	return decodeRule(said)
-}
-
-// addedBy returns the rule that a request has added where there was none: of those that
-// stand there now, it is one that agrees with all that the request says. If there are
-// several, somebody else has added the others, and it is the first that the kernel would
-// have made of a whole request.
-func addedBy(asked *rpdb.Rule, rules []rpdb.Rule) (stored rpdb.Rule, ok bool) {
-	n := 0
-	for i := range rules {
-		r := &rules[i]
-		if r.Priority != asked.Priority || !hit(*asked, *r) {
-			continue
-		}
-		if n++; n == 1 || !sameRule(asked, &stored) && sameRule(asked, r) {
-			stored = *r
-		}
-	}
-	return stored, n > 0
 }

@@ -2,12 +2,14 @@ package kernel
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"rpdb"
+	"rpdb/kernel/netlink"
 )
 
 // ruleRequest adds a rule.
@@ -16,6 +18,18 @@ func ruleRequest(t *testing.T, r rpdb.Rule) RuleRequest {
 	b, err := EncodeRule(r)
 	must(t, err)
 	return RuleRequest{Payload: b}
+}
+
+// withoutAttr returns a request without an attribute.
+func withoutAttr(payload []byte, attr uint16) []byte {
+	b := slices.Clone(payload[:sizeofRuleHdr])
+	d := netlink.NewDecoder(payload[sizeofRuleHdr:])
+	for d.Next() {
+		if d.Type() != attr {
+			b = d.Raw(b)
+		}
+	}
+	return b
 }
 
 // A place can be taken once, where no rule stands, by an addition that says it.
@@ -33,6 +47,10 @@ func TestRulePlaces(t *testing.T) {
 	nowhere.Payload = nowhere.Payload[:sizeofRuleHdr]
 	twice := at(400)
 	twice.Payload = append(slices.Clip(twice.Payload), at(100).Payload[sizeofRuleHdr:]...)
+	makes, makesToo := at(500), at(501)
+	makes.Payload[4] = 0
+	makes.Payload = withoutAttr(makes.Payload, fraTable)
+	makesToo.Payload = slices.Concat(withoutAttr(makesToo.Payload, fraTable), []byte{8, 0, fraTable, 0, 0, 0, 0, 0})
 	for _, tt := range []struct {
 		name string
 		r    RuleRequest
@@ -46,6 +64,8 @@ func TestRulePlaces(t *testing.T) {
 		{"IPv6", ipv6, false},
 		{"no request", RuleRequest{}, false},
 		{"two priorities, of which the last counts", twice, false},
+		{"a table of its own, which stays", makes, false},
+		{"a table of its own, in more words", makesToo, false},
 		{"free", at(300), true},
 		{"free no more", at(300), false},
 		{"of the kernel", at(32766), false},
@@ -75,6 +95,11 @@ func TestFlushRulesInTurn(t *testing.T) {
 		add := func(r rpdb.Rule) {
 			t.Helper()
 			req := ruleRequest(t, r)
+			// What ip says of a rule is less than what the kernel makes of it.
+			req.Payload = withoutAttr(req.Payload, fraFwmask)
+			if r.Selector.From == (netip.Prefix{}) {
+				req.Payload = append(req.Payload, 4, 0, fraSrc, 0)
+			}
 			if !places.Take(req) {
 				t.Fatalf("%v is taken", r)
 			}
@@ -93,14 +118,23 @@ func TestFlushRulesInTurn(t *testing.T) {
 		add(backward)
 		add(rule(500))
 		add(rule(600))
+		marked := rule(700)
+		marked.Selector.Mark = rpdb.Mark{Value: 7, Mask: 0xffffffff}
+		add(marked)
 		narrow := rule(500)
 		narrow.Selector.IIF = "eth0"
 		force(t, c, narrow)
+		otherMask := marked // which the kernel would not delete in its place
+		otherMask.Selector.Mark.Mask = 0xff
+		force(t, c, otherMask)
 		refused, err := p.FlushInTurn(t.Context())
 		var stays *UnrevokedError
 		var other *OtherRuleError
 		if refused != 0 || !errors.As(err, &stays) || stays.Request != 1 || !errors.As(err, &other) || other.Hit.Selector != narrow.Selector {
 			t.Errorf("%v: %d, %v", f, refused, err)
+		}
+		if !slices.ContainsFunc(snapshot(t, c).Rules, func(r rpdb.Rule) bool { return r.Selector == otherMask.Selector }) {
+			t.Errorf("%v: the rule of somebody else is gone", f)
 		}
 		var got []rpdb.Priority
 		for _, r := range snapshot(t, c).RulesOf(f) {
@@ -108,7 +142,7 @@ func TestFlushRulesInTurn(t *testing.T) {
 				got = append(got, r.Priority)
 			}
 		}
-		if want := []rpdb.Priority{100, 500, 500}; !slices.Equal(got, want) {
+		if want := []rpdb.Priority{100, 500, 500, 700}; !slices.Equal(got, want) {
 			t.Errorf("%v: rules at %v, want %v", f, got, want)
 		}
 	}

@@ -153,7 +153,6 @@ func (s *session) runLines(name string, in io.Reader, stream bool) (code int, er
 			if s.sendWaiting() != nil {
 				return 1, nil
 			}
-			s.waiting.forgetPlaces()
 		}
 		if foreign {
 			return s.passRest(name, s.failedSoFar(code), rest)

@@ -34,6 +34,7 @@ type waiting struct {
 
 	// Of rules that are added, of which only those may wait whose place was free.
 	places *kernel.RulePlaces // nil as long as it is not known which are
+	read   time.Time          // when they were
 	alone  int                // how many of the last additions did not wait
 	took   time.Duration      // the least that the kernel took for one of them
 	slow   time.Duration      // with as much they do not begin to wait
@@ -62,10 +63,12 @@ const (
 
 // Which places are free the kernel has to be asked for, which is as much work as a few
 // additions are. It pays for many, and as long as it has not so many rules that it looks
-// through them for longer than it takes to ask and wait.
+// through them for longer than it takes to ask and wait. What was free some time ago may
+// not be any more.
 const (
 	fewRules     = 32
 	slowAddition = 100 * time.Microsecond
+	placesLast   = 200 * time.Millisecond
 )
 
 // errStopped ends a batch of which a line has failed, and was reported.
@@ -106,13 +109,13 @@ func (s *session) put(sock *kernel.Socket, revocable func() bool, add func(*kern
 // takes reports whether a request adds a rule that can be deleted again and no other
 // with it, as one that is alone at its priority.
 func (w *waiting) takes(sock *kernel.Socket, r kernel.RuleRequest) bool {
-	if !r.HasPlace() { // the kernel chooses one
-		w.forgetPlaces()
-		return false
+	if !r.HasPlace() || time.Since(w.read) > placesLast { // the kernel chooses one
+		w.places = nil
 	}
-	if w.places == nil && w.alone >= fewRules {
+	if w.places == nil && w.alone >= fewRules && r.HasPlace() {
 		if w.took < w.slow {
 			w.places, _ = sock.RulePlaces(context.Background(), r.Family()) // without them it goes alone
+			w.read = time.Now()
 		}
 		w.alone = 0
 	}
@@ -126,13 +129,6 @@ func (w *waiting) sentAlone(r kernel.RuleRequest, took time.Duration) {
 	}
 	if w.alone++; w.alone == 1 || took < w.took { // others had to wait for something else
 		w.took = took
-	}
-}
-
-// forgetPlaces forgets which places are free, after what may change that.
-func (w *waiting) forgetPlaces() {
-	if w != nil {
-		w.places, w.alone = nil, 0
 	}
 }
 

@@ -198,7 +198,7 @@ func TestBatchOfRulesOfAllKinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.renew()
-		option := map[rpdb.Family]string{rpdb.IPv4: "-4", rpdb.IPv6: "-6"}[family]
+		option := map[rpdb.Family]string{rpdb.IPv4: pick(g, "-4", "-N"), rpdb.IPv6: "-6"}[family] // IPv4 goes without saying
 		c := command{args: []string{option, "-batch", file}, text: text}
 		if d := w.run(c); d != "" {
 			t.Errorf("%v: %s", c, d)
@@ -216,6 +216,7 @@ func TestRulesAtTakenPlaces(t *testing.T) {
 		"taken by a line":          {"rule add pref 4000 fwmark 3 nop", "rule add pref 9 goto 7", "rule add pref 4000 nop"},
 		"chosen by the kernel":     {"rule add fwmark 5 nop", "rule add pref 9 goto 7", "rule add pref 99 nop"},
 		"taken by what it deleted": {"rule del pref 100", "rule add pref 100 fwmark 1 nop", "rule add pref 9 goto 7", "rule add pref 100 nop"},
+		"all of the other family":  {"rule add pref 9 goto 7", "rule add pref 5000 from ::/0 nop", "rule add pref 5001 to ::/0 table 0"},
 		"of routes too":            {"route add blackhole 10.1.0.0/16 table 7", "rule add pref 9 goto 7", "rule add pref 5000 nop", "route add blackhole 10.2.0.0/16 table 7"},
 	} {
 		text := strings.Join(append(append([]string{}, first...), lines...), "\n") + "\n"

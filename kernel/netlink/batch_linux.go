@@ -86,9 +86,15 @@ func (c *Conn) ExecuteBatch(ctx context.Context, b *Batch, refused func(i int, e
 	})
 }
 
-// ExecutePart is ExecuteBatch of what goes at once of the requests from first on, but
-// of no more than most, and returns where it ends.
-func (c *Conn) ExecutePart(ctx context.Context, b *Batch, first, most int, refused func(i int, err error)) (end int, err error) {
+// AddFlags adds flags to the i-th request.
+func (b *Batch) AddFlags(i int, f Flags) {
+	m := b.request(i)
+	binary.NativeEndian.PutUint16(m[6:], binary.NativeEndian.Uint16(m[6:])|uint16(f))
+}
+
+// AskPart is AskBatch of what goes at once of the requests from first on, but of no more
+// than most, and returns where it ends.
+func (c *Conn) AskPart(ctx context.Context, b *Batch, first, most int, answer func(i int, m Message, err error)) (end int, err error) {
 	if err := c.begin(ctx); err != nil {
 		return first, err
 	}
@@ -98,10 +104,8 @@ func (c *Conn) ExecutePart(ctx context.Context, b *Batch, first, most int, refus
 	if err != nil {
 		return first, err
 	}
-	return end, c.collect(seq, uint32(end-first), func(i int, _ Message, err error) error {
-		if err != nil {
-			refused(first+i, err)
-		}
+	return end, c.collect(seq, uint32(end-first), func(i int, m Message, err error) error {
+		answer(first+i, m, err)
 		return nil
 	})
 }
