@@ -148,7 +148,7 @@ func (r *Redactor) Flow(f rpdb.Flow) rpdb.Flow {
 
 // Snapshot returns a redacted copy; s stays as it is. What could hold an
 // address and is not understood, the attributes of tunnels and unknown ones, is
-// overwritten with zeros. The seed of the multipath hash goes too: it would
+// overwritten with zeros; but for the programs of rpdb's own copies of tables. The seed of the multipath hash goes too: it would
 // give other answers for other addresses.
 func (r *Redactor) Snapshot(s *rpdb.Snapshot) *rpdb.Snapshot {
 	out := *s
@@ -214,7 +214,12 @@ func (r *Redactor) route(x rpdb.Route) rpdb.Route {
 }
 
 func (r *Redactor) hop(n rpdb.Nexthop) rpdb.Nexthop {
-	n.Via, n.Encap = r.Addr(n.Via), blank(n.Encap)
+	n.Via = r.Addr(n.Via)
+	// The program of a copy names its table, and nothing else; by it the packets
+	// of a rule are known.
+	if _, ok := n.CopyTable(); !ok {
+		n.Encap = blank(n.Encap)
+	}
 	return n
 }
 

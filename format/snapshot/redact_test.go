@@ -166,3 +166,31 @@ func toJSON(t *testing.T, v any) string {
 	}
 	return string(text)
 }
+
+// TestRedactedCopies: by the program on its routes a rule of IPv6 that translates is still
+// known for whole, and its packets for translated.
+func TestRedactedCopies(t *testing.T) {
+	s := &rpdb.Snapshot{
+		Rules: []rpdb.Rule{{Family: rpdb.IPv6, Priority: 500, Selector: rpdb.Selector{From: netip.MustParsePrefix("2a00:1:1::/64")}, Action: rpdb.ToTable(84500)}},
+		Routes: []rpdb.Route{{
+			Family: rpdb.IPv6, Table: 100, Dst: netip.MustParsePrefix("::/0"), Type: rpdb.RouteUnicast, Metric: 7,
+			Nexthops: []rpdb.Nexthop{{Via: netip.MustParseAddr("2a00:2::1"), Link: 2, Weight: 1}},
+		}},
+		NAT: rpdb.NAT{Translations: []rpdb.Translation{{
+			Family: rpdb.IPv6, Kind: rpdb.TranslateBlock, From: netip.MustParsePrefix("2a00:1:1::/64"), To: netip.MustParsePrefix("2a00:3::/64"), Realm: 12500, Rule: 500, CopyOf: 100,
+		}}},
+	}
+	copied, err := s.CopyTable(rpdb.IPv6, 100, 84500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Routes = append(s.Routes, copied...)
+	out := NewRedactor(Key{7}, false).Snapshot(s)
+	want, err := out.CopyTable(rpdb.IPv6, 100, 84500)
+	if n := out.NATRules(); err != nil || len(n) != 1 || len(n[0].Routes) != 1 || !n[0].Routes[0].Equivalent(want[0]) {
+		t.Errorf("%v, %+v, want the copy %+v", err, n, want)
+	}
+	if text := toJSON(t, out); strings.Contains(text, "2a00:1:1:") || strings.Contains(text, "2a00:2:") || strings.Contains(text, "2a00:3:") {
+		t.Errorf("shown is %s", text)
+	}
+}
