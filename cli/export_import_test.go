@@ -93,14 +93,16 @@ func through(t *testing.T, to notation, origin *rpdb.Snapshot) *rpdb.Snapshot {
 	}
 }
 
-// addressed returns a snapshot with the addresses of another where it has none:
-// some notations leave them to others.
+// addressed returns a snapshot with the addresses of another on the interfaces on
+// which it has none: some notations leave them to others, and files that say nothing
+// of an interface do.
 func addressed(s, origin *rpdb.Snapshot) *rpdb.Snapshot {
 	host := *s
 	host.Links = slices.Clone(s.Links)
-	if len(s.Addresses) == 0 {
-		for _, a := range origin.Addresses {
-			a.Link = format.Link(&host, origin.LinkName(a.Link))
+	host.Addresses = slices.Clone(s.Addresses)
+	for _, a := range origin.Addresses {
+		a.Link = format.Link(&host, origin.LinkName(a.Link))
+		if !slices.ContainsFunc(s.Addresses, func(own rpdb.Address) bool { return own.Link == a.Link }) {
 			host.Addresses = append(host.Addresses, a)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // differs is named with the seed of its world.
 func TestEngineAgainstOracle(t *testing.T) {
 	t.Parallel()
-	first, worlds, flows := uint64(100), uint64(150), 40 // before, no source depends on a choice
+	first, worlds, flows := uint64(100), uint64(150), 40 // among them is a source that depends on a choice
 	if testing.Short() {
 		worlds = 50
 	}

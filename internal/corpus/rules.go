@@ -53,6 +53,9 @@ func (g *Generator) rules(f rpdb.Family) []rpdb.Rule {
 	if g.chance(4) {
 		list = append(list, g.trap(f))
 	}
+	if g.chance(3) {
+		list = append(list, g.crowd(f)...)
+	}
 	slices.SortStableFunc(list, rpdb.Rule.Compare)
 	return markUnresolved(list)
 }
@@ -124,6 +127,74 @@ func (g *Generator) trap(f rpdb.Family) rpdb.Rule {
 	}
 	r.Action = g.action(f, r.Priority)
 	return r
+}
+
+// crowd makes several rules of one shape, which differ in their values alone. Of
+// others no world has as many as the engine wants to find them by a hash.
+func (g *Generator) crowd(f rpdb.Family) (list []rpdb.Rule) {
+	like := g.first(f)
+	for range 5 + g.r.IntN(6) {
+		r := like
+		r.Priority = rpdb.Priority(1 + g.r.IntN(60))
+		r.Action = g.action(f, r.Priority)
+		g.another(f, &r.Selector)
+		list = append(list, r)
+	}
+	return list
+}
+
+// another puts other values into the one selector that there is.
+func (g *Generator) another(f rpdb.Family, s *rpdb.Selector) {
+	prefix := func(p *netip.Prefix) {
+		if p.IsValid() {
+			n := p.Bits()
+			*p = pick(g, slices.DeleteFunc(slices.Clone(g.sources[f]), func(o netip.Prefix) bool { return o.Bits() != n }))
+		}
+	}
+	prefix(&s.From)
+	prefix(&s.To)
+	s.Mark.Value = uint32(g.r.IntN(4)) & s.Mark.Mask
+	if d, ok := s.DSCP.Get(); ok {
+		s.DSCP = rpdb.Some(rpdb.DSCP{Value: pick(g, []uint8{0, 4, 46, 36}) & d.Mask, Mask: d.Mask})
+	}
+	if s.TOS != 0 {
+		s.TOS = pick(g, []uint8{0x04, 0x08, 0x10, 0x1c})
+	}
+	if s.FlowLabel.Mask != 0 {
+		s.FlowLabel.Value = pick(g, []uint32{5, 4, 0x15}) & s.FlowLabel.Mask
+	}
+	g.anotherOrigin(s)
+}
+
+func (g *Generator) anotherOrigin(s *rpdb.Selector) {
+	links := []rpdb.LinkName{"lo", "e0", "e1", "e2", "gone0"}
+	if s.IIF != "" {
+		s.IIF = pick(g, links)
+	}
+	if s.OIF != "" {
+		s.OIF = pick(g, links[1:])
+	}
+	if u, ok := s.UIDRange.Get(); ok {
+		first := pick(g, []uint32{0, 0, 1, 999, 1000})
+		s.UIDRange = rpdb.Some(rpdb.UIDRange{First: first, Last: first + u.Last - u.First})
+	}
+	if s.TunID != 0 {
+		s.TunID = uint64(1 + g.r.IntN(2))
+	}
+	if s.IPProto != 0 {
+		s.IPProto = pick(g, []rpdb.IPProto{rpdb.TCP, rpdb.UDP, rpdb.ICMP, rpdb.ICMPv6, 47})
+	}
+	for _, p := range []*rpdb.Ports{&s.SPort, &s.DPort} {
+		switch n := p.Last - p.First; {
+		case *p == rpdb.Ports{}:
+		case p.Mask != 0:
+			p.First = pick(g, []uint16{0x1001, 0x1fff, 0x2000, 0xfffe}) & p.Mask
+			p.Last = p.First
+		case n < 0x8000:
+			p.First = pick(g, []uint16{1, 52, 53, 54, 1000})
+			p.Last = p.First + n
+		}
+	}
 }
 
 func (g *Generator) action(f rpdb.Family, own rpdb.Priority) rpdb.Action {
