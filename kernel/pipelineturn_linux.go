@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rpdb"
 	"rpdb/kernel/netlink"
 )
 
@@ -119,7 +120,8 @@ func (p *Pipeline) revoke(end int, refused []int) error {
 // once it is there, so that it can be deleted again and no other: with NLM_F_EXCL there
 // was none of its key before, which is the destination, the table, the metric and, of
 // IPv4, the TOS. Those that are more than one route to the kernel, and those with
-// attributes that a deletion might read in another way, are not.
+// attributes that a deletion might read in another way, are not: a route of IPv6 that
+// refuses packets leads to lo, whatever it was asked for with, and is not found by that.
 func Revocable(r RouteRequest) bool {
 	const exclusive = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	if r.Type != unix.RTM_NEWROUTE || r.Flags != exclusive || r.Echo || len(r.Payload) < unix.SizeofRtMsg {
@@ -130,10 +132,15 @@ func Revocable(r RouteRequest) bool {
 	if family != unix.AF_INET && family != unix.AF_INET6 || sourceBits != 0 || flags&^unix.RTNH_F_ONLINK != 0 {
 		return false
 	}
+	leads := family == unix.AF_INET || !rpdb.RouteType(r.Payload[7]).IsError() && r.Payload[7] != unix.RTN_THROW
 	d := netlink.NewDecoder(r.Payload[unix.SizeofRtMsg:])
 	for d.Next() {
 		switch d.Type() {
-		case unix.RTA_DST, unix.RTA_GATEWAY, unix.RTA_OIF, unix.RTA_PRIORITY, unix.RTA_TABLE, unix.RTA_PREFSRC:
+		case unix.RTA_DST, unix.RTA_PRIORITY, unix.RTA_TABLE, unix.RTA_PREFSRC:
+		case unix.RTA_GATEWAY, unix.RTA_OIF:
+			if !leads {
+				return false
+			}
 		default:
 			return false
 		}

@@ -35,7 +35,11 @@ func TestRevocable(t *testing.T) {
 		"source":       {func(r *rpdb.Route) { *r = gateway("2001:db8:1::/48", 2); r.Src = prefix("2001:db8::/48") }, unix.RTM_NEWROUTE, exclusive, false},
 		"two nexthops": {func(r *rpdb.Route) { r.Nexthops = append(r.Nexthops, r.Nexthops[0]) }, unix.RTM_NEWROUTE, exclusive, false},
 		"object":       {func(r *rpdb.Route) { r.NexthopID, r.Nexthops = 7, nil }, unix.RTM_NEWROUTE, exclusive, false},
-		"expires":      {func(r *rpdb.Route) { *r = gateway("2001:db8:1::/48", 2); r.Expires = 9 }, unix.RTM_NEWROUTE, exclusive, false},
+		"refuses": {func(r *rpdb.Route) {
+			*r = gateway("2001:db8:1::/48", 2)
+			r.Type, r.Nexthops = rpdb.RouteUnreachable, nil
+		}, unix.RTM_NEWROUTE, exclusive, true},
+		"expires": {func(r *rpdb.Route) { *r = gateway("2001:db8:1::/48", 2); r.Expires = 9 }, unix.RTM_NEWROUTE, exclusive, false},
 	} {
 		r := plain
 		r.Nexthops = slices.Clone(plain.Nexthops)
@@ -43,6 +47,14 @@ func TestRevocable(t *testing.T) {
 		if got := Revocable(request(tt.typ, tt.flags, r)); got != tt.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+	refuses := gateway("2001:db8:1::/48", 2)
+	refuses.Type, refuses.Nexthops = rpdb.RouteThrow, nil
+	var e netlink.Encoder
+	e.Reset(unix.RTM_NEWROUTE, exclusive, request(unix.RTM_NEWROUTE, exclusive, refuses).Payload)
+	e.Uint32(unix.RTA_OIF, 2)
+	if Revocable(RouteRequest{Type: unix.RTM_NEWROUTE, Flags: uint16(exclusive), Payload: e.Payload()}) {
+		t.Error("a route of IPv6 that refuses packets, asked for with a link, can be revoked")
 	}
 	echoed := request(unix.RTM_NEWROUTE, exclusive, plain)
 	echoed.Echo = true

@@ -69,6 +69,8 @@ func goodLines(family string) []string {
 	if family == "-6" {
 		return strings.Split(`route add 2001:db8:77::/48 via 2001:db8:1::2 metric 500
 route add 2001:db8:77::/48 via 2001:db8:1::2 dev w0
+route add unreachable 2001:db8:80::/48 dev v0 table 9
+route add blackhole 2001:db8:81::/48 via 2001:db8:1::2 dev v0
 route add blackhole 2001:db8:78::/48 metric 7 table 9
 route add 2001:db8:78::/48 dev v0 table 9
 route add unreachable 2001:db8:78::/48 metric 2000 table 9
