@@ -209,7 +209,7 @@ func (o *objectCall) unknownVerb(word string, verbs []string) error {
 func (o *objectCall) refused(verb string, err error) error {
 	var refused *iproute2.RefusalError
 	if errors.As(err, &refused) {
-		return &refusedError{o.object, verb, refused.Reasons}
+		return &refusedError{object: o.object, verb: verb, reasons: refused.Reasons}
 	}
 	return err
 }
@@ -218,6 +218,7 @@ func (o *objectCall) refused(verb string, err error) error {
 type refusedError struct {
 	object, verb string
 	reasons      []string
+	translates   bool // the rule has nat, which is another thing to ip
 }
 
 func (e *refusedError) Error() string {
@@ -227,6 +228,9 @@ func (e *refusedError) Error() string {
 
 // Hint says how to do it all the same.
 func (e *refusedError) Hint() string {
+	if e.translates {
+		return (*natRefused)(nil).Hint()
+	}
 	return fmt.Sprintf("\"rpdb ip %s\" does it all the same", e.object)
 }
 

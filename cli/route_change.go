@@ -202,7 +202,7 @@ func (r *routes) beside(ctx context.Context, verb iproute2.RouteVerb, q askedRou
 		how = kernel.PrependRoute
 	}
 	if how == kernel.PrependRoute && q.route.Family == rpdb.IPv6 && len(there) > 0 {
-		return &refusedError{r.object, verb.String(), []string{"IPv6 has no order among routes of one prefix and metric: append joins them"}}
+		return &refusedError{object: r.object, verb: verb.String(), reasons: []string{"IPv6 has no order among routes of one prefix and metric: append joins them"}}
 	}
 	if err := r.conn.PutRoute(ctx, how, q.route); err != nil {
 		return err
@@ -216,7 +216,7 @@ func (r *routes) replace(ctx context.Context, verb iproute2.RouteVerb, q askedRo
 	switch {
 	case len(there) > 1:
 		reason := fmt.Sprintf("%d routes have this prefix and metric: delete those that are to go", len(there))
-		return &refusedError{r.object, verb.String(), []string{reason}}
+		return &refusedError{object: r.object, verb: verb.String(), reasons: []string{reason}}
 	case len(there) == 1 && q.is(there[0]):
 		return r.replaced(nil)
 	case len(there) == 0 && verb == iproute2.RouteChange:
@@ -252,7 +252,7 @@ func (r *routes) delete(ctx context.Context, q askedRoute, there []rpdb.Route) e
 	case len(same) == 0:
 		return &absentRouteError{verb: "delete", family: q.route.Family, near: r.near(ctx, q)}
 	case len(same) > 1:
-		return &refusedError{r.object, "delete", []string{fmt.Sprintf("%d routes differ in their protocol only: say which (proto)", len(same))}}
+		return &refusedError{object: r.object, verb: "delete", reasons: []string{fmt.Sprintf("%d routes differ in their protocol only: say which (proto)", len(same))}}
 	default:
 		return r.conn.Do(ctx, rpdb.RouteChange(rpdb.Delete, same[0]))
 	}

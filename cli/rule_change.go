@@ -30,7 +30,12 @@ func (r *rules) read(verb string, words []string) (asked, error) {
 	}
 	rule, err := req.Strict()
 	if err != nil {
-		return asked{}, r.refused(verb, err)
+		err = r.refused(verb, err)
+		var refused *refusedError
+		if errors.As(err, &refused) {
+			refused.translates = req.NAT.IsSet()
+		}
+		return asked{}, err
 	}
 	return asked{req, rule}, nil
 }
@@ -174,7 +179,7 @@ func (r *rules) replace(ctx context.Context, words []string) error {
 		return r.wrong("replace", "which rule? its priority (pref) is missing")
 	}
 	if q.NAT.IsSet() {
-		return refusedReplace(q.rule)
+		return &natRefused{"replace", "", errors.New("a rule that translates takes the place of no other one in one message: delete that one, and add this one")}
 	}
 	conn, err := r.open()
 	if err != nil {
@@ -195,7 +200,7 @@ func (r *rules) replace(ctx context.Context, words []string) error {
 	case len(old) == 0:
 		return r.put(ctx, conn, q)
 	case len(old) > 1:
-		return &refusedError{"rule", "replace", []string{fmt.Sprintf("priority %d has %d rules: delete those that are to go", q.rule.Priority, len(old))}}
+		return &refusedError{object: "rule", verb: "replace", reasons: []string{fmt.Sprintf("priority %d has %d rules: delete those that are to go", q.rule.Priority, len(old))}}
 	case q.Is(old[0]):
 		return nil
 	case old[0].IsHandNAT():
