@@ -10,6 +10,7 @@ import (
 	"rpdb"
 	"rpdb/format/iproute2"
 	"rpdb/kernel"
+	"rpdb/plan"
 )
 
 // asked is a rule that was typed, and all that is known of it.
@@ -86,6 +87,7 @@ func (r *rules) put(ctx context.Context, conn *kernel.Conn, q asked) error {
 	if err := conn.Do(ctx, rpdb.RuleChange(rpdb.Add, q.rule)); err != nil {
 		return err
 	}
+	r.noteInTheWay(q.rule)
 	if r.opts.Echo {
 		return r.print(ctx, []rpdb.Rule{q.rule}, false)
 	}
@@ -142,6 +144,14 @@ func (r *rules) ensure(ctx context.Context, words []string) error {
 		return err
 	}
 	return r.put(ctx, conn, q)
+}
+
+// noteInTheWay says of a rule that was made by hand that it stands where those of a
+// policy have to.
+func (r *rules) noteInTheWay(made rpdb.Rule) {
+	if p := made.Priority; made.Protocol != rpdb.ProtocolRPDB && plan.FirstPriority <= p && p <= plan.LastPriority {
+		r.note("the priorities %d to %d are for the rules of a policy: none can be applied or repaired while rule %d stands among them", plan.FirstPriority, plan.LastPriority, p)
+	}
 }
 
 // test tells with its exit code whether a rule is there.

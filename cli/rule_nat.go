@@ -202,6 +202,7 @@ func madeNAT(s *rpdb.Snapshot, rule rpdb.Rule) rpdb.NATRule {
 
 // tellNAT says what was made, and what it needs besides.
 func (r *rules) tellNAT(s *rpdb.Snapshot, n rpdb.NATRule) error {
+	r.noteInTheWay(n.Rules[0])
 	w := newPrinter(r.Out)
 	v := newWords(s.LinkName, r.names())
 	v.nat = s.NAT.Translations
