@@ -146,7 +146,8 @@ func (rs *ruleset) follows(r *rule) (jump, bool) {
 
 // WithRule returns the FIB with one rule more, behind those of its priority, as the
 // kernel adds it. Its cost does not grow with the number of routes, and with that
-// of rules only by the copy of a list. Both share what they have in common, and
+// of rules only by the copy of a list, but where gotos that every flow follows lead
+// to the rule: then all gotos are looked at. Both share what they have in common, and
 // both stay as they are. In a namespace whose rules were never changed they are from
 // now on, which in IPv4 parts the tables local and main and costs as much as to
 // compile them. A rule of neither family is left out, as by [Compile].
