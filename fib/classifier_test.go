@@ -246,8 +246,11 @@ func TestRulesComeAndGoForEver(t *testing.T) {
 	rule := func(i int) rpdb.Rule {
 		r := rpdb.Rule{Family: rpdb.IPv4, Priority: rpdb.Priority(1 + i), Action: rpdb.Goto(rpdb.Priority(2*ever + i))}
 		r.Selector.Mark = rpdb.Mark{Value: uint32(i), Mask: ^uint32(0)}
-		if i%2 == 0 { // five of a kind, which nobody has again
+		switch i % 4 {
+		case 0, 2: // five of a kind, which nobody has again
 			r.Selector = rpdb.Selector{Not: true, Mark: rpdb.Mark{Value: uint32(i / 10), Mask: ^uint32(0)}}
+		case 3: // several places in one table
+			r.Selector = rpdb.Selector{UIDRange: rpdb.Some(rpdb.UIDRange{First: uint32(i), Last: uint32(i + 12)})}
 		}
 		return r
 	}
@@ -272,7 +275,7 @@ func TestRulesComeAndGoForEver(t *testing.T) {
 		}
 	}
 	for i := ever - window; i < ever; i++ {
-		k := key{dst: netip.IPv4Unspecified(), src: netip.IPv4Unspecified(), mark: uint32(i)}
+		k := key{dst: netip.IPv4Unspecified(), src: netip.IPv4Unspecified(), mark: uint32(i), uid: uint32(i + i%7)}
 		a := asking{rs: rs, image: newImage(&k), fits: true}
 		for r := range rs.rules.from(0) {
 			if r.mismatch(&k) != "" {
