@@ -25,12 +25,8 @@ func (s *session) rule(words []string) error {
 	switch verb {
 	case iproute2.RuleList:
 		return s.list(words)
-	case iproute2.RuleAdd:
-		req, err := s.context().ParseAdd(words)
-		return s.change(req, err)
-	case iproute2.RuleDelete:
-		req, err := s.context().ParseDelete(words)
-		return s.change(req, err)
+	case iproute2.RuleAdd, iproute2.RuleDelete:
+		return s.change(verb, words)
 	case iproute2.RuleFlush:
 		return s.flush(words)
 	case iproute2.RuleSave:
@@ -49,35 +45,52 @@ func (s *session) context() iproute2.RuleContext {
 // list prints the rules that the words choose. ip's own lists ignore the
 // protocol and know no actions, realms and suppressors; ours do.
 func (s *session) list(words []string) error {
-	filter, err := s.context().ParseWideFilter(words)
-	if err != nil {
+	l := &ruleList{session: s}
+	if err := l.choose(words); err != nil {
 		return parseFailure(err)
 	}
-	var text Held
-	p := s.rulePrinterTo(&text, false)
-	p.selects(filter)
-	before := s.names.state
-	again := func() {
-		text, s.names.state = Held{}, before
-		p = s.rulePrinterTo(&text, false)
-		p.selects(filter)
-	}
+	l.begin()
 	sock, err := s.socket()
 	if err == nil {
-		err = sock.RuleMessages(context.Background(), []uint8{s.opts.Listed()}, again, func(m *kernel.Message) error {
-			return p.stream.Add(m.Payload)
-		})
+		err = sock.RuleMessages(context.Background(), []uint8{s.opts.Listed()}, l.begin, l.add)
 	}
 	if err != nil {
-		again() // with -json, an empty list, as of a flush
+		l.begin() // with -json, an empty list, as of a flush
 	}
-	p.close()
-	text.WriteTo(s.out) // an error of standard output is noticed at the end
+	l.printer.close()
+	l.text.WriteTo(s.out) // an error of standard output is noticed at the end
 	if err != nil {
 		return fail(255, "%sDump terminated\n", kernelText(err))
 	}
 	return nil
 }
+
+// ruleList is a list of rules under way, which is not printed before it is known to be
+// right. What its functions put on the stack is gone when they return: a new process
+// pays for each stack that it outgrows.
+type ruleList struct {
+	*session
+	filter  iproute2.RuleFilter
+	before  iproute2.NameState // of the session
+	text    Held
+	printer *rulePrinter
+}
+
+// choose reads the words of a filter, and of files what they name.
+func (l *ruleList) choose(words []string) (err error) {
+	l.filter, err = l.context().ParseWideFilter(words)
+	l.before = l.names.state
+	return err
+}
+
+// begin begins the list, for the first time or anew.
+func (l *ruleList) begin() {
+	l.text, l.names.state = Held{}, l.before
+	l.printer = l.rulePrinterTo(&l.text, false)
+	l.printer.stream = iproute2.NewRuleStream(l.printer.view, l.filter, l.printer)
+}
+
+func (l *ruleList) add(m *kernel.Message) error { return l.printer.stream.Add(m.Payload) }
 
 // palette is the colours of -color.
 func (s *session) palette() iproute2.Palette { return s.opts.Palette(s.Stdout, s.getenv) }
@@ -105,10 +118,15 @@ func darkBackground(fgbg string) bool {
 // that it drops all that it selects nobody says.
 const natTrap = "Warning: this rule DROPS every packet that it selects, no kernel translates for it; \"rpdb rule add ... nat ADDRESS\" makes one that translates"
 
-// change adds or deletes the rule that was asked for.
-func (s *session) change(req iproute2.RuleRequest, parseErr error) error {
-	if parseErr != nil {
-		return parseFailure(parseErr)
+// change adds or deletes the rule that the words say.
+func (s *session) change(verb iproute2.RuleVerb, words []string) error {
+	parse := iproute2.RuleContext.ParseAdd
+	if verb == iproute2.RuleDelete {
+		parse = iproute2.RuleContext.ParseDelete
+	}
+	req, err := parse(s.context(), words)
+	if err != nil {
+		return parseFailure(err)
 	}
 	s.warn(req.Warnings())
 	if req.Action == rpdb.ActionNAT && !req.Delete {

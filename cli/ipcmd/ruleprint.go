@@ -52,11 +52,6 @@ func (p *rulePrinter) rename() {
 	}
 }
 
-// selects makes it print the rules of a dump that a filter selects.
-func (p *rulePrinter) selects(f iproute2.RuleFilter) {
-	p.stream = iproute2.NewRuleStream(p.view, f, p)
-}
-
 // Read, Print and Repeat are for the stream. What becomes of standard output is
 // noticed at the end.
 func (p *rulePrinter) Read(payload []byte) (*rpdb.Rule, error) { return p.decoder.Decode(payload) }
