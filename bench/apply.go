@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"rpdb"
 )
@@ -22,17 +23,17 @@ type application struct {
 }
 
 func applyRows() []row {
-	all := []string{"ip -batch", "netlink", "our ip -batch"}
+	all := []string{"ip -batch", "netlink", "our ip -batch", additionsAlone}
 	return []row{
 		{"apply-10k", "apply 10,000 rules", func(e *env) []Line {
 			return e.apply(10_000, false, Bar{faster, 50, 100}, 0, all...)
 		}},
 		{"apply-50k", "apply 50,000 rules", func(e *env) []Line {
-			return e.apply(50_000, false, Bar{faster, 300, 600}, 2, "ip -batch")
+			return e.apply(50_000, false, Bar{faster, 300, 600}, 2, "ip -batch", additionsAlone)
 		}},
 		{"apply-flat", "apply 100,000 rules, against 10,000", (*env).applyFlat},
 		{"apply-equal", "apply 10,000 rules of one priority", func(e *env) []Line {
-			return e.apply(10_000, true, Bar{kind: faster, limit: 2, aim: 2.5}, 0, "ip -batch", "our ip -batch")
+			return e.apply(10_000, true, Bar{kind: faster, limit: 2, aim: 2.5}, 0, "ip -batch", "our ip -batch", additionsAlone)
 		}},
 		{"apply-ipv6", "apply 10,000 IPv6 rules", func(e *env) []Line { return e.applyFamily(rpdb.IPv6, 10_000) }},
 		{"apply-small", "apply few rules, for the plot", (*env).applySmall},
@@ -99,10 +100,25 @@ func (a *application) contestants(rounds int, peers ...string) []contestant {
 			c.turn = a.turn(program(a.env.ip))
 		case "netlink":
 			c.turn = a.turn(a.library)
+		case additionsAlone:
+			c.turn, c.rounds = a.turn(a.byKernel), 0
 		}
 		all = append(all, c)
 	}
 	return all
+}
+
+// additionsAlone is the floor under all that add rules.
+const additionsAlone = "the kernel's additions alone"
+
+// byKernel has the kernel add the rules by requests that are ready, in the order that
+// suits it best.
+func (a *application) byKernel(w *world) (float64, error) {
+	requests, err := w.ruleRequests(a.n, tenants(a.family, a.equal))
+	if err != nil {
+		return 0, err
+	}
+	return w.pourReady(unix.RTM_NEWRULE, requests)
 }
 
 // library adds the rules one by one, as a program does that uses the library.
@@ -146,7 +162,9 @@ func (e *env) applyLines(f rpdb.Family, n int, equal bool, words string, bar Bar
 	}
 	if !equal && f == rpdb.IPv4 {
 		for _, s := range series {
-			e.point("apply", s.Name, a.n, s.Median())
+			if s.Name != additionsAlone {
+				e.point("apply", s.Name, a.n, s.Median())
+			}
 		}
 	}
 	lines := versus(what, bar, series)
@@ -157,7 +175,7 @@ func (e *env) applyLines(f rpdb.Family, n int, equal bool, words string, bar Bar
 }
 
 func (e *env) applyFamily(f rpdb.Family, n int) []Line {
-	return e.applyLines(f, n, false, "distinct priorities", Bar{}, 0, "ip -batch", "our ip -batch")
+	return e.applyLines(f, n, false, "distinct priorities", Bar{}, 0, "ip -batch", "our ip -batch", additionsAlone)
 }
 
 // applySmall is for the plot.

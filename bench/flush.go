@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -91,7 +90,7 @@ func (e *env) untilNone(flush func(*world) (float64, error)) func(*world) (float
 
 // deleteDoomed deletes the rules of [doomed] that are to go, in the order in which they
 // stand, by requests that are ready.
-func (w *world) deleteDoomed(n int) (took float64, err error) {
+func (w *world) deleteDoomed(n int) (float64, error) {
 	var requests [][]byte
 	rule := doomed(n)
 	for i := range n + foreign {
@@ -105,13 +104,7 @@ func (w *world) deleteDoomed(n int) (took float64, err error) {
 		}
 		requests = append(requests, b)
 	}
-	err = w.Do(func() error {
-		start := time.Now()
-		err := pour(unix.RTM_DELRULE, len(requests), func(i int) ([]byte, error) { return requests[i], nil })
-		took = time.Since(start).Seconds()
-		return err
-	})
-	return took, err
+	return w.pourReady(unix.RTM_DELRULE, requests)
 }
 
 // doomed returns n rules of our protocol and some of another among them.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,19 +48,43 @@ func ruleLine(r rpdb.Rule) string {
 	return fmt.Sprintf("rule add from %v lookup %d priority %d", r.Selector.From.Addr(), r.Action.Table(), r.Priority)
 }
 
-// pourRules builds n rules in the world, the last first: then each stands where the
+// pourRules builds n rules in the world.
+func (w *world) pourRules(n int, rule func(i int) rpdb.Rule) error {
+	requests, err := w.ruleRequests(n, rule)
+	if err != nil {
+		return err
+	}
+	_, err = w.pourReady(unix.RTM_NEWRULE, requests)
+	return err
+}
+
+// ruleRequests are those that add n rules, the last first: then each stands where the
 // kernel begins to look for its place. Of one priority the later goes behind, so the
 // first comes first.
-func (w *world) pourRules(n int, rule func(i int) rpdb.Rule) error {
+func (w *world) ruleRequests(n int, rule func(i int) rpdb.Rule) (requests [][]byte, err error) {
 	equal := n > 1 && rule(0).Priority == rule(n-1).Priority
-	return w.Do(func() error {
-		return pour(unix.RTM_NEWRULE, n, func(i int) ([]byte, error) {
-			if !equal {
-				i = n - 1 - i
-			}
-			return kernel.EncodeRule(rule(i))
-		})
+	requests = make([][]byte, n)
+	for i := range requests {
+		of := i
+		if !equal {
+			of = n - 1 - i
+		}
+		if requests[i], err = kernel.EncodeRule(rule(of)); err != nil {
+			return nil, err
+		}
+	}
+	return requests, nil
+}
+
+// pourReady sends requests that are ready, and returns how long that took.
+func (w *world) pourReady(typ uint16, requests [][]byte) (took float64, err error) {
+	err = w.Do(func() error {
+		start := time.Now()
+		err := pour(typ, len(requests), func(i int) ([]byte, error) { return requests[i], nil })
+		took = time.Since(start).Seconds()
+		return err
 	})
+	return took, err
 }
 
 // pourRoutes builds routes to prefixes in a table, by sixteen gateways on d0.
