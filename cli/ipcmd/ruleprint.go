@@ -15,7 +15,7 @@ import (
 type rulePrinter struct {
 	*session
 	view   iproute2.RuleView
-	lister *iproute2.RuleLister
+	lister *iproute2.RuleLister // nil as long as nothing was printed
 	to     io.Writer
 	json   *ipjson.Writer // nil for text
 	line   []byte
@@ -37,7 +37,6 @@ func (s *session) rulePrinterTo(to io.Writer, deleted bool) *rulePrinter {
 	if s.opts.JSON {
 		p.json = ipjson.NewWriter(to, s.opts.Pretty)
 	}
-	p.rename()
 	return p
 }
 
@@ -75,7 +74,7 @@ func (p *rulePrinter) Repeat(text []byte) error {
 
 // print prints one rule.
 func (p *rulePrinter) print(r *rpdb.Rule) {
-	if p.readNames(r) {
+	if p.readNames(r) || p.lister == nil {
 		p.rename()
 	}
 	if p.json != nil {

@@ -56,6 +56,9 @@ func (c RuleContext) ParseWideFilter(words []string) (RuleFilter, error) {
 }
 
 func (c RuleContext) filter(words []string, wide, byProtocol bool) (RuleFilter, error) {
+	if len(words) == 0 {
+		return RuleFilter{}, nil
+	}
 	p := filterParser{reader: c.reader(words), family: c.Family}
 	if p.family == 0 {
 		p.family = rpdb.IPv4
