@@ -109,8 +109,8 @@ func (s *session) put(sock *kernel.Socket, revocable func() bool, add func(*kern
 // takes reports whether a request adds a rule that can be deleted again and no other
 // with it, as one that is alone at its priority.
 func (w *waiting) takes(sock *kernel.Socket, r kernel.RuleRequest) bool {
-	if !r.HasPlace() || time.Since(w.read) > placesLast { // the kernel chooses one
-		w.places = nil
+	if !r.HasPlace() || time.Since(w.read) > placesLast {
+		w.places = nil // the kernel chooses a place that is not known, or others may have taken some
 	}
 	if w.places == nil && w.alone >= fewRules && r.HasPlace() {
 		if w.took < w.slow {
